@@ -1,0 +1,1 @@
+"""Functions on logits that make probabilities honest."""

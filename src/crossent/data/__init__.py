@@ -1,0 +1,1 @@
+"""From files and frames to the numbers and codes that models read."""

@@ -1,0 +1,99 @@
+"""The frozen table that training starts from."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Label = str | int | float | bool
+
+Kind = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
+
+# Kinds that carry something from one row to the next; the others are shown and left out.
+USED_KINDS: frozenset[Kind] = frozenset({"number", "category", "boolean", "date"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it was understood.
+
+    Attributes
+    ----------
+    missing, distinct
+        Number of missing values, and of distinct values among the others.
+    examples
+        A few of its values, as text.
+    note
+        What a reader should know: why it is left out, what could not be read. Empty where there is nothing to say.
+    """
+
+    name: str
+    kind: Kind
+    missing: int
+    distinct: int
+    examples: tuple[str, ...]
+    note: str
+
+    @property
+    def used(self) -> bool:
+        """Whether models see this column."""
+        return self.kind in USED_KINDS
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows with labels.
+
+    Attributes
+    ----------
+    frame
+        The n rows of the columns in use: ``number`` as float64 with NaN for missing, ``category`` and ``boolean`` as
+        text, ``date`` as datetime64. The index counts the rows of the source from 0, so that a row can be found again.
+    columns
+        Every column of the source except target, groups and time; also those left out.
+    target
+        ``(n,)`` int64 positions in ``classes``.
+    classes
+        The K labels, in column order. Fixed here: later stages never add or drop one.
+    target_name
+        Name of the target column.
+    groups
+        ``(n,)`` int64 group of each row, or None.
+    time
+        ``(n,)`` float64 moment of each row, or None.
+    source
+        Where the rows came from, for people.
+    notes
+        What a reader should know about the reading as a whole.
+    """
+
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    target: npt.NDArray[np.int64]
+    classes: tuple[Label, ...]
+    target_name: str
+    groups: npt.NDArray[np.int64] | None = None
+    time: npt.NDArray[np.float64] | None = None
+    source: str = "memory"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """``(K,)`` rows of each class."""
+        return np.bincount(self.target, minlength=len(self.classes))
+
+    def take(self, rows: npt.NDArray[Any]) -> "Dataset":
+        """Return the dataset of the given rows, by position or mask, with the same classes and columns."""
+        return dataclasses.replace(
+            self,
+            frame=self.frame.loc[rows] if rows.dtype == bool else self.frame.iloc[rows],
+            target=self.target[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            time=None if self.time is None else self.time[rows],
+        )

@@ -1,0 +1,1 @@
+"""Softmax, cross entropy and their targets: pure functions on torch tensors."""

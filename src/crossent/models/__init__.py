@@ -1,0 +1,1 @@
+"""Models: anything that turns encoded rows into logits."""

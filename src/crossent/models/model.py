@@ -1,0 +1,61 @@
+"""What every model is: settings with a ``fit``, and a fitted thing with ``logits``."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.data.table import Features
+from crossent.train.monitor import OnEpoch
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Encoded rows with their labels.
+
+    Attributes
+    ----------
+    features
+        The n rows.
+    target
+        ``(n,)`` int64 class indices.
+    classes
+        K, the number of classes; some may have no row here.
+    """
+
+    features: Features
+    target: npt.NDArray[np.int64]
+    classes: int
+
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Examples":
+        """Return the given rows, by position or mask."""
+        return Examples(self.features.take(rows), self.target[rows], self.classes)
+
+    def log_prior(self) -> npt.NDArray[np.float64]:
+        """Return the ``(K,)`` log share of each class, as if each had half a row more so that none is minus infinity."""
+        counts = np.bincount(self.target, minlength=self.classes) + 0.5
+        return np.log(counts / counts.sum())
+
+
+class FittedModel(Protocol):
+    """Anything that turns encoded rows into logits."""
+
+    def logits(self, features: Features) -> npt.NDArray[np.float32]:
+        """Return ``(n, K)`` float32 logits."""
+        ...
+
+
+class Model(Protocol):
+    """Settings of a model."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def fit(
+        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+    ) -> FittedModel:
+        """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise."""
+        ...

@@ -1,0 +1,133 @@
+"""Softmax regression: linear logits, fitted to the optimum of the penalised cross entropy."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.data.table import Features
+from crossent.models.model import Examples
+from crossent.solver import Coefficients, SolverData, linear_logits, solve_softmax_regression
+from crossent.train.monitor import EpochRecord, OnEpoch
+
+# Strong to weak: each solution is the start of the next, and the search ends once rows held out do worse.
+PATH = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+DEFAULT_C = 1.0
+MAX_ITERATIONS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSoftmaxRegression:
+    """Weights of a softmax regression.
+
+    Attributes
+    ----------
+    weight
+        ``(p + L, K)`` float64: p number features, then all codes of all categories.
+    bias
+        ``(K,)`` float64.
+    cardinalities
+        Number of codes of each category; they sum to L.
+    """
+
+    weight: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+    cardinalities: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        rows, classes = self.weight.shape
+        if self.bias.shape != (classes,) or sum(self.cardinalities) > rows:
+            raise ValueError(f"weight {self.weight.shape}, bias {self.bias.shape} and {self.cardinalities} do not fit")
+
+    def logits(self, features: Features) -> npt.NDArray[np.float32]:
+        """Return ``(n, K)`` float32 logits."""
+        rows = _rows_of_codes(features)
+        return linear_logits(features.numbers, rows, Coefficients(self.weight, self.bias)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SoftmaxRegression:
+    """Softmax regression with an L2 penalty.
+
+    Attributes
+    ----------
+    C
+        Inverse penalty strength as in scikit-learn's ``LogisticRegression``; None tries several, strong to weak, and
+        keeps the one with the lowest loss on rows held out.
+    """
+
+    C: float | None = None
+    name: ClassVar[str] = "linear"
+
+    def fit(
+        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+    ) -> FittedSoftmaxRegression:
+        """Fit to training rows; the solution is unique, so that `rng` has no say in it."""
+        del rng
+        if self.C is not None or valid is None:
+            path: tuple[float, ...] = (self.C or DEFAULT_C,)
+        else:
+            path = PATH
+        return _fit_path(train, valid, path, on_epoch)
+
+
+def _fit_path(
+    train: Examples, valid: Examples | None, path: tuple[float, ...], on_epoch: OnEpoch
+) -> FittedSoftmaxRegression:
+    data = SolverData(train.features.numbers, _rows_of_codes(train.features), train.target)
+    width = train.features.numbers.shape[1] + sum(train.features.cardinalities)
+    best = current = Coefficients(np.zeros((width, train.classes)), train.log_prior())
+    lowest = np.inf
+    progress = _Progress(valid, len(path) * MAX_ITERATIONS, on_epoch)
+    for C in path:  # noqa: N806 - the name that scikit-learn gave it
+        current = solve_softmax_regression(
+            data, current, C=C, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
+        )
+        loss = progress.valid_loss(current)
+        # Without rows held out the loss is NaN, and the path has one step only.
+        if not loss >= lowest:
+            best, lowest = current, loss
+        elif not progress.stopped:
+            break
+        if progress.stopped:
+            break
+    return FittedSoftmaxRegression(best.weight, best.bias, train.features.cardinalities)
+
+
+class _Progress:
+    """Counts iterations over the whole path and tells whoever watches."""
+
+    def __init__(self, valid: Examples | None, epochs: int, on_epoch: OnEpoch) -> None:
+        self._valid = valid
+        self._rows = None if valid is None else _rows_of_codes(valid.features)
+        self._epochs = epochs
+        self._on_epoch = on_epoch
+        self._epoch = 0
+        self.stopped = False
+
+    def on_iteration(self, train_loss: float, coefficients: Coefficients) -> bool:
+        self._epoch += 1
+        record = EpochRecord(
+            model=SoftmaxRegression.name,
+            fold=1,
+            folds=1,
+            epoch=self._epoch,
+            epochs=self._epochs,
+            train_loss=train_loss,
+            valid_loss=self.valid_loss(coefficients),
+        )
+        self.stopped = self._on_epoch(record) or self.stopped
+        return self.stopped
+
+    def valid_loss(self, coefficients: Coefficients) -> float:
+        if self._valid is None or self._rows is None:
+            return float("nan")
+        logits = linear_logits(self._valid.features.numbers, self._rows, coefficients)
+        return mean_cross_entropy(logits, self._valid.target)
+
+
+def _rows_of_codes(features: Features) -> npt.NDArray[np.int64]:
+    """Return the row of the weight that each category code stands for: numbers first, then category after category."""
+    first = features.numbers.shape[1] + np.cumsum((0, *features.cardinalities))[:-1]
+    return features.codes + first.astype(np.int64)

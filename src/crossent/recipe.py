@@ -1,0 +1,75 @@
+"""Every setting, declared once: constructor arguments, command-line flags and the record of a run come from here."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from crossent.errors import SettingError
+
+
+def _setting(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a classifier is made. Each field has its bounds and a line of help in its metadata.
+
+    Raises
+    ------
+    SettingError
+        If a value is of the wrong type, not among the choices or out of bounds.
+
+    Examples
+    --------
+    >>> Recipe(model="linear").model
+    'linear'
+    """
+
+    model: Literal["auto", "linear", "boosting"] = _setting(
+        "auto", "Which model: linear (softmax regression), boosting (trees), or auto: the better on rows held out."
+    )
+    calibration: Literal["auto", "none"] = _setting(
+        "auto", "Whether to correct over- and underconfidence; auto keeps a correction only where it helps."
+    )
+    folds: int | None = _setting(
+        None, "Train on so many folds and average the models; 1 is a single split. Default: 5, for many rows 1.", 1, 100
+    )
+    duplicates: Literal["together", "anywhere"] = _setting(
+        "together", "Where rows with the same features go in a split: all to one side, or anywhere."
+    )
+    C: float | None = _setting(
+        None, "Inverse L2 penalty of linear, as in scikit-learn. Default: the best on rows held out.", 1e-9, 1e9
+    )
+    learning_rate: float = _setting(
+        0.05, "Step size of boosting; smaller is slower and often a little better.", 1e-4, 1.0
+    )
+    max_rounds: int = _setting(
+        2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000
+    )
+    max_leaves: int = _setting(31, "Most leaves of a tree in boosting.", 2, 100_000)
+    seed: int = _setting(0, "Seed of every draw; the same seed gives the same model.", 0, 2**31 - 1)
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Recipe)
+        for field in dataclasses.fields(self):
+            _check(field, hints[field.name], getattr(self, field.name))
+
+
+def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(get_args(hint))
+            raise SettingError(f"{field.name} is one of {choices}.", f"It is {value!r}.", "Choose one of these.")
+        return
+    if value is None and type(None) in get_args(hint):
+        return
+    whole = int in (get_args(hint) or (hint,))
+    low, high = field.metadata["low"], field.metadata["high"]
+    # bool counts as int in Python; a setting of True is a mistake.
+    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right_type or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise SettingError(
+            f"{field.name} is {kind} from {low:g} to {high:g}.", f"It is {value!r}.", f"Default: {field.default}."
+        )

@@ -1,0 +1,80 @@
+"""The record that training leaves behind, one per epoch, and the function that watches it."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch (for boosted trees: one round) looked like.
+
+    Attributes
+    ----------
+    model
+        Name of the model: ``"linear"``, ``"boosting"``.
+    fold
+        Which fold is held out, counted from 1; 1 of 1 for a single split.
+    folds
+        How many folds there are.
+    epoch
+        Counted from 1.
+    epochs
+        The most that there can be.
+    train_loss, valid_loss
+        Mean cross entropy in nats on the training rows and on the rows held out.
+    """
+
+    model: str
+    fold: int
+    folds: int
+    epoch: int
+    epochs: int
+    train_loss: float
+    valid_loss: float
+
+
+# Watches training, and ends it by returning True.
+OnEpoch = Callable[[EpochRecord], bool]
+
+
+def ignore_epoch(_record: EpochRecord) -> bool:
+    """Watch nothing, stop nothing."""
+    return False
+
+
+class HistoryWriter:
+    """Appends records to ``history.jsonl``, one JSON object a line, flushed at once so that a crash loses none.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "history.jsonl"
+    >>> with HistoryWriter(path) as history:
+    ...     history.write(EpochRecord("linear", 1, 1, 1, 10, train_loss=1.0, valid_loss=1.1))
+    >>> read_history(path)[0].valid_loss
+    1.1
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "HistoryWriter":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._file.close()
+
+    def write(self, record: EpochRecord) -> None:
+        """Append one record."""
+        self._file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+        self._file.flush()
+
+
+def read_history(path: Path) -> tuple[EpochRecord, ...]:
+    """Read what a `HistoryWriter` wrote."""
+    with path.open(encoding="utf-8") as file:
+        return tuple(EpochRecord(**json.loads(line)) for line in file)
