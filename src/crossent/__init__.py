@@ -1,3 +1,8 @@
 """From your own table, text or images to a multiclass classifier whose probabilities you can trust."""
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+# The public names are listed in __init__.pyi; each module is imported when one of its names is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -58,7 +58,7 @@ class Recipe:
 
 def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
     if get_origin(hint) is Literal:
-        if value not in get_args(hint):
+        if not isinstance(value, str) or value not in get_args(hint):
             choices = ", ".join(get_args(hint))
             raise SettingError(f"{field.name} is one of {choices}.", f"It is {value!r}.", "Choose one of these.")
         return

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 import torch
+from threadpoolctl import threadpool_limits
 
 from crossent.losses.cross_entropy import cross_entropy
 
@@ -94,14 +95,13 @@ def solve_softmax_regression(
         if on_iteration(float(intermediate_result.fun) - penalty(coefficients), coefficients):
             raise StopIteration
 
-    result = scipy.optimize.minimize(
-        objective,
-        np.concatenate([start.weight.ravel(), start.bias]),
-        jac=True,
-        method="L-BFGS-B",
-        callback=callback,
-        options={"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-6, "ftol": 1e-10, "maxcor": 20},
-    )
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-7, "maxcor": 20}
+    flat = np.concatenate([start.weight.ravel(), start.bias])
+    # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from torch's.
+    with threadpool_limits(limits=1, user_api="blas"):
+        result = scipy.optimize.minimize(
+            objective, flat, jac=True, method="L-BFGS-B", callback=callback, options=options
+        )
     return unpack(result.x)
 
 

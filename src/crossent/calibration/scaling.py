@@ -7,6 +7,7 @@ import numpy.typing as npt
 import scipy.special
 
 from crossent.errors import ShapeError
+from crossent.losses.arrays import mean_cross_entropy
 
 # Bounds of u = log(1 / T). Held-out rows that are all right would ask for T = 0.
 LOWEST, HIGHEST = -6.0, 6.0
@@ -98,12 +99,6 @@ def best_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int
         slope = ((probs * centred).sum(axis=1) - given).mean()
         lower, upper = (middle, upper) if slope < 0 else (lower, middle)
     return float(np.exp(-(lower + upper) / 2))
-
-
-def mean_cross_entropy(logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64]) -> float:
-    """Return the mean cross entropy of logits in nats, summed in float64."""
-    log_probs = scipy.special.log_softmax(logits.astype(np.float64), axis=1)
-    return float(-np.take_along_axis(log_probs, target[:, None], axis=1).mean())
 
 
 def _cross_fitted_log_loss(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64]) -> float:

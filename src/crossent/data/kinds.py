@@ -62,7 +62,7 @@ def understand(frame: pd.DataFrame, overrides: Mapping[str, Kind]) -> tuple[pd.D
             "A model needs at least one column that says something.",
             "; ".join(f"{column.name!r} is {column.kind} ({column.note})" for column in columns)
             or "There is no column.",
-            "Add a column, or say what one of them is: --kind NAME=category, kinds={'NAME': 'category'}.",
+            "Add a column, or say what one of them is: --kind.NAME=category, kinds={'NAME': 'category'}.",
         )
     return pd.DataFrame(converted, index=frame.index), tuple(columns)
 
@@ -104,10 +104,16 @@ def _check_overrides(frame: pd.DataFrame, overrides: Mapping[str, Kind]) -> None
 
 
 def _understand_column(values: "pd.Series[Any]", override: Kind | None) -> "tuple[pd.Series[Any], Column]":
+    declared = isinstance(values.dtype, pd.CategoricalDtype)
     values = _plain(values)
     present = values.dropna()
     distinct = present.drop_duplicates()
-    kind, note = (override, "as told") if override else _infer_kind(present, distinct)
+    if override:
+        kind, note = override, "as told"
+    else:
+        kind, note = _infer_kind(present, distinct)
+        # The frame says that these are categories, even where they look like numbers.
+        kind = "category" if declared and kind != "constant" else kind
     converted = values
     if kind in {"number", "category", "boolean", "date"}:
         converted, unreadable = _convert(values, kind)
@@ -221,7 +227,7 @@ def _check_unreadable(values: "pd.Series[Any]", converted: "pd.Series[Any]", wha
         raise DataError(
             f"Column {values.name!r} must hold {what}.",
             f"{count} of {len(values)} values are not, the first {met}.",
-            "Mend or empty them, or train with this column as another kind (--kind NAME=category).",
+            "Mend or empty them, or train with this column as another kind (--kind.NAME=category).",
         )
     return f"{count} values are not {what}, the first {met}; read as missing"
 

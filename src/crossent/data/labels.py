@@ -25,7 +25,7 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
     values, codes = np.unique(labels, return_inverse=True)
     rule = f"A target needs two classes or more. Column {target_name!r}"
     if len(values) < 2:
-        met = f"holds one class only, {values[0].item()!r}," if len(values) else "is empty"
+        met = f"holds one class only, {values.tolist()[0]!r}," if len(values) else "is empty"
         raise DataError(
             f"{rule} {met} in {len(labels)} rows.", "", "Choose another target, or add rows of other classes."
         )
@@ -36,7 +36,7 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
             "a quantity or an identifier?",
             "Choose another target, or cut the quantity into classes first (pandas.cut).",
         )
-    return codes.astype(np.int64).reshape(-1), tuple(value.item() for value in values)
+    return codes.astype(np.int64).reshape(-1), tuple(values.tolist())
 
 
 def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt.NDArray[np.int64]:

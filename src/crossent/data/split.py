@@ -99,7 +99,8 @@ def deal(
         lacking = shares * sizes[members].sum()
         large = members[sizes[members] > 1]
         for unit in large[np.argsort(-sizes[large], kind="stable")]:
-            side = int(np.argmax(lacking))
+            # Among sides that lack as much of the class, the one that lacks most rows of all.
+            side = int(np.argmax(lacking + 1e-6 * lacking_overall))
             unit_side[unit] = side
             lacking[side] -= sizes[unit]
             lacking_overall[side] -= sizes[unit]

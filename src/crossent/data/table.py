@@ -120,6 +120,20 @@ class TableEncoder:
             cardinalities=tuple(encoding.cardinality for encoding in self.categories),
         )
 
+    def unseen(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """Say which category values of converted rows were not seen in training."""
+        notes = []
+        for encoding in self.categories:
+            known = {*encoding.vocabulary, *encoding.known_rare}
+            values = _PARTS[encoding.part](frame[encoding.column]).dropna()
+            new = values[~values.isin(known)]
+            if len(new):
+                examples = ", ".join(repr(str(value)) for value in new.drop_duplicates().head(3))
+                notes.append(
+                    f"column {encoding.column!r}: {len(new):,} rows hold values not seen in training: {examples}"
+                )
+        return tuple(notes)
+
 
 def fit_table_encoder(frame: pd.DataFrame, columns: Sequence[Column]) -> TableEncoder:
     """Fit an encoder on the rows of a converted frame.

@@ -33,9 +33,9 @@ class Examples:
         return Examples(self.features.take(rows), self.target[rows], self.classes)
 
     def log_prior(self) -> npt.NDArray[np.float64]:
-        """Return the ``(K,)`` log share of each class, as if each had half a row more so that none is minus infinity."""
+        """Return the ``(K,)`` log share of each class, counting half a row more of each so that all are finite."""
         counts = np.bincount(self.target, minlength=self.classes) + 0.5
-        return np.log(counts / counts.sum())
+        return np.asarray(np.log(counts / counts.sum()))
 
 
 class FittedModel(Protocol):

@@ -7,12 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features
+from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.solver import Coefficients, SolverData, linear_logits, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
-# Strong to weak: each solution is the start of the next, and the search ends once rows held out do worse.
+# Strong to weak: each solution is the start of the next, and the search ends once rows held out gain no more than
+# LEAST_GAIN nats.
 PATH = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+LEAST_GAIN = 1e-4
 DEFAULT_C = 1.0
 MAX_ITERATIONS = 300
 
@@ -77,19 +80,18 @@ def _fit_path(
 ) -> FittedSoftmaxRegression:
     data = SolverData(train.features.numbers, _rows_of_codes(train.features), train.target)
     width = train.features.numbers.shape[1] + sum(train.features.cardinalities)
-    best = current = Coefficients(np.zeros((width, train.classes)), train.log_prior())
-    lowest = np.inf
+    best = Coefficients(np.zeros((width, train.classes)), train.log_prior())
     progress = _Progress(valid, len(path) * MAX_ITERATIONS, on_epoch)
+    lowest = np.inf
     for C in path:  # noqa: N806 - the name that scikit-learn gave it
         current = solve_softmax_regression(
-            data, current, C=C, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
+            data, best, C=C, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
         )
         loss = progress.valid_loss(current)
         # Without rows held out the loss is NaN, and the path has one step only.
-        if not loss >= lowest:
-            best, lowest = current, loss
-        elif not progress.stopped:
+        if loss > lowest - LEAST_GAIN:
             break
+        best, lowest = current, loss
         if progress.stopped:
             break
     return FittedSoftmaxRegression(best.weight, best.bias, train.features.cardinalities)
@@ -130,4 +132,4 @@ class _Progress:
 def _rows_of_codes(features: Features) -> npt.NDArray[np.int64]:
     """Return the row of the weight that each category code stands for: numbers first, then category after category."""
     first = features.numbers.shape[1] + np.cumsum((0, *features.cardinalities))[:-1]
-    return features.codes + first.astype(np.int64)
+    return np.asarray(features.codes + first, dtype=np.int64)

@@ -1,0 +1,40 @@
+# The only commands to remember: make demo, make test, make check, make bench, make docs.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+PYTEST := $(BIN)/python -m pytest -n auto
+
+.PHONY: demo test check bench docs clean
+
+demo: .venv/installed  ## train on the bundled data set and say where the report is
+	$(BIN)/crossent demo
+
+test: .venv/installed-dev  ## the fast tests
+	$(PYTEST)
+
+check: .venv/installed-dev  ## format, lint, types, layers and all tests, the slow ones too
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -m "slow or not slow"
+
+bench: .venv/installed-dev  ## every benchmark; each prints its table
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: .venv/installed-dev  ## the API pages, in build/docs
+	$(BIN)/pdoc crossent -o build/docs --docformat numpy
+
+clean:
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/kernels/*.cpp)
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+	$(PIP) install --constraint constraints.txt --editable .
+	@$(BIN)/python -c "from crossent.kernels import info; i = info(); print('kernels:', i.path or i.reason)"
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) install --quiet --constraint constraints.txt --group dev
+	@touch $@

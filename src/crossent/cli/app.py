@@ -1,0 +1,145 @@
+"""Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cyclopts
+from cyclopts import App, Group, Parameter
+from rich.console import Console
+
+from crossent import __version__
+from crossent.errors import CrossentError, SettingError
+from crossent.recipe import Recipe
+
+KindName = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
+_ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
+_ROWS = Group("Rows", sort_key=1)
+_RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
+
+app = App(
+    name="crossent",
+    version=__version__,
+    help="From your own table to a multiclass classifier whose probabilities you can trust.\n\n"
+    "Start with `crossent demo`, then `crossent train your.csv --target your_column`.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFlags:
+    """Flags that say what the rows of a file mean, and which of them judge the model."""
+
+    target: Annotated[str, Parameter(help="Column that holds the class to predict.")]
+    groups: Annotated[str | None, Parameter(help="Column; rows with the same value are never split.")] = None
+    time: Annotated[str | None, Parameter(help="Column of dates or numbers; the latest rows are held out.")] = None
+    kind: Annotated[
+        dict[str, KindName] | None,
+        Parameter(help="Kind of a column where the inferred one is wrong: --kind.zip=category"),
+    ] = None
+    held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25
+    encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"
+
+
+Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
+RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
+Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
+Encoding = Annotated[str, Parameter(help=_ENCODING)]
+
+
+@app.command
+def demo(*, json: Json = False) -> None:
+    """Train on a small data set that comes with crossent, and write a report to look at."""
+    from crossent.cli import commands
+    from crossent.datasets import hpc_path
+
+    commands.train(hpc_path(), RowFlags(target="class"), Recipe(), runs=Path("runs"), name="demo", as_json=json)
+
+
+@app.command
+def train(
+    data: Annotated[Path, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz.")],
+    *,
+    rows: Annotated[RowFlags, Parameter(name="*", group=_ROWS)],
+    runs: Annotated[Path, Parameter(help="Where the run folder goes.")] = Path("runs"),
+    name: Annotated[str | None, Parameter(help="Name of the run folder; default: that of the file.")] = None,
+    config: Annotated[Path | None, Parameter(help="TOML file with settings; flags overrule it.")] = None,
+    json: Json = False,
+    recipe: RecipeFlags = Recipe(),  # noqa: B008 - frozen, so sharing it is safe
+) -> None:
+    """Train a classifier, judge it on rows it has not seen, and write model and report to runs/NAME.
+
+    crossent train jobs.csv --target class
+    """
+    del config  # read before the flags are parsed
+    from crossent.cli import commands
+
+    commands.train(data, rows, recipe, runs=runs, name=name or data.name.split(".")[0], as_json=json)
+
+
+@app.command
+def predict(
+    model: Model,
+    data: Annotated[Path, Parameter(help="File with the columns of training, in any order.")],
+    *,
+    output: Annotated[Path | None, Parameter(help="CSV or Parquet file; default: the terminal.", alias="-o")] = None,
+    encoding: Encoding = "utf-8",
+) -> None:
+    """Add the predicted class and the probability of each class to the rows of a file.
+
+    crossent predict runs/jobs new.csv -o predictions.csv
+    """
+    from crossent.cli import commands
+
+    commands.predict(model, data, output, encoding)
+
+
+@app.command
+def evaluate(
+    model: Model,
+    data: Annotated[Path, Parameter(help="File with the columns of training and the target.")],
+    *,
+    encoding: Encoding = "utf-8",
+    json: Json = False,
+) -> None:
+    """Judge a model on rows with known classes.
+
+    crossent evaluate runs/jobs labelled.csv
+    """
+    from crossent.cli import commands
+
+    commands.evaluate(model, data, encoding, as_json=json)
+
+
+def main() -> None:
+    """Run the command line; bad input gets one block and exit code 2."""
+    try:
+        _read_config(sys.argv[1:])
+        app(exit_on_error=False)
+    except CrossentError as error:
+        print_error(error)
+        sys.exit(2)
+    except cyclopts.CycloptsError:
+        # The message stands already.
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.")
+        sys.exit(130)
+
+
+def _read_config(arguments: list[str]) -> None:
+    if "--config" not in arguments[:-1]:
+        return
+    path = Path(arguments[arguments.index("--config") + 1])
+    if not path.is_file():
+        raise SettingError("The config file must exist.", f"There is no file {path}.", "Check the path.")
+    app.config = cyclopts.config.Toml(path, use_commands_as_keys=False, must_exist=True)
+
+
+def print_error(error: CrossentError) -> None:
+    """Print an error as one block: the rule, what was met, what to do."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("[bold red]Error[/] ", end="")
+    for part in (error.rule, error.met, error.fix):
+        if part:
+            console.print(part, markup=False)

@@ -1,0 +1,164 @@
+"""What the commands do: everything between the flags and the screen."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossent.cli.app import RowFlags
+from crossent.cli.progress import Progress
+from crossent.data.dataset import Dataset
+from crossent.data.labels import label_positions
+from crossent.data.read import read, read_table
+from crossent.errors import DataError, SettingError
+from crossent.evaluation.evaluate import evaluate as evaluate_probs
+from crossent.evaluation.evaluate import to_json
+from crossent.evaluation.result import Evaluation
+from crossent.losses.arrays import log_softmax
+from crossent.predictor import Predictor
+from crossent.recipe import Recipe
+from crossent.report.words import headline
+from crossent.run import Run, load_run, new_run_folder, next_commands, train_run
+
+# More columns than this are counted, not listed.
+MOST_COLUMNS_SHOWN = 40
+
+
+def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, as_json: bool) -> None:
+    """Train, evaluate, write a run folder, and say what matters."""
+    if not 0 < rows.held_out < 1:
+        raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
+    # With --json the screen belongs to the machine; people's lines go to standard error.
+    console = Console(stderr=as_json)
+    dataset = read(
+        str(data),
+        rows.target,
+        groups=rows.groups,
+        time=rows.time,
+        kinds=rows.kind,
+        encoding=rows.encoding,
+    )
+    _show_dataset(console, dataset)
+    folder = new_run_folder(runs, name)
+    with Progress(console) as progress:
+        run = train_run(dataset, recipe, held_out=rows.held_out, folder=folder, on_epoch=progress)
+    _show_run(console, run)
+    if as_json:
+        sys.stdout.write(json.dumps(_run_json(run)) + "\n")
+
+
+def predict(model: Path, data: Path, output: Path | None, encoding: str) -> None:
+    """Add predictions to the rows of a file."""
+    predictor = load_run(model)
+    if output is not None and output.suffix.lower() not in {".csv", ".parquet"}:
+        raise DataError("Predictions are written as CSV or Parquet.", f"{output} ends in neither.", "Rename it.")
+    frame = read_table(data, encoding=encoding)
+    table = _predictions(predictor, frame)
+    console = Console(stderr=True)
+    for note in predictor.notes_on(frame):
+        console.print(f"Note: {note}", markup=False, highlight=False)
+    if output is None:
+        table.to_csv(sys.stdout, index=False)
+        return
+    if output.suffix.lower() == ".csv":
+        table.to_csv(output, index=False)
+    else:
+        table.to_parquet(output, index=False)
+    console.print(f"{len(table):,} rows predicted: {output}", markup=False, highlight=False)
+
+
+def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
+    """Judge a model on rows with known classes."""
+    predictor = load_run(model)
+    frame = read_table(data, encoding=encoding)
+    if predictor.target_name not in frame.columns:
+        raise DataError(
+            "Evaluation needs the column that the model predicts.",
+            f"{data} has no column {predictor.target_name!r}; it has {', '.join(map(repr, frame.columns[:12]))}.",
+            "Add it, or rename the one that holds the known classes.",
+        )
+    target = label_positions(frame[predictor.target_name], predictor.classes)
+    log_probs = log_softmax(predictor.logits(frame))
+    evaluation = evaluate_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
+    if as_json:
+        sys.stdout.write(json.dumps(to_json(evaluation)) + "\n")
+        return
+    console = Console()
+    for note in predictor.notes_on(frame):
+        console.print(f"Note: {note}", markup=False, highlight=False)
+    _show_evaluation(console, evaluation)
+    console.print(_class_table(evaluation))
+
+
+def _predictions(predictor: Predictor, frame: pd.DataFrame) -> pd.DataFrame:
+    probs = np.exp(log_softmax(predictor.logits(frame)))
+    columns: dict[str, object] = {"predicted": [predictor.classes[i] for i in probs.argmax(axis=1)]}
+    columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(predictor.classes)}
+    added = pd.DataFrame(columns, index=frame.index)
+    # A file that was predicted before keeps its rows; its old predictions give way.
+    return pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
+
+
+def _show_dataset(console: Console, dataset: Dataset) -> None:
+    counts = sorted(zip(dataset.class_counts, dataset.classes, strict=True), key=lambda pair: -pair[0])
+    classes = " · ".join(f"{label} {count:,}" for count, label in counts[:8]) + (" · …" if len(counts) > 8 else "")
+    summary = f"{len(dataset):,} rows, {len(dataset.columns)} columns, {len(counts)} classes: {classes}"
+    console.print(summary, markup=False, highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("column", "kind", "missing", "distinct", "examples", ""):
+        table.add_column(heading, justify="right" if heading in {"missing", "distinct"} else "left")
+    for column in dataset.columns[:MOST_COLUMNS_SHOWN]:
+        note = column.note if column.used else f"left out: {column.note}"
+        missing = f"{column.missing:,}" if column.missing else ""
+        cells = (column.name, column.kind, missing, f"{column.distinct:,}", ", ".join(column.examples), note)
+        # Text objects show values of the user's data as they are, whatever brackets they hold.
+        table.add_row(*map(Text, cells), style="" if column.used else "dim")
+    console.print(table)
+    if len(dataset.columns) > MOST_COLUMNS_SHOWN:
+        console.print(f"… and {len(dataset.columns) - MOST_COLUMNS_SHOWN} more columns, all in the report")
+    for note in dataset.notes:
+        console.print(f"Note: {note}", markup=False, highlight=False)
+
+
+def _show_run(console: Console, run: Run) -> None:
+    chosen = run.result.trials[run.result.chosen]
+    tried = ", ".join(f"{t.model} {t.calibrated_log_loss:.3f}" for t in run.result.trials)
+    console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
+    _show_evaluation(console, run.evaluation)
+    console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    for label, command in zip(("Next    ", "        "), next_commands(run.folder), strict=True):
+        console.print(f"{label} {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
+    console.print(f"On {evaluation.rows:,} rows that it has not seen:", highlight=False)
+    for sentence in headline(evaluation):
+        console.print(f"  {sentence}", markup=False, highlight=False)
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("class", "rows", "precision", "recall"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for result in evaluation.classes:
+        figures = (result.precision.value, result.recall.value)
+        shown = ["-" if np.isnan(figure) else f"{figure:.0%}" for figure in figures]
+        table.add_row(Text(str(result.label)), f"{result.support:,}", *shown)
+    return table
+
+
+def _run_json(run: Run) -> dict[str, object]:
+    chosen = run.result.trials[run.result.chosen]
+    return {
+        "run": str(run.folder),
+        "report": str(run.folder / "report.html"),
+        "model": chosen.model,
+        "temperature": chosen.calibration.temperature,
+        "training_rows": run.training_rows,
+        **to_json(run.evaluation),
+    }

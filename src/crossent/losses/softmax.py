@@ -1,0 +1,71 @@
+"""Softmax and its logarithm."""
+
+import torch
+from torch import Tensor
+
+from crossent.checks import check_number
+
+SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-6, 1e6
+
+
+def softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tensor:
+    """Turn logits into probabilities.
+
+    Parameters
+    ----------
+    logits
+        Floating tensor of any shape; half precision is computed in float32.
+    dim
+        The dimension of the K classes.
+    temperature
+        Divides the logits; above 1 flattens, below 1 sharpens (Guo et al. 2017).
+
+    Returns
+    -------
+    Tensor
+        Probabilities, of the shape and dtype of the logits; they sum to 1 over `dim`.
+
+    Raises
+    ------
+    SettingError
+        If the temperature is not between 1e-6 and 1e6.
+
+    Examples
+    --------
+    >>> softmax(torch.tensor([0.0, 0.0, 0.0, 0.0]))
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    return torch.softmax(scale(logits, temperature), dim).to(logits.dtype)
+
+
+def log_softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tensor:
+    """Turn logits into log-probabilities.
+
+    Parameters
+    ----------
+    logits, dim, temperature
+        As in `softmax`.
+
+    Returns
+    -------
+    Tensor
+        Log-probabilities in nats, of the shape of the logits; float32 for half precision, else their dtype.
+
+    Raises
+    ------
+    SettingError
+        If the temperature is not between 1e-6 and 1e6.
+
+    Examples
+    --------
+    >>> log_softmax(torch.tensor([1000.0, 0.0]))
+    tensor([    0., -1000.])
+    """
+    return torch.log_softmax(scale(logits, temperature), dim)
+
+
+def scale(logits: Tensor, temperature: float) -> Tensor:
+    """Widen half precision to float32 and divide by the temperature."""
+    check_number("temperature", temperature, SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide if temperature == 1.0 else wide / temperature

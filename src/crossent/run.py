@@ -1,0 +1,231 @@
+"""One training run, from a dataset to a folder that holds everything about it."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from crossent.data.dataset import Column, Dataset
+from crossent.data.split import hold_out
+from crossent.evaluation.evaluate import evaluate, to_json
+from crossent.evaluation.result import Evaluation
+from crossent.fit import FitResult, Trial, fit
+from crossent.losses.arrays import log_softmax
+from crossent.predictor import Predictor, load, versions
+from crossent.recipe import Recipe
+from crossent.report import content
+from crossent.report.html import write_report
+from crossent.storage import write_file
+from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
+
+WORST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    folder
+        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``model/`` and ``report.html``.
+    training_rows
+        Number of rows that the model was made from.
+    evaluation
+        Of the rows held out.
+    result
+        What training found.
+    """
+
+    folder: Path
+    training_rows: int
+    evaluation: Evaluation
+    result: FitResult
+
+
+def new_run_folder(root: Path, name: str) -> Path:
+    """Make ``<root>/<name>``, or ``<name>-2`` and on where that is taken."""
+    number = 1
+    while True:
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, folder: Path, on_epoch: OnEpoch) -> Run:
+    """Train on a part of the rows, evaluate on the others, and write all of it to a folder.
+
+    Parameters
+    ----------
+    dataset
+        All labelled rows.
+    recipe
+        All settings of the training.
+    held_out
+        Share of the rows that training never sees; the evaluation and the report rest on them.
+    folder
+        An empty folder.
+    on_epoch
+        Told of every epoch; returns True to end training soon.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    write_json(folder / "run.json", _description(dataset, recipe, held_out, created))
+    sides = hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
+    train, test = dataset.take(sides == 0), dataset.take(sides == 1)
+    with HistoryWriter(folder / "history.jsonl") as history:
+
+        def record(epoch: EpochRecord) -> bool:
+            history.write(epoch)
+            return on_epoch(epoch)
+
+        result = fit(train, recipe, on_epoch=record)
+    result.predictor.save(folder / "model")
+    log_probs = log_softmax(result.predictor.logits_of(test.frame))
+    evaluation = evaluate(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
+    write_json(folder / "metrics.json", to_json(evaluation))
+    run = Run(folder, len(train), evaluation, result)
+    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs))
+    write_report(folder / "report.html", report)
+    return run
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write plain values as JSON, in one step."""
+    write_file(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:
+    """Return the rows whose given label is least probable: hard cases, or wrong labels."""
+    losses = -log_probs[np.arange(len(dataset)), dataset.target]
+    order = np.argsort(-losses, kind="stable")[:WORST_ROWS]
+    predicted = log_probs.argmax(axis=1)
+    return tuple(
+        content.WorstRow(
+            row=int(dataset.frame.index[i]) + 1,
+            values=tuple((name, _shown(dataset.frame[name].iloc[i])) for name in dataset.frame.columns),
+            label=str(dataset.classes[dataset.target[i]]),
+            predicted=str(dataset.classes[predicted[i]]),
+            prob=float(np.exp(-losses[i])),
+            loss=float(losses[i]),
+        )
+        for i in order
+        if predicted[i] != dataset.target[i]
+    )
+
+
+def _shown(value: Any) -> str:
+    if pd.isna(value):
+        return "missing"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _description(dataset: Dataset, recipe: Recipe, held_out: float, created: str) -> dict[str, Any]:
+    return {
+        "created": created,
+        "source": dataset.source,
+        "target": dataset.target_name,
+        "rows": len(dataset),
+        "fingerprint": fingerprint(dataset),
+        "classes": list(dataset.classes),
+        "class_counts": dataset.class_counts.tolist(),
+        "columns": [dataclasses.asdict(column) for column in dataset.columns],
+        "notes": list(dataset.notes),
+        "held_out": held_out,
+        "recipe": dataclasses.asdict(recipe),
+        "environment": versions(),
+    }
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return a sha256 of the rows and labels, so that two runs can be told to rest on the same data."""
+    digest = hashlib.sha256(repr((list(dataset.frame.columns), dataset.classes)).encode())
+    digest.update(pd.util.hash_pandas_object(dataset.frame, index=False).to_numpy().tobytes())
+    digest.update(dataset.target.tobytes())
+    return digest.hexdigest()
+
+
+def _report(
+    dataset: Dataset, recipe: Recipe, run: Run, created: str, worst: tuple[content.WorstRow, ...]
+) -> content.ReportContent:
+    counts = zip(dataset.classes, dataset.class_counts, strict=True)
+    chosen = run.result.trials[run.result.chosen]
+    settings = {name: str(value) for name, value in dataclasses.asdict(recipe).items()}
+    stopped = ("Training was ended early by the user.",) if run.result.stopped else ()
+    return content.ReportContent(
+        title=f"{dataset.target_name} from {Path(dataset.source).name}",
+        source=dataset.source,
+        target=dataset.target_name,
+        created=created,
+        training_rows=run.training_rows,
+        class_counts=tuple((str(label), int(count)) for label, count in counts),
+        columns=tuple(_column_summary(column, len(dataset)) for column in dataset.columns),
+        notes=(*dataset.notes, *stopped),
+        evaluation=run.evaluation,
+        history=read_history(run.folder / "history.jsonl"),
+        trials=tuple(_trial_summary(trial, trial is chosen) for trial in run.result.trials),
+        calibration=_calibration_summary(chosen),
+        worst_rows=worst,
+        settings=tuple(settings.items()),
+        environment=tuple(versions().items()),
+        commands=next_commands(run.folder),
+    )
+
+
+def next_commands(folder: Path) -> tuple[str, ...]:
+    """Return the commands that a reader wants next."""
+    name = shlex.quote(str(folder))
+    return (f"crossent predict {name} new.csv -o predictions.csv", f"crossent evaluate {name} labelled.csv")
+
+
+def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
+    return content.ColumnSummary(
+        name=column.name,
+        kind=column.kind,
+        missing=column.missing / rows,
+        distinct=column.distinct,
+        examples=column.examples,
+        used=column.used,
+        note=column.note,
+    )
+
+
+def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
+    models = "one split" if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    return content.Trial(
+        model=trial.model,
+        log_loss=trial.log_loss,
+        calibrated_log_loss=trial.calibrated_log_loss,
+        seconds=trial.seconds,
+        chosen=chosen,
+        note=f"lowest held-out log-loss; {models}" if chosen else models,
+    )
+
+
+def _calibration_summary(trial: Trial) -> content.CalibrationSummary:
+    calibration = trial.calibration
+    return content.CalibrationSummary(
+        method=calibration.method,
+        temperature=calibration.temperature,
+        log_loss_before=calibration.log_loss_before,
+        log_loss_after=calibration.log_loss_after,
+        kept=calibration.method != "identity",
+        note=calibration.note,
+    )
+
+
+def load_run(path: Path) -> Predictor:
+    """Load the predictor of a run folder, or of a model folder."""
+    return load(path / "model" if (path / "model" / "model.json").is_file() else path)

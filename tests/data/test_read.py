@@ -1,0 +1,160 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+
+from crossent.data.read import read, read_table
+from crossent.errors import DataError
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+TABLE = "size,colour,label\n1,red,a\n2,blue,b\n3,red,a\n4,blue,b\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", TABLE.encode()),
+        ("t.tsv", TABLE.replace(",", "\t").encode()),
+        ("semicolons.csv", TABLE.replace(",", ";").encode()),
+        ("t.csv.gz", gzip.compress(TABLE.encode())),
+        ("bom.csv", b"\xef\xbb\xbf" + TABLE.encode()),
+        ("utf16.csv", TABLE.encode("utf-16")),
+        ("windows.csv", TABLE.replace("\n", "\r\n").encode()),
+        ("blank_lines.csv", TABLE.replace("\n2", "\n\n2").encode()),
+    ],
+)
+def test_every_text_form_gives_the_same_dataset(tmp_path: Path, name: str, content: bytes) -> None:
+    dataset = read(write(tmp_path, name, content), "label")
+    assert dataset.classes == ("a", "b")
+    assert dataset.target.tolist() == [0, 1, 0, 1]
+    assert dataset.frame["size"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert dataset.frame["colour"].tolist() == ["red", "blue", "red", "blue"]
+
+
+def test_binary_files_and_frames_give_the_same_dataset(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"size": [1, 2, 3, 4], "colour": ["red", "blue"] * 2, "label": ["a", "b"] * 2})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_feather(tmp_path / "t.feather")
+    (tmp_path / "t.parquet.gz").write_bytes(gzip.compress((tmp_path / "t.parquet").read_bytes()))
+    sources = [
+        tmp_path / "t.parquet",
+        tmp_path / "t.feather",
+        tmp_path / "t.parquet.gz",
+        frame,
+        polars.DataFrame(frame),
+    ]
+    for source in sources:
+        dataset = read(source, "label")
+        assert dataset.target.tolist() == [0, 1, 0, 1]
+        assert dataset.frame["size"].tolist() == [1.0, 2.0, 3.0, 4.0]
+        assert [column.kind for column in dataset.columns] == ["number", "category"]
+
+
+def test_array_columns_are_named_by_position() -> None:
+    dataset = read(np.array([[1.0, 0], [2.0, 1], [5.0, 0]]), "column_1")
+    assert dataset.classes == (0, 1)
+    assert list(dataset.frame.columns) == ["column_0"]
+
+
+def test_bundled_data_are_read_whole(hpc: pd.DataFrame) -> None:
+    dataset = read(hpc, "class")
+    assert dict(zip(dataset.classes, dataset.class_counts.tolist(), strict=True)) == {
+        "F": 1347,
+        "L": 259,
+        "M": 514,
+        "VF": 2211,
+    }
+    kinds = {column.name: column.kind for column in dataset.columns}
+    assert kinds["protocol"] == kinds["day"] == "category"
+    assert {kinds[name] for name in ("compounds", "input_fields", "iterations", "num_pending", "hour")} == {"number"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", "", ["empty.csv", "empty"]),
+        ("header.csv", "a,b\n", ["header.csv", "rows"]),
+        ("twice.csv", "a,label,a\n1,x,2\n", ["'a'", "1 and 3"]),
+        ("ragged.csv", "a,b,label\n1,2,x\n3,y\n4,5,z\n", ["line 3", "has 2", "3,y"]),
+        ("quoted.csv", 'a,b,label\n"1\n1",2,x\n3,y\n', ["line 4", "has 2"]),
+        ("latin.csv", "a,label\n1,x\n2,\xe9\n".encode("latin-1"), ["line 3", "0xe9", "--encoding"]),
+        ("unknown.xlsx", "a", ["unknown.xlsx", "Parquet"]),
+        ("broken.csv.gz", "no gzip", ["broken.csv.gz", "gzip"]),
+        ("broken.parquet", "no parquet", ["broken.parquet", "parquet"]),
+    ],
+)
+def test_bad_file_gets_one_error_that_says_where(
+    tmp_path: Path, name: str, content: str | bytes, words: list[str]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read_table(write(tmp_path, name, content))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_another_encoding_can_be_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "latin.csv", "a,label\n1,x\n2,\xe9\n".encode("latin-1"))
+    assert read(path, "label", encoding="latin-1").classes == ("x", "é")
+    with pytest.raises(DataError, match="'klingon'"):
+        read(path, "label", encoding="klingon")
+
+
+def test_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    write(tmp_path, "jobs.csv", TABLE)
+    with pytest.raises(DataError, match=r"jobs\.csv"):
+        read(tmp_path / "jobs.parquet", "label")
+
+
+def test_missing_target_suggests_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Did you mean 'label'"):
+        read(write(tmp_path, "t.csv", TABLE), "lable")
+
+
+def test_rows_without_label_are_left_out_and_said(tmp_path: Path) -> None:
+    dataset = read(write(tmp_path, "t.csv", TABLE + "5,red,\n"), "label")
+    assert len(dataset) == 4
+    assert any("1 rows have no value in 'label'" in note for note in dataset.notes)
+
+
+def test_na_is_a_class_but_a_missing_number(tmp_path: Path) -> None:
+    dataset = read(write(tmp_path, "t.csv", "size,label\n1,NA\nNA,ZA\n3,NA\n4,ZA\n"), "label")
+    assert dataset.classes == ("NA", "ZA")
+    assert np.isnan(dataset.frame["size"].iloc[1])
+
+
+def test_class_with_one_row_is_kept_and_said(tmp_path: Path) -> None:
+    dataset = read(write(tmp_path, "t.csv", TABLE + "5,red,c\n"), "label")
+    assert dataset.classes == ("a", "b", "c")
+    assert any("one row only (c)" in note for note in dataset.notes)
+
+
+def test_groups_and_time_leave_the_features() -> None:
+    frame = pd.DataFrame(
+        {"x": [1.0, 2, 3], "who": ["p", "q", "p"], "when": ["2024-01-03", "2024-01-01", "2024-01-02"], "y": [0, 1, 0]}
+    )
+    dataset = read(frame, "y", groups="who", time="when")
+    assert list(dataset.frame.columns) == ["x"]
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [0, 1, 0]
+    assert dataset.time is not None
+    assert np.argsort(dataset.time).tolist() == [1, 2, 0]
+
+
+def test_time_column_needs_a_moment_in_every_row() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2, 3], "when": ["2024-01-03", None, "2024-01-02"], "y": [0, 1, 0]})
+    with pytest.raises(DataError, match=r"'when'.*1 values missing"):
+        read(frame, "y", time="when")
+
+
+def test_array_of_one_dimension_is_refused() -> None:
+    with pytest.raises(DataError, match="two dimensions"):
+        read_table(np.zeros(3))
