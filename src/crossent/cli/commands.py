@@ -138,7 +138,7 @@ def _show_run(console: Console, run: Run) -> None:
 def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
     console.print(f"On {evaluation.rows:,} rows that it has not seen:", highlight=False)
     for sentence in headline(evaluation):
-        console.print(f"  {sentence}", markup=False, highlight=False)
+        console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _class_table(evaluation: Evaluation) -> Table:

@@ -43,22 +43,22 @@ class Progress:
         fold = (record.model, record.fold)
         new_fold = fold not in self._best
         self._best[fold] = min(self._best.get(fold, float("inf")), record.valid_loss)
-        line = self._line(record)
+        line = self._line(record, new_fold=new_fold)
         now = time.monotonic()
         if self._live is not None:
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
         elif new_fold or now - self._shown > PLAIN_SECONDS:
             self._shown = now
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
         return self._interrupted
 
-    def _line(self, record: EpochRecord) -> str:
-        fold = f" · fold {record.fold} of {record.folds}" if record.folds > 1 else ""
-        seconds = time.monotonic() - self._started
-        return (
-            f"training {record.model}{fold} · step {record.epoch} · held-out log-loss {record.valid_loss:.4f}"
-            f" (best {self._best[record.model, record.fold]:.4f}) · {seconds:.0f} s"
-        )
+    def _line(self, record: EpochRecord, *, new_fold: bool) -> str:
+        fold = f", fold {record.fold} of {record.folds}" if record.folds > 1 else ""
+        start = f"training {record.model}{fold}, {time.monotonic() - self._started:.0f} s"
+        if new_fold:
+            return start
+        best = self._best[record.model, record.fold]
+        return f"{start}: step {record.epoch}, held-out log-loss {record.valid_loss:.4f}, best {best:.4f}"
 
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self._interrupted:

@@ -230,7 +230,7 @@ def _read_binary(path: Path, suffix: str, data: bytes) -> pd.DataFrame:
             "Rename the file to what it is, or write it again.",
         ) from error
     _check_names(table.column_names, str(path))
-    return table.to_pandas()
+    return _to_pandas(table)
 
 
 def _read_text(path: Path, data: bytes, separator: str, encoding: str) -> pd.DataFrame:
@@ -244,7 +244,12 @@ def _read_text(path: Path, data: bytes, separator: str, encoding: str) -> pd.Dat
         raise _ragged(path, text, separator, error) from error
     names = [name or f"unnamed_{i + 1}" for i, name in enumerate(table.column_names)]
     _check_names(names, str(path))
-    return table.rename_columns(names).to_pandas()
+    return _to_pandas(table.rename_columns(names))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _parse_text(text: bytes, separator: str) -> pa.Table:

@@ -17,7 +17,7 @@ from crossent.train.monitor import EpochRecord, OnEpoch
 # be nearly certain, their hessians vanish, and without a penalty the step, and soon the loss, goes to infinity.
 L2_PENALTY = 1.0
 # Rounds without a gain of LEAST_GAIN nats in the held-out log-loss before training stops.
-PATIENCE = 50
+PATIENCE = 30
 LEAST_GAIN = 1e-5
 # Without rows held out nothing says when to stop.
 ROUNDS_UNWATCHED = 100

@@ -1,0 +1,77 @@
+"""What a report shows: plain strings and numbers, ready to be laid out."""
+
+from dataclasses import dataclass
+
+from crossent.evaluation.result import Evaluation
+from crossent.train.monitor import EpochRecord
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """One column: ``missing`` is a share of the rows."""
+
+    name: str
+    kind: str
+    missing: float
+    distinct: int
+    examples: tuple[str, ...]
+    used: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model that was tried; losses in nats on rows held out in training."""
+
+    model: str
+    log_loss: float
+    calibrated_log_loss: float
+    seconds: float
+    chosen: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class CalibrationSummary:
+    """The calibration of the chosen model; losses in nats on rows held out in training."""
+
+    method: str
+    temperature: float
+    log_loss_before: float
+    log_loss_after: float
+    kept: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class WorstRow:
+    """A row whose given label is improbable: ``row`` counts from 1, ``prob`` is that of the given label."""
+
+    row: int
+    values: tuple[tuple[str, str], ...]
+    label: str
+    predicted: str
+    prob: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report shows, in its order."""
+
+    title: str
+    source: str
+    target: str
+    created: str
+    training_rows: int
+    class_counts: tuple[tuple[str, int], ...]
+    columns: tuple[ColumnSummary, ...]
+    notes: tuple[str, ...]
+    evaluation: Evaluation
+    history: tuple[EpochRecord, ...]
+    trials: tuple[Trial, ...]
+    calibration: CalibrationSummary
+    worst_rows: tuple[WorstRow, ...]
+    settings: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]

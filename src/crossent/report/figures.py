@@ -1,0 +1,165 @@
+"""The figures of the report, as SVG text."""
+
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from crossent.evaluation.result import Evaluation, Reliability
+from crossent.train.monitor import EpochRecord
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8a8f98"
+MOST_SMALL_DIAGRAMS = 24
+MOST_CONFUSION_CLASSES = 30
+MOST_POINTS = 300
+LABEL_LENGTH = 16
+
+_STYLE: dict[Any, Any] = {
+    # Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "crossent",
+    # A class called "$x$" is no formula.
+    "text.parse_math": False,
+    "font.family": ["sans-serif"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": "#333",
+    "xtick.color": "#333",
+    "ytick.color": "#333",
+}
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Matplotlib measures with its own font, which need not know the script of a class name.
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        yield
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    text = buffer.getvalue()
+    # Inline SVG has neither an XML declaration nor a document type; the width is left to the page.
+    return text[text.index("<svg") :]
+
+
+def shorten(label: object) -> str:
+    """Return a class name that fits an axis."""
+    text = " ".join(str(label).split())
+    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
+
+
+def reliability_figure(reliability: Reliability) -> str:
+    """Draw confidence against accuracy of the predicted class, above a histogram of confidence."""
+    with _style():
+        figure = Figure(figsize=(5.2, 5.6))
+        upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+        _draw_reliability(upper, reliability)
+        upper.set_ylabel("share that was right")
+        centres = (reliability.edges[:-1] + reliability.edges[1:]) / 2
+        lower.bar(centres, reliability.count, width=np.diff(reliability.edges) * 0.9, color=GREY)
+        lower.set_ylabel("rows")
+        lower.set_xlabel("confidence: probability of the predicted class")
+        return _svg(figure)
+
+
+def class_reliability_figure(evaluation: Evaluation) -> str:
+    """Draw a small diagram for each class, one against the rest, for the classes with most rows."""
+    ordered = sorted(evaluation.classes, key=lambda result: -result.support)[:MOST_SMALL_DIAGRAMS]
+    columns = min(4, math.ceil(math.sqrt(len(ordered))))
+    rows = -(-len(ordered) // columns)
+    with _style():
+        figure = Figure(figsize=(2.2 * columns, 2.3 * rows), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
+        for axis, result in zip(axes, ordered, strict=False):
+            _draw_reliability(axis, result.reliability)
+            axis.set_title(f"{shorten(result.label)} ({result.support:,})", fontsize=10)
+        for axis in axes[len(ordered) :]:
+            axis.set_visible(False)
+        figure.supxlabel("predicted probability of the class", fontsize=10)
+        figure.supylabel("share that was the class", fontsize=10)
+        return _svg(figure)
+
+
+def _draw_reliability(axis: Axes, reliability: Reliability) -> None:
+    filled = reliability.count > 0
+    confidence, frequency = reliability.confidence[filled], reliability.frequency[filled]
+    below, above = frequency - reliability.low[filled], reliability.high[filled] - frequency
+    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    errors = np.maximum([below, above], 0)
+    axis.errorbar(confidence, frequency, errors, color=BLUE, marker="o", markersize=4, linewidth=1.2, elinewidth=1)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xticks([0, 0.5, 1])
+    axis.set_yticks([0, 0.5, 1])
+
+
+def confusion_figure(evaluation: Evaluation) -> str:
+    """Draw the confusion matrix, shaded by share of the true class; empty text where it would be too large."""
+    classes = len(evaluation.classes)
+    if classes > MOST_CONFUSION_CLASSES:
+        return ""
+    counts = evaluation.confusion
+    support = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
+    labels = [shorten(result.label) for result in evaluation.classes]
+    size = max(3.6, 0.45 * classes + 1.6)
+    with _style():
+        figure = Figure(figsize=(size, size))
+        axis = figure.subplots()
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(range(classes), labels, rotation=0 if classes <= 6 else 90)
+        axis.set_yticks(range(classes), labels)
+        axis.set_xlabel("predicted")
+        axis.set_ylabel("true")
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if share[row, column] > 0.55 else "#222"
+                axis.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
+        return _svg(figure)
+
+
+def learning_figure(history: Sequence[EpochRecord]) -> str:
+    """Draw training and held-out log-loss by step, a panel a model, a thin line a fold, its best step marked."""
+    models = list(dict.fromkeys(record.model for record in history))
+    if not models:
+        return ""
+    with _style():
+        figure = Figure(figsize=(4.6 * len(models), 3.2), layout="constrained")
+        for axis, model in zip(np.atleast_1d(figure.subplots(1, len(models))), models, strict=True):
+            records = [record for record in history if record.model == model]
+            for fold in sorted({record.fold for record in records}):
+                _draw_fold(axis, [record for record in records if record.fold == fold], labelled=fold == 1)
+            axis.set_title(model, fontsize=10)
+            axis.set_xlabel("step")
+            axis.set_ylabel("log-loss")
+            axis.legend(frameon=False, fontsize=9)
+        return _svg(figure)
+
+
+def _draw_fold(axis: Axes, records: Sequence[EpochRecord], *, labelled: bool) -> None:
+    kept = records[:: max(1, len(records) // MOST_POINTS)]
+    steps = [record.epoch for record in kept]
+    for losses, colour, name in (
+        ([record.train_loss for record in kept], BLUE, "training rows"),
+        ([record.valid_loss for record in kept], ORANGE, "held-out rows"),
+    ):
+        axis.plot(steps, losses, color=colour, linewidth=1, alpha=0.8, label=name if labelled else None)
+    held_out = [record for record in records if np.isfinite(record.valid_loss)]
+    if held_out:
+        best = min(held_out, key=lambda record: record.valid_loss)
+        axis.plot([best.epoch], [best.valid_loss], marker="o", markersize=4, color=ORANGE)

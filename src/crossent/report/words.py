@@ -1,0 +1,87 @@
+"""What an evaluation says, in words."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from crossent.evaluation.result import Estimate, Evaluation
+
+# Confusions that are fewer than this share of a class are not worth a sentence.
+WORTH_SAYING = 0.1
+MOST_CONFUSIONS = 3
+
+
+def headline(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return the few sentences that a reader wants first: accuracy, log-loss, calibration, confusions."""
+    sentences = (accuracy_words(evaluation), log_loss_words(evaluation), calibration_words(evaluation))
+    return (*sentences, *confusion_words(evaluation)[:1])
+
+
+def accuracy_words(evaluation: Evaluation) -> str:
+    """Say how many rows are right, beside always answering the most common class."""
+    accuracy, baseline = evaluation.metrics["accuracy"], evaluation.baseline["accuracy"]
+    right = f"{percent(accuracy.value)} right{interval(accuracy, percent)}"
+    return f"{right}; always answering the most common class would get {percent(baseline)}."
+
+
+def log_loss_words(evaluation: Evaluation) -> str:
+    """Say the log-loss, beside that of knowing only how common each class is."""
+    loss, baseline = evaluation.metrics["log_loss"], evaluation.baseline["log_loss"]
+    stated = f"Log-loss {loss.value:.3f}{interval(loss, '{:.3f}'.format)}"
+    beside = f"knowing only how common each class is gives {baseline:.3f}"
+    if not math.isfinite(loss.value) or loss.value >= baseline:
+        return f"{stated}; {beside}: the model adds nothing."
+    if loss.low <= baseline <= loss.high:
+        return f"{stated}; {beside}: too close to tell on {evaluation.rows:,} rows."
+    return f"{stated}; {beside}: the model removes {percent(1 - loss.value / baseline)} of that uncertainty."
+
+
+def calibration_words(evaluation: Evaluation) -> str:
+    """Say whether probabilities mean what they say."""
+    error = evaluation.metrics["top_label_calibration_error"]
+    stated = f"Its confidence is off by {points(error.value)} points on average{interval(error, points)}"
+    if error.value <= 0.03:
+        return f"{stated}: the probabilities can be taken at their word."
+    if error.value <= 0.07:
+        return f"{stated}: the probabilities are roughly right."
+    return f"{stated}: take the probabilities with care."
+
+
+def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
+    """Name the classes that are taken for each other most."""
+    confusion = evaluation.confusion.astype(np.float64)
+    support = confusion.sum(axis=1, keepdims=True)
+    share = np.divide(confusion, support, out=np.zeros_like(confusion), where=support > 0)
+    np.fill_diagonal(share, 0.0)
+    order = np.argsort(-share, axis=None, kind="stable")[:MOST_CONFUSIONS]
+    labels = [result.label for result in evaluation.classes]
+    sentences = []
+    for true, predicted in zip(*np.unravel_index(order, share.shape), strict=True):
+        if share[true, predicted] >= WORTH_SAYING:
+            counts = f"{int(confusion[true, predicted]):,} of {int(support[true, 0]):,} rows"
+            where = percent(share[true, predicted])
+            sentences.append(f"{labels[true]} is taken for {labels[predicted]} in {where} of cases ({counts}).")
+    return tuple(sentences)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage: no decimals, but never 100 % for less than all."""
+    if not math.isfinite(share):
+        return "unknown"
+    rounded = round(100 * share)
+    if (rounded == 100 and share < 1) or (rounded == 0 and share > 0):
+        return f"{100 * share:.1f} %" if 0.0005 < share < 0.9995 else (">99.9 %" if share > 0.5 else "<0.1 %")
+    return f"{rounded} %"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points, with one decimal."""
+    return f"{100 * share:.1f}" if math.isfinite(share) else "unknown"
+
+
+def interval(estimate: Estimate, form: Callable[[float], str]) -> str:
+    """Return the bounds in brackets, or nothing where there are none."""
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return ""
+    return f" ({form(estimate.low)} to {form(estimate.high)})"
