@@ -93,7 +93,7 @@ def solve_softmax_regression(
         if on_iteration(float(intermediate_result.fun) - penalty(coefficients), coefficients):
             raise StopIteration
 
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-7, "maxcor": 20}
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-8, "maxcor": 20}
     flat = np.concatenate([start.weight.ravel(), start.bias])
     # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from torch's.
     with threadpool_limits(limits=1, user_api="blas"):

@@ -1,8 +1,9 @@
 """Boosted trees: LightGBM with its softmax objective; its raw scores are the logits."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightgbm
 import numpy as np
@@ -75,12 +76,17 @@ class Boosting:
         rounds = self.max_rounds if valid is not None else min(self.max_rounds, ROUNDS_UNWATCHED)
         train_set = _lightgbm_set(train, settings)
         watch = _Watch(rounds, on_epoch)
-        if valid is None:
-            booster = lightgbm.train(settings, train_set, rounds, [train_set], ["train"], callbacks=[watch])
-        else:
-            stop = lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False, min_delta=LEAST_GAIN)
-            sets = [lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set), train_set]
-            booster = lightgbm.train(settings, train_set, rounds, sets, ["valid", "train"], callbacks=[watch, stop])
+        sets, names = [train_set], ["train"]
+        callbacks: list[Callable[..., Any]] = [watch]
+        if valid is not None:
+            sets.insert(0, lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set))
+            names.insert(0, "valid")
+            callbacks.append(
+                lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False, min_delta=LEAST_GAIN)
+            )
+        booster = lightgbm.train(
+            settings, train_set, rounds, sets, names, callbacks=callbacks, keep_training_booster=True
+        )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
         return FittedBoosting(booster.model_to_string(num_iteration=best), train.classes)
 

@@ -49,7 +49,7 @@ def _style() -> Iterator[None]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     # Inline SVG has neither an XML declaration nor a document type; the width is left to the page.
     return text[text.index("<svg") :]
@@ -64,7 +64,7 @@ def shorten(label: object) -> str:
 def reliability_figure(reliability: Reliability) -> str:
     """Draw confidence against accuracy of the predicted class, above a histogram of confidence."""
     with _style():
-        figure = Figure(figsize=(5.2, 5.6))
+        figure = Figure(figsize=(5.2, 5.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
         _draw_reliability(upper, reliability)
         upper.set_ylabel("share that was right")
@@ -117,7 +117,7 @@ def confusion_figure(evaluation: Evaluation) -> str:
     labels = [shorten(result.label) for result in evaluation.classes]
     size = max(3.6, 0.45 * classes + 1.6)
     with _style():
-        figure = Figure(figsize=(size, size))
+        figure = Figure(figsize=(size, size), layout="constrained")
         axis = figure.subplots()
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         axis.set_xticks(range(classes), labels, rotation=0 if classes <= 6 else 90)

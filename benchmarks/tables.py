@@ -1,0 +1,96 @@
+"""Held-out log-loss and accuracy on tables, beside peers at their best settings, on the same rows in the same run.
+
+python benchmarks/tables.py
+"""
+
+import time
+from collections.abc import Callable
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransformer
+
+import crossent as ce
+from datasets import hpc, shuttle
+
+Probs = npt.NDArray[np.float64]
+Fit = Callable[[pd.DataFrame, pd.Series, pd.DataFrame], Probs]
+
+
+def crossent_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
+    return np.asarray(ce.Classifier().fit(train, target).predict_proba(test))
+
+
+def names(frame: pd.DataFrame) -> list[str]:
+    return [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
+
+
+def hist_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
+    encoder = make_column_transformer(
+        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), names(train)), remainder="passthrough"
+    )
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.05,
+        max_iter=2000,
+        early_stopping=True,
+        validation_fraction=0.2,
+        n_iter_no_change=30,
+        random_state=0,
+        categorical_features=list(range(len(names(train)))) or None,
+    )
+    return np.asarray(make_pipeline(encoder, model).fit(train, target).predict_proba(test))
+
+
+def lightgbm_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
+    categories = {column: pd.CategoricalDtype(sorted(train[column].unique())) for column in names(train)}
+    rows, held_out, labels, held_out_labels = train_test_split(
+        train.astype(categories), target, test_size=0.2, random_state=0
+    )
+    model = lightgbm.LGBMClassifier(learning_rate=0.05, n_estimators=2000, random_state=0, verbose=-1)
+    stop = [lightgbm.early_stopping(30, verbose=False)]
+    model.fit(rows, labels, eval_X=held_out, eval_y=held_out_labels, callbacks=stop)
+    return np.asarray(model.predict_proba(test.astype(categories)))
+
+
+def logistic_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
+    encoder = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), names(train)),
+        remainder=QuantileTransformer(output_distribution="normal", n_quantiles=257),
+    )
+    model = LogisticRegressionCV(Cs=4, cv=5, scoring="neg_log_loss", max_iter=1000, use_legacy_attributes=False)
+    return np.asarray(make_pipeline(encoder, model).fit(train, target).predict_proba(test))
+
+
+PEERS: dict[str, Fit] = {
+    "crossent": crossent_fit,
+    "HistGradientBoosting": hist_fit,
+    "LightGBM": lightgbm_fit,
+    "LogisticRegressionCV": logistic_fit,
+}
+
+
+def main() -> None:
+    print("| data | model | log-loss | accuracy | seconds |\n|---|---|---|---|---|")
+    for source in (hpc, shuttle):
+        frame, target = source()
+        train, test = train_test_split(frame, test_size=0.25, stratify=frame[target], random_state=0)
+        labels = sorted(frame[target].unique())
+        for name, fit in PEERS.items():
+            started = time.perf_counter()
+            probs = fit(train.drop(columns=target), train[target], test.drop(columns=target))
+            seconds = time.perf_counter() - started
+            loss = log_loss(test[target], probs, labels=labels)
+            accuracy = accuracy_score(test[target], np.array(labels)[probs.argmax(axis=1)])
+            print(f"| {source.__name__} | {name} | {loss:.4f} | {accuracy:.4f} | {seconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

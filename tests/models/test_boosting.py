@@ -1,0 +1,84 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crossent.data.table import Features
+from crossent.losses.arrays import mean_cross_entropy
+from crossent.models.boosting import Boosting, FittedBoosting
+from crossent.models.model import Examples
+from crossent.train.monitor import EpochRecord, ignore_epoch
+
+
+def draw(rows: int, seed: int = 0) -> Examples:
+    """Classes by the sign of a product, which no linear model sees, and by a category."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=(rows, 2)).astype(np.float32)
+    codes = rng.integers(3, 6, size=(rows, 1)).astype(np.int32)
+    target = np.where(codes[:, 0] == 5, 2, (numbers[:, 0] * numbers[:, 1] > 0).astype(np.int64))
+    return Examples(Features(numbers, codes, (6,)), target, 3)
+
+
+def fit(train: Examples, valid: Examples | None, rounds: int = 200) -> FittedBoosting:
+    return Boosting(max_rounds=rounds).fit(train, valid, rng=np.random.default_rng(0), on_epoch=ignore_epoch)
+
+
+def test_learns_what_is_not_linear() -> None:
+    valid = draw(1000, seed=1)
+    logits = fit(draw(2000), valid).logits(valid.features)
+    assert logits.dtype == np.float32
+    assert (logits.argmax(axis=1) == valid.target).mean() > 0.95
+
+
+def test_stops_at_the_best_round_of_the_rows_held_out() -> None:
+    records: list[EpochRecord] = []
+
+    def watch(record: EpochRecord) -> bool:
+        records.append(record)
+        return False
+
+    rng = np.random.default_rng(3)
+    train, valid = draw(300), draw(300, seed=1)
+    noisy = [dataclasses.replace(e, target=np.where(rng.random(300) < 0.3, 0, e.target)) for e in (train, valid)]
+    fitted = Boosting().fit(noisy[0], noisy[1], rng=rng, on_epoch=watch)
+    best = min(record.valid_loss for record in records)
+    assert len(records) < 2000
+    assert mean_cross_entropy(fitted.logits(valid.features), noisy[1].target) == pytest.approx(best, abs=1e-4)
+
+
+def test_stays_stable_where_a_class_has_a_handful_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    n = 8000
+    numbers = rng.normal(size=(n, 3)).astype(np.float32)
+    target = (numbers[:, 0] > 0.8).astype(np.int64)
+    target[numbers[:, 1] > 2.9] = 2
+    assert 3 <= (target == 2).sum() <= 30
+    features = Features(numbers, np.empty((n, 0), dtype=np.int32), ())
+    examples = Examples(features, target, 3)
+    even = np.arange(n) % 2 == 0
+    fitted = fit(examples.take(even), examples.take(~even), rounds=400)
+    assert mean_cross_entropy(fitted.logits(features.take(~even)), target[~even]) < 0.02
+
+
+def test_a_class_without_rows_keeps_its_column() -> None:
+    train = draw(300)
+    some = Examples(train.features, train.target.clip(max=1), 3)
+    logits = fit(some, None, rounds=5).logits(train.features)
+    assert logits.shape == (300, 3)
+    assert (logits.argmax(axis=1) != 2).all()
+
+
+def test_trees_for_other_classes_are_refused() -> None:
+    fitted = fit(draw(300), None, rounds=2)
+    with pytest.raises(ValueError, match="for 3 classes, not 4"):
+        FittedBoosting(fitted.trees, 4)
+
+
+def test_no_rows_give_no_logits() -> None:
+    fitted = fit(draw(300), None, rounds=2)
+    empty = draw(10).features.take(np.zeros(10, dtype=bool))
+    assert fitted.logits(empty).shape == (0, 3)
+
+
+def test_same_seed_same_trees() -> None:
+    assert fit(draw(500), draw(100, seed=1), 20).trees == fit(draw(500), draw(100, seed=1), 20).trees

@@ -1,0 +1,98 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crossent.data.labels import label_positions
+from crossent.data.read import read
+from crossent.errors import DataError
+from crossent.fit import fit
+from crossent.losses.arrays import mean_cross_entropy
+from crossent.recipe import Recipe
+from crossent.train.monitor import EpochRecord
+
+from .conftest import draw_table
+
+QUICK = Recipe(folds=2, max_rounds=20)
+
+
+def test_auto_keeps_the_model_with_the_lower_held_out_loss(table: pd.DataFrame) -> None:
+    result = fit(read(table, "label"), QUICK)
+    assert [trial.model for trial in result.trials] == ["linear", "boosting"]
+    losses = [trial.calibrated_log_loss for trial in result.trials]
+    assert result.chosen == int(np.argmin(losses))
+    assert not result.stopped
+
+
+@pytest.mark.parametrize("model", ["linear", "boosting"])
+def test_probabilities_on_new_rows_beat_the_prior(model: str) -> None:
+    result = fit(read(draw_table(600), "label"), dataclasses.replace(QUICK, model=model, max_rounds=100))
+    new = draw_table(600, seed=1)
+    target = label_positions(new["label"], result.predictor.classes)
+    prior = -np.log(result.predictor.prior[target]).mean()
+    assert mean_cross_entropy(result.predictor.logits(new), target) < 0.8 * prior
+
+
+def test_held_out_loss_is_what_the_held_out_rows_say() -> None:
+    dataset = read(draw_table(200), "label")
+    result = fit(dataset, Recipe(model="linear", folds=1, calibration="none"))
+    assert result.trials[0].folds == 1
+    assert result.trials[0].calibration.note == "not asked for"
+    assert 0.2 < result.trials[0].log_loss < 1.1
+
+
+def test_same_seed_same_bytes_another_seed_others(table: pd.DataFrame) -> None:
+    dataset = read(table, "label")
+    first, second = (fit(dataset, QUICK).predictor.logits(table) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    other = fit(dataset, dataclasses.replace(QUICK, seed=1)).predictor.logits(table)
+    assert other.tobytes() != first.tobytes()
+
+
+def test_a_class_with_one_row_keeps_its_column(table: pd.DataFrame) -> None:
+    rare = pd.concat([table, table.head(1).assign(label="rare")], ignore_index=True)
+    for model in ("linear", "boosting"):
+        result = fit(read(rare, "label"), dataclasses.replace(QUICK, model=model))
+        assert result.predictor.classes == ("a", "b", "c", "rare")
+        probs = result.predictor.probs(rare)
+        assert probs.shape == (301, 4)
+        np.testing.assert_allclose(probs.sum(axis=1), 1.0)
+
+
+def test_told_to_stop_it_ends_with_whole_folds() -> None:
+    seen: list[EpochRecord] = []
+
+    def stop_in_third_fold(record: EpochRecord) -> bool:
+        seen.append(record)
+        return record.model == "linear" and record.fold == 3
+
+    result = fit(read(draw_table(200), "label"), Recipe(folds=5), on_epoch=stop_in_third_fold)
+    assert result.stopped
+    assert [trial.model for trial in result.trials] == ["linear"]
+    assert result.trials[0].folds == len(result.predictor.models) == 2
+    assert sum(record.fold == 3 for record in seen) == 1
+
+
+def test_told_to_stop_at_once_it_still_ends_with_a_model(table: pd.DataFrame) -> None:
+    result = fit(read(table, "label"), QUICK, on_epoch=lambda _record: True)
+    assert result.stopped
+    assert np.isfinite(result.predictor.logits(table)).all()
+
+
+def test_groups_are_never_parted_between_folds() -> None:
+    """Labels follow the group alone: only a leak between folds could predict them."""
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(60), 5)
+    secret = rng.normal(size=60)[who]
+    frame = pd.DataFrame({"secret": secret, "who": who, "y": rng.integers(0, 2, size=60)[who]})
+    honest = fit(read(frame, "y", groups="who"), Recipe(model="boosting", folds=5))
+    leaky = fit(read(frame.drop(columns="who"), "y"), Recipe(model="boosting", folds=5, duplicates="anywhere"))
+    assert honest.trials[0].log_loss > 0.6
+    assert leaky.trials[0].log_loss < 0.3
+
+
+def test_rows_that_are_all_alike_are_an_error() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0] * 20, "who": ["p"] * 40, "y": [0, 1] * 20})
+    with pytest.raises(DataError, match="hold out"):
+        fit(read(frame, "y", groups="who"), QUICK)

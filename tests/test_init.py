@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import crossent as ce
+
+
+def test_every_public_name_is_there() -> None:
+    for name in ce.__all__:
+        assert getattr(ce, name) is not None
+    assert "Classifier" in dir(ce)
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_import_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'pandas', 'sklearn', 'lightgbm', 'matplotlib', 'pyarrow'}"
+    assert run(f"import sys, crossent; print(sorted({heavy} & set(sys.modules)))") == "[]"
+
+
+def test_help_answers_without_torch() -> None:
+    code = (
+        "import sys\nfrom crossent.cli.app import app\n"
+        "try:\n    app(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    assert run(code).splitlines()[-1] == "False False"

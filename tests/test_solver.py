@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from crossent.solver import Coefficients, SolverData, linear_logits, solve_softmax_regression
+
+
+def draw(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(rows, 3)).astype(np.float32)
+    codes = rng.integers(0, 4, size=(rows, 2))
+    logits = numbers @ rng.normal(size=(3, 3)) + rng.normal(size=(4, 3))[codes[:, 0]]
+    return numbers, codes, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+def solve(numbers: np.ndarray, rows: np.ndarray, target: np.ndarray, width: int, C: float) -> Coefficients:
+    start = Coefficients(np.zeros((width, 3)), np.zeros(3))
+    data = SolverData(numbers, rows, target)
+    return solve_softmax_regression(data, start, C=C, max_iterations=1000, on_iteration=lambda *_: False)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+def test_reaches_the_optimum_of_scikit_learn(C: float) -> None:
+    numbers, codes, target = draw()
+    rows = codes + np.array([3, 7])
+    ours = solve(numbers, rows, target, 11, C)
+    dense = np.hstack([numbers, np.eye(4)[codes[:, 0]], np.eye(4)[codes[:, 1]]])
+    theirs = LogisticRegression(C=C, tol=1e-10, max_iter=10_000, solver="newton-cg").fit(dense, target)
+
+    def objective(weight: np.ndarray, bias: np.ndarray) -> float:
+        logits = dense @ weight + bias
+        log_sum = np.logaddexp.reduce(logits, axis=1)
+        return float(C * (log_sum - logits[np.arange(len(target)), target]).sum() + (weight**2).sum() / 2)
+
+    best = objective(theirs.coef_.T, theirs.intercept_)
+    assert objective(ours.weight, ours.bias) <= best * (1 + 1e-5)
+    np.testing.assert_allclose(linear_logits(numbers, rows, ours), dense @ ours.weight + ours.bias, atol=1e-12)
+
+
+def test_numbers_alone_and_codes_alone() -> None:
+    numbers, codes, target = draw()
+    none = np.empty((len(target), 0))
+    only_numbers = solve(numbers, none.astype(np.int64), target, 3, 1.0)
+    only_codes = solve(none.astype(np.float32), codes[:, :1], target, 4, 1.0)
+    assert np.abs(only_numbers.weight).max() > 0.1
+    assert np.abs(only_codes.weight).max() > 0.1
+
+
+def test_watcher_sees_the_loss_fall_and_can_stop() -> None:
+    numbers, codes, target = draw()
+    losses: list[float] = []
+
+    def watch(loss: float, _coefficients: Coefficients) -> bool:
+        losses.append(loss)
+        return len(losses) == 5
+
+    data = SolverData(numbers, codes + 3, target)
+    start = Coefficients(np.zeros((7, 3)), np.zeros(3))
+    solve_softmax_regression(data, start, C=10.0, max_iterations=100, on_iteration=watch)
+    assert len(losses) == 5
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] < np.log(3)
