@@ -11,8 +11,7 @@ from crossent.fit import fit
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord
-
-from .conftest import draw_table
+from tests.conftest import draw_table
 
 QUICK = Recipe(folds=2, max_rounds=20)
 

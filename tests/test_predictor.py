@@ -9,8 +9,7 @@ import pytest
 from crossent.errors import DataError, ModelFileError
 from crossent.fit import FitResult
 from crossent.predictor import load, mean_log_probs
-
-from .conftest import draw_table
+from tests.conftest import draw_table
 
 
 @pytest.fixture(params=["linear_fit", "boosting_fit"])

@@ -16,7 +16,9 @@ def draw(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def solve(numbers: np.ndarray, rows: np.ndarray, target: np.ndarray, width: int, C: float) -> Coefficients:
     start = Coefficients(np.zeros((width, 3)), np.zeros(3))
     data = SolverData(numbers, rows, target)
-    return solve_softmax_regression(data, start, C=C, max_iterations=1000, on_iteration=lambda *_: False)
+    return solve_softmax_regression(
+        data, start, C=C, tolerance=1e-9, max_iterations=1000, on_iteration=lambda *_: False
+    )
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
@@ -56,7 +58,7 @@ def test_watcher_sees_the_loss_fall_and_can_stop() -> None:
 
     data = SolverData(numbers, codes + 3, target)
     start = Coefficients(np.zeros((7, 3)), np.zeros(3))
-    solve_softmax_regression(data, start, C=10.0, max_iterations=100, on_iteration=watch)
+    solve_softmax_regression(data, start, C=10.0, tolerance=1e-9, max_iterations=100, on_iteration=watch)
     assert len(losses) == 5
     assert losses == sorted(losses, reverse=True)
     assert losses[0] < np.log(3)

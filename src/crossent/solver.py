@@ -54,6 +54,7 @@ def solve_softmax_regression(
     start: Coefficients,
     *,
     C: float,  # noqa: N803 - the name that scikit-learn gave it
+    tolerance: float,
     max_iterations: int,
     on_iteration: Callable[[float, Coefficients], bool],
 ) -> Coefficients:
@@ -67,6 +68,8 @@ def solve_softmax_regression(
         Where to begin; a near solution makes it fast.
     C
         Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
+    tolerance
+        Ends when an iteration lowers the objective by a smaller share of it than this.
     max_iterations
         Most iterations of L-BFGS (Liu and Nocedal 1989).
     on_iteration
@@ -93,7 +96,13 @@ def solve_softmax_regression(
         if on_iteration(float(intermediate_result.fun) - penalty(coefficients), coefficients):
             raise StopIteration
 
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "gtol": 1e-5, "ftol": 1e-8, "maxcor": 20}
+    options = {
+        "maxiter": max_iterations,
+        "maxfun": 2 * max_iterations,
+        "gtol": tolerance,
+        "ftol": tolerance,
+        "maxcor": 20,
+    }
     flat = np.concatenate([start.weight.ravel(), start.bias])
     # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from torch's.
     with threadpool_limits(limits=1, user_api="blas"):

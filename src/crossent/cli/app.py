@@ -1,6 +1,7 @@
 """Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
 
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -114,10 +115,13 @@ def evaluate(
 def main() -> None:
     """Run the command line; bad input gets one block and exit code 2."""
     try:
-        _read_config(sys.argv[1:])
+        app.config = _config(sys.argv[1:])
         app(exit_on_error=False)
     except CrossentError as error:
         print_error(error)
+        sys.exit(2)
+    except OSError as error:
+        print_error(CrossentError("Files must be readable and writable.", f"{error}.", "Check the path and the disk."))
         sys.exit(2)
     except cyclopts.CycloptsError:
         # The message stands already.
@@ -127,13 +131,20 @@ def main() -> None:
         sys.exit(130)
 
 
-def _read_config(arguments: list[str]) -> None:
+def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:
+    """Return the reader of the file that --config names: it must be known before the other flags are parsed."""
     if "--config" not in arguments[:-1]:
-        return
+        return ()
     path = Path(arguments[arguments.index("--config") + 1])
     if not path.is_file():
         raise SettingError("The config file must exist.", f"There is no file {path}.", "Check the path.")
-    app.config = cyclopts.config.Toml(path, use_commands_as_keys=False, must_exist=True)
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingError(
+            "The config file must be TOML.", f"{path}: {error}.", 'Write it like: model = "linear"'
+        ) from error
+    return (cyclopts.config.Toml(path, use_commands_as_keys=False),)
 
 
 def print_error(error: CrossentError) -> None:

@@ -57,6 +57,8 @@ def predict(model: Path, data: Path, output: Path | None, encoding: str) -> None
     predictor = load_run(model)
     if output is not None and output.suffix.lower() not in {".csv", ".parquet"}:
         raise DataError("Predictions are written as CSV or Parquet.", f"{output} ends in neither.", "Rename it.")
+    if output is not None and not output.parent.is_dir():
+        raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     frame = read_table(data, encoding=encoding)
     table = _predictions(predictor, frame)
     console = Console(stderr=True)

@@ -17,6 +17,8 @@ from crossent.train.monitor import EpochRecord, OnEpoch
 PATH = (0.1, 1.0, 10.0, 100.0, 1000.0)
 LEAST_GAIN = 1e-4
 DEFAULT_C = 1.0
+# Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
+PATH_TOLERANCE, TOLERANCE = 1e-5, 1e-8
 MAX_ITERATIONS = 300
 
 
@@ -81,19 +83,24 @@ def _fit_path(
     data = SolverData(train.features.numbers, _rows_of_codes(train.features), train.target)
     width = train.features.numbers.shape[1] + sum(train.features.cardinalities)
     best = Coefficients(np.zeros((width, train.classes)), train.log_prior())
-    progress = _Progress(valid, len(path) * MAX_ITERATIONS, on_epoch)
-    lowest = np.inf
-    for C in path:  # noqa: N806 - the name that scikit-learn gave it
-        current = solve_softmax_regression(
-            data, best, C=C, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
+    progress = _Progress(valid, (len(path) + 1) * MAX_ITERATIONS, on_epoch)
+
+    def solve(start: Coefficients, C: float, tolerance: float) -> Coefficients:  # noqa: N803 - scikit-learn's name
+        return solve_softmax_regression(
+            data, start, C=C, tolerance=tolerance, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
         )
+
+    chosen, lowest = path[0], np.inf
+    for C in path if len(path) > 1 else ():  # noqa: N806
+        current = solve(best, C, PATH_TOLERANCE)
         loss = progress.valid_loss(current)
-        # Without rows held out the loss is NaN, and the path has one step only.
         if loss > lowest - LEAST_GAIN:
             break
-        best, lowest = current, loss
+        best, chosen, lowest = current, C, loss
         if progress.stopped:
             break
+    if not progress.stopped:
+        best = solve(best, chosen, TOLERANCE)
     return FittedSoftmaxRegression(best.weight, best.bias, train.features.cardinalities)
 
 

@@ -1,0 +1,212 @@
+"""The command line as a user meets it, on real files."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import crossent as ce
+from crossent.cli.app import main
+from tests.conftest import draw_table
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def crossent(*arguments: str, cwd: Path) -> Done:
+    """Run a command in this process, as the installed script would."""
+    out, err = io.StringIO(), io.StringIO()
+    old = sys.argv
+    sys.argv = ["crossent", *arguments]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+                code = 0
+            except SystemExit as exit_:
+                code = int(exit_.code or 0)
+    finally:
+        sys.argv = old
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table and a finished run on it."""
+    path = tmp_path_factory.mktemp("work")
+    draw_table(200).to_csv(path / "jobs.csv", index=False)
+    draw_table(50, seed=1).to_csv(path / "new.csv", index=False)
+    done = crossent("train", "jobs.csv", "--target", "label", "--model", "linear", "--folds", "2", cwd=path)
+    assert done.returncode == 0, done.stderr
+    (path / "out.txt").write_text(done.stdout)
+    return path
+
+
+def test_train_says_what_matters_and_what_to_do_next(folder: Path) -> None:
+    said = (folder / "out.txt").read_text()
+    for words in (
+        "200 rows, 4 columns, 3 classes",
+        "colour",
+        "training linear, fold 1 of 2",
+        "right",
+        "Log-loss",
+        "runs/jobs/report.html",
+        "crossent predict runs/jobs new.csv",
+    ):
+        assert words in said
+
+
+def test_run_folder_holds_everything(folder: Path) -> None:
+    run = folder / "runs" / "jobs"
+    assert {path.name for path in run.iterdir()} == {
+        "run.json",
+        "history.jsonl",
+        "metrics.json",
+        "model",
+        "report.html",
+    }
+    description = json.loads((run / "run.json").read_text())
+    assert description["recipe"]["model"] == "linear"
+    assert description["class_counts"] == np.unique(draw_table(200)["label"], return_counts=True)[1].tolist()
+    assert len(description["fingerprint"]) == 64
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["rows"] == 50
+    assert metrics["metrics"]["log_loss"]["low"] <= metrics["metrics"]["log_loss"]["value"]
+    assert ce.load(run / "model").classes == ("a", "b", "c")
+
+
+def test_a_second_run_gets_a_folder_of_its_own(folder: Path) -> None:
+    before = (folder / "runs" / "jobs" / "run.json").read_bytes()
+    done = crossent("train", "jobs.csv", "--target", "label", "--model", "linear", "--folds", "1", "--json", cwd=folder)
+    result = json.loads(done.stdout)
+    assert result["run"] == "runs/jobs-2"
+    assert result["metrics"].keys() >= {"log_loss", "accuracy", "brier"}
+    assert (folder / "runs" / "jobs" / "run.json").read_bytes() == before
+
+
+def test_predict_adds_columns_to_the_rows(folder: Path) -> None:
+    done = crossent("predict", "runs/jobs", "new.csv", "-o", "out.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "50 rows predicted" in done.stderr
+    out = pd.read_csv(folder / "out.csv")
+    new = pd.read_csv(folder / "new.csv")
+    assert list(out.columns) == [*new.columns, "predicted", "prob_a", "prob_b", "prob_c"]
+    expected = ce.load(folder / "runs" / "jobs" / "model").probs(folder / "new.csv")
+    np.testing.assert_allclose(out[["prob_a", "prob_b", "prob_c"]], expected)
+    assert out["predicted"].tolist() == [["a", "b", "c"][i] for i in expected.argmax(axis=1)]
+    again = crossent("predict", "runs/jobs", "out.csv", cwd=folder)
+    assert list(pd.read_csv(io.StringIO(again.stdout)).columns) == list(out.columns)
+
+
+def test_predict_says_which_values_are_new(folder: Path) -> None:
+    pd.read_csv(folder / "new.csv").assign(colour="mauve").to_csv(folder / "mauve.csv", index=False)
+    done = crossent("predict", "runs/jobs", "mauve.csv", "-o", "mauve.parquet", cwd=folder)
+    assert "column 'colour': 50 rows hold values not seen in training: 'mauve'" in done.stderr
+    assert len(pd.read_parquet(folder / "mauve.parquet")) == 50
+
+
+def test_evaluate_in_words_and_for_machines(folder: Path) -> None:
+    words = crossent("evaluate", "runs/jobs", "new.csv", cwd=folder)
+    assert "On 50 rows" in words.stdout
+    assert "recall" in words.stdout
+    figures = json.loads(crossent("evaluate", "runs/jobs", "new.csv", "--json", cwd=folder).stdout)
+    predictor = ce.load(folder / "runs" / "jobs" / "model")
+    accuracy = (np.array(predictor.predict(folder / "new.csv")) == pd.read_csv(folder / "new.csv")["label"]).mean()
+    assert figures["metrics"]["accuracy"]["value"] == pytest.approx(accuracy)
+
+
+def test_settings_come_from_a_file_and_flags_overrule_it(folder: Path) -> None:
+    (folder / "recipe.toml").write_text('model = "linear"\nfolds = 1\nseed = 7\n')
+    arguments = ["train", "jobs.csv", "--target", "label", "--config", "recipe.toml", "--seed", "9", "--name", "set"]
+    assert crossent(*arguments, cwd=folder).returncode == 0
+    recipe = json.loads((folder / "runs" / "set" / "run.json").read_text())["recipe"]
+    assert (recipe["model"], recipe["folds"], recipe["seed"]) == ("linear", 1, 9)
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return path.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "jobs.csv", "--target", "lable"], ["no column 'lable'", "Did you mean 'label'?"]),
+        (["train", "nowhere.csv", "--target", "label"], ["no file nowhere.csv"]),
+        (["train", "jobs.csv", "--target", "size"], ["different values"]),
+        (["train", "jobs.csv", "--target", "label", "--held-out", "2"], ["between 0 and 1"]),
+        (["train", "jobs.csv", "--target", "label", "--folds", "0"], ["folds", "from 1 to 100"]),
+        (["train", "jobs.csv", "--target", "label", "--model", "forest"], ["forest"]),
+        (["train", "jobs.csv", "--target", "label", "--config", "nowhere.toml"], ["nowhere.toml"]),
+        (["train", "jobs.csv", "--target", "label", "--config", "bad.toml"], ["colour"]),
+        (["train", "jobs.csv", "--target", "label", "--config", "broken.toml"], ["broken.toml"]),
+        (["train", "jobs.csv", "--target", "label", "--kind.colour=number"], ["'colour' must hold numbers"]),
+        (["train", "jobs.csv"], ["--target"]),
+        (["predict", "nowhere", "new.csv"], ["model.json"]),
+        (["predict", "runs/jobs", "other.csv"], ["Missing: 'size'"]),
+        (["predict", "runs/jobs", "new.csv", "-o", "out.xlsx"], ["CSV or Parquet"]),
+        (["predict", "runs/jobs", "new.csv", "-o", "no/such/folder/out.csv"], ["no/such/folder"]),
+        (["evaluate", "runs/jobs", "unknown.csv"], ["row 1: z"]),
+        (["evaluate", "runs/jobs", "unlabelled.csv"], ["no column 'label'"]),
+    ],
+)
+def test_bad_input_gets_one_block_and_exit_code_2(folder: Path, arguments: list[str], words: list[str]) -> None:
+    (folder / "other.csv").write_text("x,y\n1,2\n")
+    (folder / "bad.toml").write_text('colour = "red"\n')
+    (folder / "broken.toml").write_text("model = \n")
+    new = pd.read_csv(folder / "new.csv")
+    new.assign(label="z").to_csv(folder / "unknown.csv", index=False)
+    new.drop(columns="label").to_csv(folder / "unlabelled.csv", index=False)
+    done = crossent(*arguments, cwd=folder)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split()) + " ".join(done.stdout.split())
+    for word in words:
+        assert word in said
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_start_leaves_no_run_folder(folder: Path) -> None:
+    before = sorted(path.name for path in (folder / "runs").iterdir())
+    assert crossent("train", "jobs.csv", "--target", "nothing", cwd=folder).returncode == 2
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == before
+
+
+@pytest.mark.slow
+def test_the_demo_in_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crossent", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "runs/demo/report.html" in done.stdout
+    assert (tmp_path / "runs" / "demo" / "report.html").stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_early_with_a_model_and_a_report(tmp_path: Path, hpc: pd.DataFrame) -> None:
+    hpc.to_csv(tmp_path / "jobs.csv", index=False)
+    arguments = [sys.executable, "-m", "crossent", "train", "jobs.csv", "--target", "class", "--model", "boosting"]
+    process = subprocess.Popen(
+        [*arguments, "--learning-rate", "0.001"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    history = tmp_path / "runs" / "jobs" / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not history.exists() or history.stat().st_size < 5000):
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Ending soon" in said
+    assert (tmp_path / "runs" / "jobs" / "report.html").exists()
+    assert ce.load(tmp_path / "runs" / "jobs" / "model").classes == ("F", "L", "M", "VF")

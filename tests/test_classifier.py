@@ -1,0 +1,82 @@
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import crossent as ce
+from crossent.errors import DataError, SettingError
+from tests.conftest import draw_table
+
+
+def test_constructor_is_the_recipe() -> None:
+    recipe = {field.name: field.default for field in dataclasses.fields(ce.Recipe)}
+    assert ce.Classifier().get_params() == recipe
+    for field in dataclasses.fields(ce.Recipe):
+        assert field.metadata["help"] in str(ce.Classifier.__doc__)
+    with pytest.raises(TypeError, match="modle"):
+        ce.Classifier(modle="linear")
+
+
+def test_bad_setting_is_named_at_fit() -> None:
+    with pytest.raises(SettingError, match="'forest'"):
+        ce.Classifier(model="forest").fit([[0.0], [1.0]], [0, 1])
+
+
+def test_cross_validation_grid_and_pipeline() -> None:
+    X, y = load_wine(return_X_y=True)
+    linear = ce.Classifier(model="linear", folds=2)
+    assert cross_val_score(linear, X, y, cv=3, scoring="neg_log_loss").mean() > -0.2
+    grid = GridSearchCV(linear, {"C": [1e-6, 1.0]}, cv=2, scoring="neg_log_loss").fit(X, y)
+    assert grid.best_params_ == {"C": 1.0}
+    assert make_pipeline(StandardScaler(), linear).fit(X, y).score(X, y) > 0.95
+
+
+@pytest.mark.parametrize("labels", [np.array(["setosa", "versicolor", "virginica"]), np.array([10, 20, 30])])
+def test_labels_come_back_as_they_were(labels: np.ndarray) -> None:
+    X, y = load_iris(return_X_y=True)
+    classifier = ce.Classifier(model="linear", folds=2).fit(X, labels[y])
+    assert classifier.predict(X).dtype == labels.dtype
+    assert (classifier.classes_ == labels).all()
+    assert (classifier.predict(X) == labels[y]).mean() > 0.9
+
+
+def test_frames_keep_their_kinds(table: pd.DataFrame) -> None:
+    features, target = table.drop(columns="label"), table["label"]
+    classifier = ce.Classifier(model="linear", folds=2).fit(features, target)
+    kinds = {column.name: column.kind for column in classifier.predictor_.columns}
+    assert kinds == {"size": "number", "colour": "category", "seen": "date", "flag": "boolean"}
+    assert list(classifier.feature_names_in_) == list(features.columns)
+    from_polars = ce.Classifier(model="linear", folds=2).fit(polars.DataFrame(features), target.to_numpy())
+    np.testing.assert_allclose(
+        from_polars.predict_proba(polars.DataFrame(features)), classifier.predict_proba(features), atol=1e-6
+    )
+
+
+def test_saved_pickled_and_cloned(tmp_path: Path, table: pd.DataFrame) -> None:
+    features = table.drop(columns="label")
+    classifier = ce.Classifier(model="boosting", folds=2, max_rounds=5).fit(features, table["label"])
+    probs = classifier.predict_proba(features)
+    np.testing.assert_allclose(np.exp(classifier.predict_log_proba(features)), probs)
+    classifier.save(tmp_path / "model")
+    np.testing.assert_array_equal(ce.load(tmp_path / "model").probs(features), probs)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(features), probs)
+    assert clone(classifier).get_params() == classifier.get_params()
+
+
+def test_lengths_and_targets_are_checked() -> None:
+    frame = draw_table(30)
+    with pytest.raises(ValueError, match="inconsistent"):
+        ce.Classifier().fit(frame, frame["label"].head(10))
+    with pytest.raises(DataError, match="one class only"):
+        ce.Classifier().fit(frame, ["a"] * 30)
+    with pytest.raises(DataError, match="infinity"):
+        ce.Classifier().fit(np.array([[np.inf], [1.0], [2.0]]), [0, 1, 0])

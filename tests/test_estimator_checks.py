@@ -1,0 +1,13 @@
+from collections.abc import Callable
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import crossent as ce
+
+
+@pytest.mark.slow
+@parametrize_with_checks([ce.Classifier(model=model) for model in ("linear", "boosting", "auto")])
+def test_every_check_of_scikit_learn(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
