@@ -116,7 +116,7 @@ def main() -> None:
     """Run the command line; bad input gets one block and exit code 2."""
     try:
         app.config = _config(sys.argv[1:])
-        app(exit_on_error=False)
+        app(sys.argv[1:], exit_on_error=False)
     except CrossentError as error:
         print_error(error)
         sys.exit(2)
@@ -141,9 +141,8 @@ def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:
     try:
         tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SettingError(
-            "The config file must be TOML.", f"{path}: {error}.", 'Write it like: model = "linear"'
-        ) from error
+        example = 'Write settings like this: model = "linear"'
+        raise SettingError("The config file must be TOML.", f"{path}: {error}.", example) from error
     return (cyclopts.config.Toml(path, use_commands_as_keys=False),)
 
 

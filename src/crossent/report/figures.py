@@ -22,6 +22,8 @@ MOST_CONFUSION_CLASSES = 30
 MOST_POINTS = 300
 LABEL_LENGTH = 16
 
+# A date would make two reports of one run differ.
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _STYLE: dict[Any, Any] = {
     # Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
     "svg.fonttype": "none",
@@ -49,7 +51,7 @@ def _style() -> Iterator[None]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     text = buffer.getvalue()
     # Inline SVG has neither an XML declaration nor a document type; the width is left to the page.
     return text[text.index("<svg") :]

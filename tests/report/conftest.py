@@ -1,0 +1,57 @@
+"""Contents of reports, drawn."""
+
+import numpy as np
+
+from crossent.evaluation.evaluate import evaluate
+from crossent.evaluation.result import Evaluation, Label
+from crossent.losses.arrays import log_softmax
+from crossent.report.content import (
+    CalibrationSummary,
+    ColumnSummary,
+    ReportContent,
+    Trial,
+    WorstRow,
+)
+from crossent.train.monitor import EpochRecord
+
+
+def draw_evaluation(classes: tuple[Label, ...], rows: int = 400, sharpness: float = 1.0) -> Evaluation:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, size=(rows, len(classes)))
+    target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
+    prior = (np.bincount(target, minlength=len(classes)) + 1) / (rows + len(classes))
+    return evaluate(log_softmax(sharpness * honest), target, classes, prior, rng)
+
+
+def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str = "1", steps: int = 40) -> ReportContent:
+    evaluation = draw_evaluation(classes)
+    history = tuple(
+        EpochRecord(model, fold, 2, step, steps, 1 / step, 1 / step + 0.1)
+        for model in ("linear", "boosting")
+        for fold in (1, 2)
+        for step in range(1, steps + 1)
+    )
+    return ReportContent(
+        title="label from jobs.csv",
+        source="jobs.csv",
+        target="label",
+        created="2024-01-01T00:00:00+00:00",
+        training_rows=1200,
+        class_counts=tuple((str(label), 400) for label in classes),
+        columns=(
+            ColumnSummary(name, "number", 0.1, 30, (value, "2"), used=True, note=""),
+            ColumnSummary("id", "identifier", 0.0, 1600, ("1", "2"), used=False, note="counts the rows"),
+        ),
+        notes=("3 rows have no value.",),
+        evaluation=evaluation,
+        history=history,
+        trials=(
+            Trial("linear", 0.7, 0.69, 1.0, chosen=False, note=""),
+            Trial("boosting", 0.6, 0.59, 2.0, chosen=True, note="lowest"),
+        ),
+        calibration=CalibrationSummary("temperature", 1.1, 0.6, 0.59, kept=True, note="the model was overconfident"),
+        worst_rows=(WorstRow(17, ((name, value),), str(classes[0]), str(classes[1]), 0.001, 6.9),),
+        settings=(("model", "auto"), ("seed", "0")),
+        environment=(("python", "3.11"),),
+        commands=("crossent predict runs/jobs new.csv",),
+    )

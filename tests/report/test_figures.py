@@ -1,0 +1,49 @@
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from crossent.report import figures
+from tests.report.conftest import draw_content, draw_evaluation
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(element.itertext()) for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.mark.parametrize("label", ["<script>alert(1)</script>", "$x_1$", "机器学习", "a & b", "_" * 80])
+def test_class_names_are_shown_as_they_are(label: str) -> None:
+    svg = figures.confusion_figure(draw_evaluation((label, "other")))
+    assert figures.shorten(label) in texts(svg)
+    assert "<script" not in svg
+
+
+def test_counts_of_the_confusion_matrix_are_written_out() -> None:
+    evaluation = draw_evaluation(("a", "b", "c"))
+    shown = texts(figures.confusion_figure(evaluation))
+    for count in evaluation.confusion.ravel():
+        assert not count or f"{count:,}" in shown
+
+
+def test_large_confusion_is_left_to_words_and_many_classes_are_cut() -> None:
+    evaluation = draw_evaluation(tuple(range(200)), rows=3000)
+    assert figures.confusion_figure(evaluation) == ""
+    titles = [text for text in texts(figures.class_reliability_figure(evaluation)) if text.endswith(")")]
+    assert len(titles) == figures.MOST_SMALL_DIAGRAMS
+
+
+def test_same_figures_same_text() -> None:
+    evaluation = draw_evaluation(("a", "b"))
+    assert figures.reliability_figure(evaluation.reliability) == figures.reliability_figure(evaluation.reliability)
+
+
+def test_long_history_is_thinned() -> None:
+    short = figures.learning_figure(draw_content(("a", "b"), steps=300).history)
+    long = figures.learning_figure(draw_content(("a", "b"), steps=3000).history)
+    assert len(long) < 1.5 * len(short)
+    assert {"linear", "boosting", "training rows", "held-out rows"} <= set(texts(long))
+    assert figures.learning_figure(()) == ""
+
+
+def test_labels_are_shortened() -> None:
+    assert figures.shorten("  two\n words ") == "two words"
+    assert len(figures.shorten("x" * 99)) == figures.LABEL_LENGTH

@@ -1,0 +1,132 @@
+import dataclasses
+import html.parser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from crossent.report.html import render, write_report
+from tests.report.conftest import draw_content
+
+HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "$a$")
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Outline(html.parser.HTMLParser):
+    """Collects tags and text, and checks that every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "action"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def outline(page: str) -> Outline:
+    found = Outline()
+    found.feed(page)
+    found.close()
+    assert not found.open
+    return found
+
+
+def test_page_is_whole_and_needs_nothing_else() -> None:
+    page = render(draw_content(("a", "b", "c")))
+    found = outline(page)
+    assert "script" not in found.tags
+    assert found.tags.count("svg") == 4
+    assert all(link.startswith(("#", "data:")) for link in found.links)
+    assert not re.search(r"@import|url\((?!['\"]?#)", page)
+
+
+def test_everything_is_shown() -> None:
+    content = draw_content(("alpha", "beta", "gamma"))
+    text = " ".join(" ".join(outline(render(content)).text).split())
+    for words in (
+        "label from jobs.csv",
+        "alpha",
+        "3 rows have no value.",
+        "left out: counts the rows",
+        "boosting (chosen)",
+        "temperature 1.100",
+        "crossent predict runs/jobs new.csv",
+        "Macro F1",
+        "17",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_values_of_the_data_are_escaped(hostile: str) -> None:
+    content = draw_content((hostile, "b"), name=hostile, value=hostile)
+    content = dataclasses.replace(content, title=hostile, source=hostile, notes=(hostile,))
+    found = outline(render(content))
+    assert "script" not in found.tags
+    assert "img" not in found.tags
+    assert hostile in "".join(found.text)
+
+
+def test_same_content_same_bytes() -> None:
+    content = draw_content(("a", "b"))
+    assert render(content) == render(content)
+
+
+@pytest.mark.parametrize("count", [2, 200])
+def test_any_number_of_classes(count: int) -> None:
+    found = outline(render(draw_content(tuple(f"class {i}" for i in range(count)))))
+    assert found.tags.count("svg") == (4 if count == 2 else 3)
+
+
+def test_report_replaces_the_old_one_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    write_report(path, draw_content(("a", "b")))
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser Chromium")
+@pytest.mark.parametrize("width", [1200, 400])
+def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> None:
+    content = draw_content(("a long class name, longer than most", "b", "c"), value="x" * 200)
+    # The page has no script; this one only measures it.
+    measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"
+    path = tmp_path / "report.html"
+    path.write_text(render(content).replace("</body>", measure + "</body>"), encoding="utf-8")
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--no-first-run",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},900",
+        "--dump-dom",
+        path.as_uri(),
+    ]
+    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    found = re.search(r"<title>(\d+) of (\d+)</title>", page)
+    assert found is not None
+    assert int(found[1]) <= int(found[2])

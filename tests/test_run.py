@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crossent.data.read import read
+from crossent.recipe import Recipe
+from crossent.run import fingerprint, load_run, new_run_folder, train_run, worst_rows
+from crossent.train.monitor import ignore_epoch, read_history
+from tests.conftest import draw_table
+
+
+def test_run_folders_never_collide(tmp_path: Path) -> None:
+    names = [new_run_folder(tmp_path / "runs", "jobs").name for _ in range(3)]
+    assert names == ["jobs", "jobs-2", "jobs-3"]
+
+
+def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:
+    dataset = read(table, "label")
+    assert fingerprint(dataset) == fingerprint(read(table.copy(), "label"))
+    assert fingerprint(dataset) != fingerprint(read(table.assign(size=table["size"] + 1e-9), "label"))
+    swapped = table.assign(label=table["label"].replace({"a": "b", "b": "a"}))
+    assert fingerprint(dataset) != fingerprint(read(swapped, "label"))
+
+
+def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:
+    folder = new_run_folder(tmp_path, "r")
+    dataset = read(draw_table(200), "label")
+    run = train_run(dataset, Recipe(model="linear", folds=2), held_out=0.25, folder=folder, on_epoch=ignore_epoch)
+    assert run.training_rows + run.evaluation.rows == 200
+    assert run.evaluation.rows == 50
+    assert len(read_history(folder / "history.jsonl")) > 10
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["metrics"]["accuracy"]["value"] == run.evaluation.metrics["accuracy"].value
+    new = draw_table(20, seed=3)
+    assert load_run(folder).logits(new).tobytes() == load_run(folder / "model").logits(new).tobytes()
+
+
+def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=600)
+    label = np.where(x > 0, "up", "down")
+    wrong = np.flatnonzero(np.abs(x) > 1)[:30]
+    label[wrong] = np.where(x[wrong] > 0, "down", "up")
+    dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
+    folder = new_run_folder(tmp_path, "r")
+    run = train_run(dataset, Recipe(model="linear"), held_out=0.5, folder=folder, on_epoch=ignore_epoch)
+    log_probs = run.result.predictor.log_probs(dataset.frame)
+    listed = worst_rows(dataset, log_probs)
+    assert {row.row - 1 for row in listed} <= set(wrong.tolist())
+    assert len(listed) == 20
+    assert listed[0].label != listed[0].predicted
