@@ -166,9 +166,9 @@ def _report(
     stopped = ("Training was ended early by the user.",) if run.result.stopped else ()
     return content.ReportContent(
         title=f"{dataset.target_name} from {Path(dataset.source).name}",
-        source=dataset.source,
+        source=Path(dataset.source).name,
         target=dataset.target_name,
-        created=created,
+        created=created[:16].replace("T", " "),
         training_rows=run.training_rows,
         class_counts=tuple((str(label), int(count)) for label, count in counts),
         columns=tuple(_column_summary(column, len(dataset)) for column in dataset.columns),

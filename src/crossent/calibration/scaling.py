@@ -68,7 +68,7 @@ def fit_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int6
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> honest = rng.normal(size=(2000, 3)).astype(np.float32)
+    >>> honest = rng.normal(size=(20_000, 3)).astype(np.float32)
     >>> target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
     >>> round(fit_temperature(3 * honest, target).temperature, 1)
     3.0

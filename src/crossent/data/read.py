@@ -128,7 +128,7 @@ def _check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
     near = difflib.get_close_matches(column, list(frame.columns), n=1, cutoff=0.4)
     shown = ", ".join(map(repr, frame.columns[:12])) + (", …" if len(frame.columns) > 12 else "")
     raise DataError(
-        "The target, groups and time must be columns of the table.",
+        "A column that is named must be in the table.",
         f"{source} has no column {column!r}; it has {shown}.",
         f"Did you mean {near[0]!r}?" if near else "Choose one of these.",
     )
