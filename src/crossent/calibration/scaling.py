@@ -50,7 +50,9 @@ def identity(note: str, log_loss: float = float("nan")) -> Calibration:
     return Calibration("identity", 1.0, log_loss, log_loss, note)
 
 
-def fit_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64]) -> Calibration:
+def fit_temperature(
+    logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64], *, least_gain: float = 0.0
+) -> Calibration:
     """Fit a temperature to held-out logits, and keep it only if it lowers the log-loss of rows that it did not see.
 
     Parameters
@@ -59,6 +61,8 @@ def fit_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int6
         ``(n, K)`` finite logits of rows that the model was not trained on.
     target
         ``(n,)`` class indices.
+    least_gain
+        Share of the log-loss by which a temperature must lower it to be kept.
 
     Raises
     ------
@@ -78,8 +82,10 @@ def fit_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int6
     if len(target) < 2 * _FOLDS:
         return identity(f"{len(target)} held-out rows are too few to fit a temperature", before)
     after = _cross_fitted_log_loss(logits, target)
-    if not after < before:
-        return Calibration("identity", 1.0, before, after, "a temperature does not lower the held-out log-loss")
+    if not after < before * (1 - least_gain):
+        enough = f" by {least_gain:.0%} or more" if least_gain else ""
+        note = f"a temperature does not lower the held-out log-loss{enough}"
+        return Calibration("identity", 1.0, before, after, note)
     temperature = best_temperature(logits, target)
     direction = "overconfident" if temperature > 1 else "underconfident"
     return Calibration("temperature", temperature, before, after, f"the model was {direction}; corrected")
