@@ -42,7 +42,7 @@ class Recipe:
         None, "Inverse L2 penalty of linear, as in scikit-learn. Default: the best on rows held out.", 1e-9, 1e9
     )
     learning_rate: float = _setting(
-        0.05, "Step size of boosting; smaller is slower and often a little better.", 1e-4, 1.0
+        0.08, "Step size of boosting; smaller is slower and often a little better.", 1e-4, 1.0
     )
     max_rounds: int = _setting(
         2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000

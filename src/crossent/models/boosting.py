@@ -67,7 +67,7 @@ class Boosting:
     Source: Ke et al. 2017, "LightGBM".
     """
 
-    learning_rate: float = 0.05
+    learning_rate: float = 0.08
     max_rounds: int = 2000
     max_leaves: int = 31
     name: ClassVar[str] = "boosting"
