@@ -1,15 +1,20 @@
 """Softmax regression to its optimum: arrays in, arrays out."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
-import torch
+import scipy.sparse
 from threadpoolctl import threadpool_limits
 
-# Rows worked on at once: large enough for fast matrix products, small enough that float64 copies stay in the cache.
+Array = npt.NDArray[np.float64]
+
+# Rows that a thread works on at once: large enough for fast matrix products, small enough that float64 copies stay in the cache.
 CHUNK = 16_384
 
 
@@ -75,78 +80,89 @@ def solve_softmax_regression(
     on_iteration
         Told the mean cross entropy in nats and the coefficients after each iteration; returns True to stop.
     """
-    shape = start.weight.shape
     n = len(data.target)
+    chunks = _chunks(data.numbers, data.rows_of_codes, data.target, len(start.weight))
 
-    def unpack(flat: npt.NDArray[np.float64]) -> Coefficients:
-        return Coefficients(flat[: start.weight.size].reshape(shape), flat[start.weight.size :])
+    def unpack(flat: Array) -> Coefficients:
+        return Coefficients(flat[: start.weight.size].reshape(start.weight.shape), flat[start.weight.size :])
 
     def penalty(coefficients: Coefficients) -> float:
         return float((coefficients.weight**2).sum()) / (2 * C * n)
 
-    def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        coefficients = unpack(flat)
-        loss, weight_gradient, bias_gradient = _loss_and_gradient(data, coefficients)
-        weight_gradient = weight_gradient / n + coefficients.weight / (C * n)
-        return loss / n + penalty(coefficients), np.concatenate([weight_gradient.ravel(), bias_gradient / n])
+    # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from the threads over chunks.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(_processors()) as pool:
 
-    # SciPy looks at the name of this parameter.
-    def callback(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        coefficients = unpack(intermediate_result.x)
-        if on_iteration(float(intermediate_result.fun) - penalty(coefficients), coefficients):
-            raise StopIteration
+        def objective(flat: Array) -> tuple[float, Array]:
+            coefficients = unpack(flat)
+            parts = list(pool.map(partial(_loss_and_gradient, coefficients=coefficients), chunks))
+            loss, weight_gradient, bias_gradient = (sum(part) / n for part in zip(*parts, strict=True))
+            weight_gradient += coefficients.weight / (C * n)
+            return float(loss + penalty(coefficients)), np.concatenate([weight_gradient.ravel(), bias_gradient])
 
-    options = {
-        "maxiter": max_iterations,
-        "maxfun": 2 * max_iterations,
-        "gtol": tolerance,
-        "ftol": tolerance,
-        "maxcor": 20,
-    }
-    flat = np.concatenate([start.weight.ravel(), start.bias])
-    # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from torch's.
-    with threadpool_limits(limits=1, user_api="blas"):
-        result = scipy.optimize.minimize(
+        # SciPy looks at the name of this parameter.
+        def callback(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+            coefficients = unpack(intermediate_result.x)
+            if on_iteration(float(intermediate_result.fun) - penalty(coefficients), coefficients):
+                raise StopIteration
+
+        flat = np.concatenate([start.weight.ravel(), start.bias])
+        options = {"maxiter": max_iterations, "gtol": tolerance, "ftol": tolerance, "maxcor": 20}
+        found = scipy.optimize.minimize(
             objective, flat, jac=True, method="L-BFGS-B", callback=callback, options=options
         )
-    return unpack(result.x)
+    return unpack(found.x)
 
 
 def linear_logits(
     numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], coefficients: Coefficients
-) -> npt.NDArray[np.float64]:
-    """Return the ``(n, K)`` logits of a softmax regression, summed in float64."""
-    weight, bias = torch.from_numpy(coefficients.weight), torch.from_numpy(coefficients.bias)
-    chunks = [
-        _logits(torch.from_numpy(numbers[i : i + CHUNK]), torch.from_numpy(rows_of_codes[i : i + CHUNK]), weight, bias)
-        for i in range(0, max(len(numbers), 1), CHUNK)
-    ]
-    return torch.cat(chunks).numpy()
+) -> Array:
+    """Return the ``(n, K)`` float64 logits of a softmax regression, summed in float64."""
+    target = np.zeros(len(numbers), dtype=np.int64)
+    chunks = _chunks(numbers, rows_of_codes, target, len(coefficients.weight))
+    return np.concatenate([_logits(chunk, coefficients) for chunk in chunks])
 
 
-def _logits(numbers: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    logits = torch.addmm(bias, numbers.to(weight.dtype), weight[: numbers.shape[1]])
-    if rows.shape[1]:
-        logits = logits + torch.nn.functional.embedding_bag(rows, weight, mode="sum")
-    return logits
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some rows: the numbers, the category codes as sparse one-hot rows of the weight's height, and the labels."""
+
+    numbers: npt.NDArray[np.float32]
+    one_hot: scipy.sparse.csr_array
+    target: npt.NDArray[np.int64]
 
 
-def _loss_and_gradient(
-    data: SolverData, coefficients: Coefficients
-) -> tuple[float, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the sum of the cross entropy and its gradients, ``probs - one_hot`` carried back through the features."""
-    weight, bias = torch.from_numpy(coefficients.weight), torch.from_numpy(coefficients.bias)
-    weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(bias)
-    total = 0.0
-    for i in range(0, len(data.target), CHUNK):
-        numbers = torch.from_numpy(data.numbers[i : i + CHUNK]).to(weight.dtype)
-        rows = torch.from_numpy(data.rows_of_codes[i : i + CHUNK])
-        target = torch.from_numpy(data.target[i : i + CHUNK]).unsqueeze(1)
-        log_probs = torch.log_softmax(_logits(numbers, rows, weight, bias), dim=1)
-        total -= float(log_probs.gather(1, target).sum())
-        residual = log_probs.exp_().scatter_add_(1, target, -torch.ones_like(log_probs[:, :1]))
-        weight_gradient[: numbers.shape[1]] += numbers.T @ residual
-        for column in rows.T:
-            weight_gradient.index_add_(0, column, residual)
-        bias_gradient += residual.sum(dim=0)
-    return total, weight_gradient.numpy(), bias_gradient.numpy()
+def _chunks(
+    numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], target: npt.NDArray[np.int64], height: int
+) -> list[_Chunk]:
+    chunks = []
+    for i in range(0, max(len(numbers), 1), CHUNK):
+        rows = rows_of_codes[i : i + CHUNK]
+        ends = np.arange(len(rows) + 1) * rows.shape[1]
+        one_hot = scipy.sparse.csr_array((np.ones(rows.size), rows.ravel(), ends), shape=(len(rows), height))
+        chunks.append(_Chunk(numbers[i : i + CHUNK], one_hot, target[i : i + CHUNK]))
+    return chunks
+
+
+def _logits(chunk: _Chunk, coefficients: Coefficients) -> Array:
+    weight = coefficients.weight[: chunk.numbers.shape[1]]
+    return np.asarray(chunk.numbers @ weight + chunk.one_hot @ coefficients.weight + coefficients.bias)
+
+
+def _loss_and_gradient(chunk: _Chunk, coefficients: Coefficients) -> tuple[float, Array, Array]:
+    """Return the sum of the cross entropy and its gradients: ``probs - one_hot`` carried back through the features."""
+    rows = np.arange(len(chunk.target))
+    logits = _logits(chunk, coefficients)
+    logits -= logits.max(axis=1, keepdims=True)
+    given = logits[rows, chunk.target].sum()
+    residual = np.exp(logits, out=logits)
+    sums = residual.sum(axis=1, keepdims=True)
+    residual /= sums
+    residual[rows, chunk.target] -= 1
+    weight_gradient = chunk.one_hot.T @ residual
+    weight_gradient[: chunk.numbers.shape[1]] += chunk.numbers.T @ residual
+    return float(np.log(sums).sum() - given), weight_gradient, residual.sum(axis=0)
+
+
+def _processors() -> int:
+    # Fewer than the machine has where this process may not use them all.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
