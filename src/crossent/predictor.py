@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.calibration.scaling import Calibration
-from crossent.data.dataset import Column, Label
+from crossent.data.column import Column, Label
 from crossent.data.kinds import conform
 from crossent.data.read import read_table
 from crossent.data.table import TableEncoder

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.data.dataset import Column, Dataset
+from crossent.data.column import Column
+from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
 from crossent.evaluation.evaluate import evaluate, to_json
 from crossent.evaluation.result import Evaluation

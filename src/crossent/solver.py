@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[np.float64]
 
-# Rows that a thread works on at once: large enough for fast matrix products, small enough that float64 copies stay in the cache.
+# Rows that a thread works on at once: enough for fast matrix products, few enough for float64 copies to stay in cache.
 CHUNK = 16_384
 
 
@@ -89,7 +89,7 @@ def solve_softmax_regression(
     def penalty(coefficients: Coefficients) -> float:
         return float((coefficients.weight**2).sum()) / (2 * C * n)
 
-    # SciPy's BLAS has threads of its own, which wait by spinning and so take the processors from the threads over chunks.
+    # BLAS has threads of its own; they wait by spinning, and so take the processors from the threads over chunks.
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(_processors()) as pool:
 
         def objective(flat: Array) -> tuple[float, Array]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossent.data.dataset import Kind
+from crossent.data.column import Kind
 from crossent.data.kinds import conform, understand
 from crossent.errors import DataError
 

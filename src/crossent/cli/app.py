@@ -4,17 +4,17 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cyclopts
 from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from crossent import __version__
+from crossent.data.column import Kind
 from crossent.errors import CrossentError, SettingError
 from crossent.recipe import Recipe
 
-KindName = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
 _ROWS = Group("Rows", sort_key=1)
 _RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
@@ -35,7 +35,7 @@ class RowFlags:
     groups: Annotated[str | None, Parameter(help="Column; rows with the same value are never split.")] = None
     time: Annotated[str | None, Parameter(help="Column of dates or numbers; the latest rows are held out.")] = None
     kind: Annotated[
-        dict[str, KindName] | None,
+        dict[str, Kind] | None,
         Parameter(help="Kind of a column where the inferred one is wrong: --kind.zip=category"),
     ] = None
     held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25

@@ -2,45 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Label = str | int | float | bool
-
-Kind = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
-
-# Kinds that carry something from one row to the next; the others are shown and left out.
-USED_KINDS: frozenset[Kind] = frozenset({"number", "category", "boolean", "date"})
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column as it was understood.
-
-    Attributes
-    ----------
-    missing, distinct
-        Number of missing values, and of distinct values among the others.
-    examples
-        A few of its values, as text.
-    note
-        What a reader should know: why it is left out, what could not be read. Empty where there is nothing to say.
-    """
-
-    name: str
-    kind: Kind
-    missing: int
-    distinct: int
-    examples: tuple[str, ...]
-    note: str
-
-    @property
-    def used(self) -> bool:
-        """Whether models see this column."""
-        return self.kind in USED_KINDS
+from crossent.data.column import Column, Label
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crossent.data.dataset import Column, Kind
+from crossent.data.column import Column, Kind
 from crossent.errors import DataError
 
 # Texts that mean "no value" in a feature. In a target only an empty field does: a class may well be called "NA".

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.data.dataset import Label
+from crossent.data.column import Label
 from crossent.errors import DataError
 
 # With more classes than this share of the rows, a target is a quantity or an identifier, not a class.

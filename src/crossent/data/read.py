@@ -17,7 +17,8 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 
-from crossent.data.dataset import Dataset, Kind
+from crossent.data.column import Kind
+from crossent.data.dataset import Dataset
 from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.errors import DataError

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.special
 
-from crossent.data.dataset import Column
+from crossent.data.column import Column
 
 # Codes of every category column; its vocabulary follows.
 MISSING, UNSEEN, RARE = 0, 1, 2

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from crossent.data.column import Label
 from crossent.errors import ShapeError
 from crossent.evaluation.calibration import calibration_error, reliability, top_label
 from crossent.evaluation.intervals import (
@@ -35,7 +36,7 @@ from crossent.evaluation.metrics import (
     precision,
     recall,
 )
-from crossent.evaluation.result import ClassResult, Estimate, Evaluation, Label, Reliability
+from crossent.evaluation.result import ClassResult, Estimate, Evaluation, Reliability
 
 _SUM_TOLERANCE = 1e-3  # the rounding of 1,000 float32 probabilities stays well below
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Label = str | int | float | bool
+from crossent.data.column import Label
 
 
 @dataclass(frozen=True)
