@@ -147,7 +147,7 @@ def write(path: Path, text: str) -> str:
     [
         (["train", "jobs.csv", "--target", "lable"], ["no column 'lable'", "Did you mean 'label'?"]),
         (["train", "nowhere.csv", "--target", "label"], ["no file nowhere.csv"]),
-        (["train", "jobs.csv", "--target", "size"], ["different values"]),
+        (["train", "jobs.csv", "--target", "size"], ["fractions"]),
         (["train", "jobs.csv", "--target", "label", "--held-out", "2"], ["between 0 and 1"]),
         (["train", "jobs.csv", "--target", "label", "--folds", "0"], ["folds", "from 1 to 100"]),
         (["train", "jobs.csv", "--target", "label", "--model", "forest"], ["forest"]),

@@ -14,6 +14,7 @@ from crossent.errors import DataError
         ([True, False, True], (False, True)),
         (["b", " a", "b"], ("a", "b")),
         (["01", "1", "2"], ("01", "1", "2")),
+        (["3.11", "3.12"] * 10, ("3.11", "3.12")),
     ],
 )
 def test_labels_keep_their_meaning(values: list[object], classes: tuple[object, ...]) -> None:

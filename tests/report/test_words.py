@@ -49,6 +49,7 @@ def test_few_rows_are_too_few_to_tell() -> None:
 
 def test_overconfidence_is_warned_of() -> None:
     assert "with care" in words.calibration_words(draw_evaluation(("a", "b", "c"), sharpness=10.0))
+    assert "10 rows are too few to tell" in words.calibration_words(draw_evaluation(("a", "b", "c"), rows=10))
     assert "at their word" in words.calibration_words(draw_evaluation(("a", "b", "c"), rows=20_000))
 
 

@@ -11,6 +11,7 @@ from crossent.errors import DataError
 
 # With more classes than this share of the rows, a target is a quantity or an identifier, not a class.
 MOST_CLASSES_SHARE = 0.5
+MOST_FRACTIONS_SHARE = 0.1
 _FEW_ROWS = 20
 
 
@@ -76,11 +77,13 @@ def labels_of(values: "pd.Series[Any]") -> npt.NDArray[Any]:
     if pd.api.types.is_integer_dtype(values.dtype):
         return values.to_numpy(np.int64)
     texts = values.astype("str").str.strip()
-    if not pd.api.types.is_float_dtype(values.dtype) and not texts.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
-        return texts.to_numpy(dtype=str)
-    numbers = pd.to_numeric(values).to_numpy()
-    if (numbers % 1 == 0).all():
+    numbers = np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+    whole = bool((numbers % 1 == 0).all())
+    if whole and (pd.api.types.is_float_dtype(values.dtype) or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
         return numbers.astype(np.int64)
+    # A few fractions are names, such as versions; many are measurements.
+    if whole or np.isnan(numbers).any() or texts.nunique() <= MOST_FRACTIONS_SHARE * len(texts):
+        return texts.to_numpy(dtype=str)
     raise DataError(
         "A target holds classes.",
         f"Column {values.name!r} holds fractions, such as {numbers[numbers % 1 != 0][0]}: a quantity.",
@@ -95,6 +98,4 @@ def rare_class_notes(codes: npt.NDArray[np.int64], classes: tuple[Label, ...]) -
     if not single:
         return []
     shown = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
-    return [
-        f"{len(single)} classes have one row only ({shown}): it is used for training, and no figure can judge them."
-    ]
+    return [f"Classes with one row only are used for training, and no figure can judge them: {shown}."]

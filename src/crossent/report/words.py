@@ -7,8 +7,9 @@ import numpy as np
 
 from crossent.evaluation.result import Estimate, Evaluation
 
-# Confusions that are fewer than this share of a class are not worth a sentence.
+# Confusions that are fewer than this share of a class, or in a class of fewer rows, are not worth a sentence.
 WORTH_SAYING = 0.1
+FEWEST_ROWS = 5
 MOST_CONFUSIONS = 3
 
 
@@ -41,11 +42,13 @@ def calibration_words(evaluation: Evaluation) -> str:
     """Say whether probabilities mean what they say."""
     error = evaluation.metrics["top_label_calibration_error"]
     stated = f"Its confidence is off by {points(error.value)} points on average{interval(error, points)}"
-    if error.value <= 0.03:
+    if error.value <= 0.03 and error.high <= 0.08:
         return f"{stated}: the probabilities can be taken at their word."
-    if error.value <= 0.07:
+    if error.value <= 0.07 and error.high <= 0.15:
         return f"{stated}: the probabilities are roughly right."
-    return f"{stated}: take the probabilities with care."
+    if error.low > 0.03:
+        return f"{stated}: take the probabilities with care."
+    return f"{stated}: {evaluation.rows:,} rows are too few to tell whether the probabilities can be trusted."
 
 
 def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
@@ -58,7 +61,7 @@ def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
     labels = [result.label for result in evaluation.classes]
     sentences = []
     for true, predicted in zip(*np.unravel_index(order, share.shape), strict=True):
-        if share[true, predicted] >= WORTH_SAYING:
+        if share[true, predicted] >= WORTH_SAYING and support[true, 0] >= FEWEST_ROWS:
             counts = f"{int(confusion[true, predicted]):,} of {int(support[true, 0]):,} rows"
             where = percent(share[true, predicted])
             sentences.append(f"{labels[true]} is taken for {labels[predicted]} in {where} of cases ({counts}).")

@@ -1,0 +1,47 @@
+import io
+import os
+import signal
+
+import pytest
+from rich.console import Console
+
+from crossent.cli.progress import Progress
+from crossent.train.monitor import EpochRecord
+
+
+def record(fold: int, epoch: int, valid_loss: float) -> EpochRecord:
+    return EpochRecord("boosting", fold, 2, epoch, 100, 0.5, valid_loss)
+
+
+def test_plain_lines_off_a_terminal_one_a_fold() -> None:
+    out = io.StringIO()
+    with Progress(Console(file=out)) as progress:
+        for fold in (1, 2):
+            for epoch in range(1, 50):
+                assert progress(record(fold, epoch, 1 / epoch)) is False
+    lines = out.getvalue().splitlines()
+    assert [line.split(",")[1].strip() for line in lines] == ["fold 1 of 2", "fold 2 of 2"]
+
+
+def test_live_line_on_a_terminal_shows_the_best_and_is_cleared() -> None:
+    out = io.StringIO()
+    with Progress(Console(file=out, force_terminal=True, width=100)) as progress:
+        progress(record(1, 1, 0.9))
+        progress(record(1, 2, 0.4))
+        progress(record(1, 3, 0.6))
+        progress._live.refresh()  # type: ignore[union-attr]  # the screen, without waiting for its clock
+        assert "held-out log-loss 0.6000, best 0.4000" in out.getvalue()
+    assert out.getvalue().endswith("\x1b[2K")
+
+
+def test_first_interrupt_asks_to_end_and_the_second_ends() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    out = io.StringIO()
+    with Progress(Console(file=out)) as progress:
+        assert progress(record(1, 1, 0.9)) is False
+        os.kill(os.getpid(), signal.SIGINT)
+        assert progress(record(1, 2, 0.8)) is True
+        assert "Ending soon" in out.getvalue()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
