@@ -25,9 +25,10 @@ def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:
 
 
 def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:
-    folder = new_run_folder(tmp_path, "r")
     dataset = read(draw_table(200), "label")
-    run = train_run(dataset, Recipe(model="linear", folds=2), held_out=0.25, folder=folder, on_epoch=ignore_epoch)
+    recipe = Recipe(model="linear", folds=2)
+    run = train_run(dataset, recipe, held_out=0.25, runs=tmp_path, name="r", on_epoch=ignore_epoch)
+    folder = tmp_path / "r"
     assert run.training_rows + run.evaluation.rows == 200
     assert run.evaluation.rows == 50
     assert len(read_history(folder / "history.jsonl")) > 10
@@ -44,8 +45,8 @@ def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
     wrong = np.flatnonzero(np.abs(x) > 1)[:30]
     label[wrong] = np.where(x[wrong] > 0, "down", "up")
     dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
-    folder = new_run_folder(tmp_path, "r")
-    run = train_run(dataset, Recipe(model="linear"), held_out=0.5, folder=folder, on_epoch=ignore_epoch)
+    recipe = Recipe(model="linear")
+    run = train_run(dataset, recipe, held_out=0.5, runs=tmp_path, name="r", on_epoch=ignore_epoch)
     log_probs = run.result.predictor.log_probs(dataset.frame)
     listed = worst_rows(dataset, log_probs)
     assert {row.row - 1 for row in listed} <= set(wrong.tolist())

@@ -43,7 +43,3 @@ class ShapeError(CrossentError):
 
 class ModelFileError(CrossentError):
     """A saved model that is damaged, unknown or newer than this version."""
-
-
-class MissingExtraError(CrossentError, ImportError):
-    """An optional dependency that is not installed."""

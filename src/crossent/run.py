@@ -65,7 +65,7 @@ def new_run_folder(root: Path, name: str) -> Path:
             return folder
 
 
-def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, folder: Path, on_epoch: OnEpoch) -> Run:
+def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, name: str, on_epoch: OnEpoch) -> Run:
     """Train on a part of the rows, evaluate on the others, and write all of it to a folder.
 
     Parameters
@@ -76,16 +76,17 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, folder: Path
         All settings of the training.
     held_out
         Share of the rows that training never sees; the evaluation and the report rest on them.
-    folder
-        An empty folder.
+    runs, name
+        The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     on_epoch
         Told of every epoch; returns True to end training soon.
     """
     rng = np.random.default_rng(recipe.seed)
-    created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    write_json(folder / "run.json", _description(dataset, recipe, held_out, created))
     sides = hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
     train, test = dataset.take(sides == 0), dataset.take(sides == 1)
+    folder = new_run_folder(runs, name)
+    created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    write_json(folder / "run.json", _description(dataset, recipe, held_out, created))
     with HistoryWriter(folder / "history.jsonl") as history:
 
         def record(epoch: EpochRecord) -> bool:

@@ -181,7 +181,9 @@ def test_bad_input_gets_one_block_and_exit_code_2(folder: Path, arguments: list[
 
 def test_a_failed_start_leaves_no_run_folder(folder: Path) -> None:
     before = sorted(path.name for path in (folder / "runs").iterdir())
+    (folder / "tiny.csv").write_text("x,y\n1,a\n2,b\n")
     assert crossent("train", "jobs.csv", "--target", "nothing", cwd=folder).returncode == 2
+    assert crossent("train", "tiny.csv", "--target", "y", cwd=folder).returncode == 2
     assert sorted(path.name for path in (folder / "runs").iterdir()) == before
 
 

@@ -23,7 +23,8 @@ from crossent.losses.arrays import log_softmax
 from crossent.predictor import Predictor
 from crossent.recipe import Recipe
 from crossent.report.words import headline
-from crossent.run import Run, load_run, new_run_folder, next_commands, train_run
+from crossent.run import Run, load_run, next_commands, train_run
+from crossent.storage import write_file
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
@@ -44,9 +45,8 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
         encoding=rows.encoding,
     )
     _show_dataset(console, dataset)
-    folder = new_run_folder(runs, name)
     with Progress(console) as progress:
-        run = train_run(dataset, recipe, held_out=rows.held_out, folder=folder, on_epoch=progress)
+        run = train_run(dataset, recipe, held_out=rows.held_out, runs=runs, name=name, on_epoch=progress)
     _show_run(console, run)
     if as_json:
         sys.stdout.write(json.dumps(_run_json(run)) + "\n")
@@ -67,10 +67,8 @@ def predict(model: Path, data: Path, output: Path | None, encoding: str) -> None
     if output is None:
         table.to_csv(sys.stdout, index=False)
         return
-    if output.suffix.lower() == ".csv":
-        table.to_csv(output, index=False)
-    else:
-        table.to_parquet(output, index=False)
+    csv = output.suffix.lower() == ".csv"
+    write_file(output, table.to_csv(index=False).encode() if csv else table.to_parquet(index=False))
     console.print(f"{len(table):,} rows predicted: {output}", markup=False, highlight=False)
 
 
@@ -93,7 +91,7 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
     console = Console()
     for note in predictor.notes_on(frame):
         console.print(f"Note: {note}", markup=False, highlight=False)
-    _show_evaluation(console, evaluation)
+    _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(_class_table(evaluation))
 
 
@@ -131,14 +129,14 @@ def _show_run(console: Console, run: Run) -> None:
     chosen = run.result.trials[run.result.chosen]
     tried = ", ".join(f"{t.model} {t.calibrated_log_loss:.3f}" for t in run.result.trials)
     console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
-    _show_evaluation(console, run.evaluation)
+    _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that it has not seen:")
     console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     for label, command in zip(("Next    ", "        "), next_commands(run.folder), strict=True):
         console.print(f"{label} {command}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
-    console.print(f"On {evaluation.rows:,} rows that it has not seen:", highlight=False)
+def _show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
+    console.print(title, highlight=False)
     for sentence in headline(evaluation):
         console.print(f"  {sentence}", markup=False, highlight=False, soft_wrap=True)
 
