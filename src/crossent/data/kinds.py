@@ -138,10 +138,17 @@ def _plain(values: "pd.Series[Any]") -> "pd.Series[Any]":
                 "Spread it over columns of its own, or drop it.",
             )
         values = values.infer_objects()
-    if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
-        texts = values.where(values.isna(), values.astype(str)).astype("str").str.strip()
-        return texts.mask(texts.isin(MISSING_TEXTS))
-    return values
+    types = pd.api.types
+    if types.is_numeric_dtype(values) or types.is_datetime64_any_dtype(values) or types.is_timedelta64_dtype(values):
+        return values
+    texts = _to_texts(values).str.strip()
+    return texts.mask(texts.isin(MISSING_TEXTS))
+
+
+def _to_texts(values: "pd.Series[Any]") -> "pd.Series[str]":
+    if isinstance(values.dtype, pd.StringDtype):
+        return values.astype("str")
+    return values.astype(object).map(str, na_action="ignore").astype("str")
 
 
 def _infer_kind(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[Kind, str]:
@@ -195,7 +202,7 @@ def _convert(values: "pd.Series[Any]", kind: Kind) -> "tuple[pd.Series[Any], str
     if kind == "date":
         dates = _to_dates(values)
         return dates, _check_unreadable(values, dates, "dates")
-    texts = values.where(values.isna(), values.astype("str")).astype("str")
+    texts = _to_texts(values)
     if kind == "boolean":
         lowered = texts.str.lower()
         numbers = pd.Series(_to_numbers(values), index=values.index)
