@@ -28,6 +28,7 @@ ROWS = 100
         (["yes", "No"] * 50, "boolean"),
         (["2024-01-01", "2024-03-05"] * 50, "date"),
         (["03/25/2024", "12/31/2023"] * 50, "date"),
+        (["01.02.2024", "31.12.2023"] * 50, "date"),
         ([datetime.datetime(2024, 1, 1), datetime.datetime(2024, 5, 1)] * 50, "date"),
         ([f"the {i}th review said that it was good value" for i in range(ROWS)], "text"),
         ([f"user-{i:03}" for i in range(ROWS)], "identifier"),
@@ -49,6 +50,21 @@ def test_few_unreadable_values_are_read_as_missing_and_said() -> None:
     assert columns[0].kind == "number"
     assert "1 values are not numbers, the first 'oops' in row 99" in columns[0].note
     assert frame["x"].isna().sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "month"),
+    [
+        (["03/04/2024", "25/12/2023"], 4),
+        (["03/04/2024", "12/25/2023"], 3),
+        (["03.04.2024", "01.02.2024"], 4),
+        (["03/04/2024", "01/02/2024"], 3),
+    ],
+)
+def test_new_dates_are_read_as_the_training_dates_were(values: list[str], month: int) -> None:
+    frame, columns = understand(pd.DataFrame({"when": values}), {})
+    assert frame["when"].dt.month.iloc[0] == month
+    assert conform(pd.DataFrame({"when": values[:1]}), columns)["when"].dt.month.iloc[0] == month
 
 
 def test_half_numbers_half_names_become_names_and_say_so() -> None:

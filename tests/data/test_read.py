@@ -151,7 +151,23 @@ def test_groups_and_time_leave_the_features() -> None:
 
 def test_time_column_needs_a_moment_in_every_row() -> None:
     frame = pd.DataFrame({"x": [1.0, 2, 3], "when": ["2024-01-03", None, "2024-01-02"], "y": [0, 1, 0]})
-    with pytest.raises(DataError, match=r"'when'.*1 values missing"):
+    with pytest.raises(DataError, match=r"'when' has 1 values missing"):
+        read(frame, "y", time="when")
+
+
+@pytest.mark.parametrize(
+    "when", [list(range(100)), [f"{1 + i % 28:02}.{1 + i // 28:02}.2024" for i in range(100)], np.arange(100) * 1.5]
+)
+def test_time_may_be_row_numbers_local_dates_or_numbers(when: list[object]) -> None:
+    frame = pd.DataFrame({"x": np.arange(100) % 7, "when": when, "y": np.arange(100) % 2})
+    moments = read(frame, "y", time="when").time
+    assert moments is not None
+    assert (np.diff(moments) > 0).all()
+
+
+def test_time_must_be_a_moment() -> None:
+    frame = pd.DataFrame({"x": np.arange(4), "when": list("abcd"), "y": [0, 1, 0, 1]})
+    with pytest.raises(DataError, match="'when' must hold numbers"):
         read(frame, "y", time="when")
 
 

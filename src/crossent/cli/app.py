@@ -1,5 +1,6 @@
 """Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
 
+import os
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -120,6 +121,10 @@ def main() -> None:
     except CrossentError as error:
         print_error(error)
         sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         print_error(CrossentError("Files must be readable and writable.", f"{error}.", "Check the path and the disk."))
         sys.exit(2)

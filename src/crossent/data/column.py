@@ -23,6 +23,8 @@ class Column:
         A few of its values, as text.
     note
         What a reader should know: why it is left out, what could not be read. Empty where there is nothing to say.
+    day_first
+        For dates: whether 03/04 is the third of April; new rows are read as the training rows were.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Column:
     distinct: int
     examples: tuple[str, ...]
     note: str
+    day_first: bool = False
 
     @property
     def used(self) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crossent.data.column import Column, Kind
+from crossent.data.column import USED_KINDS, Column, Kind
 from crossent.errors import DataError
 
 # Texts that mean "no value" in a feature. In a target only an empty field does: a class may well be called "NA".
@@ -20,6 +20,8 @@ MISSING_TEXTS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "
 UNREADABLE_SHARE = 0.05
 # Below this many rows, values that are all different may be so by chance.
 ENOUGH_ROWS = 50
+# Distinct values that are looked at to tell dates.
+SAMPLE = 1000
 # More words than this in the middle value, and a column is text rather than names.
 NAME_WORDS = 5
 
@@ -53,7 +55,7 @@ def understand(frame: pd.DataFrame, overrides: Mapping[str, Kind]) -> tuple[pd.D
     converted: dict[str, pd.Series[Any]] = {}
     columns = []
     for name in frame.columns:
-        values, column = _understand_column(frame[name], overrides.get(name))
+        values, column = understand_column(frame[name], overrides.get(name))
         columns.append(column)
         if column.used:
             converted[name] = values
@@ -84,7 +86,9 @@ def conform(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
             f"Missing: {', '.join(map(repr, missing))}.",
             f"Is {near[0]!r} meant to be {missing[0]!r}? Rename it." if near else "Add them; empty values are allowed.",
         )
-    converted = {column.name: _convert(frame[column.name], column.kind)[0] for column in used}
+    converted = {
+        column.name: _convert(frame[column.name], column.kind, day_first=column.day_first)[0] for column in used
+    }
     return pd.DataFrame(converted, index=frame.index)
 
 
@@ -103,7 +107,8 @@ def _check_overrides(frame: pd.DataFrame, overrides: Mapping[str, Kind]) -> None
             )
 
 
-def _understand_column(values: "pd.Series[Any]", override: Kind | None) -> "tuple[pd.Series[Any], Column]":
+def understand_column(values: "pd.Series[Any]", override: Kind | None) -> "tuple[pd.Series[Any], Column]":
+    """Infer the kind of one column, or take the one that is given, and convert it where it is of use."""
     declared = isinstance(values.dtype, pd.CategoricalDtype)
     values = _plain(values)
     present = values.dropna()
@@ -115,11 +120,12 @@ def _understand_column(values: "pd.Series[Any]", override: Kind | None) -> "tupl
         # The frame says that these are categories, even where they look like numbers.
         kind = "category" if declared and kind != "constant" else kind
     converted = values
-    if kind in {"number", "category", "boolean", "date"}:
-        converted, unreadable = _convert(values, kind)
+    day_first = kind == "date" and _reads_day_first(distinct)
+    if kind in USED_KINDS:
+        converted, unreadable = _convert(values, kind, day_first=day_first)
         note = "; ".join(part for part in (note, unreadable) if part)
-    examples = tuple(str(value)[:40] for value in distinct.head(3))
-    column = Column(str(values.name), kind, len(values) - len(present), len(distinct), examples, note)
+    examples = tuple(f"{value:g}" if isinstance(value, float) else str(value)[:24] for value in distinct.head(3))
+    column = Column(str(values.name), kind, len(values) - len(present), len(distinct), examples, note, day_first)
     return converted, column
 
 
@@ -172,7 +178,8 @@ def _infer_kind_of_texts(present: "pd.Series[Any]", distinct: "pd.Series[Any]") 
     readable = 1 - np.isnan(numbers).mean()
     if readable >= 1 - UNREADABLE_SHARE:
         return _number_or_identifier(numbers[~np.isnan(numbers)], len(distinct))
-    if _to_dates(distinct.head(200)).notna().mean() >= 1 - UNREADABLE_SHARE:
+    sample = distinct.head(SAMPLE)
+    if _to_dates(sample, day_first=_reads_day_first(sample)).notna().mean() >= 1 - UNREADABLE_SHARE:
         return "date", ""
     if distinct.head(1000).str.count(r"\S+").median() > NAME_WORDS:
         return "text", "free text is not used"
@@ -192,7 +199,18 @@ def _number_or_identifier(numbers: np.ndarray[Any, Any], distinct: int) -> tuple
     return "number", ""
 
 
-def _convert(values: "pd.Series[Any]", kind: Kind) -> "tuple[pd.Series[Any], str]":
+def _reads_day_first(distinct: "pd.Series[Any]") -> bool:
+    """Tell 03/04 as the third of April by the other values; where all fit both ways, dots mean day first."""
+    if not isinstance(distinct.dtype, pd.StringDtype):
+        return False
+    sample = distinct.head(SAMPLE)
+    month_first, day_first = (int(_to_dates(sample, day_first=way).notna().sum()) for way in (False, True))
+    if month_first == day_first:
+        return bool(sample.str.match(r"\d{1,2}\.").any())
+    return day_first > month_first
+
+
+def _convert(values: "pd.Series[Any]", kind: Kind, *, day_first: bool) -> "tuple[pd.Series[Any], str]":
     """Convert raw values to a kind in use, and say what could not be read."""
     values = _plain(values)
     if kind == "number":
@@ -200,7 +218,7 @@ def _convert(values: "pd.Series[Any]", kind: Kind) -> "tuple[pd.Series[Any], str
         _check_finite(numbers)
         return numbers, _check_unreadable(values, numbers, "numbers")
     if kind == "date":
-        dates = _to_dates(values)
+        dates = _to_dates(values, day_first=day_first)
         return dates, _check_unreadable(values, dates, "dates")
     texts = _to_texts(values)
     if kind == "boolean":
@@ -253,7 +271,7 @@ def _to_numbers(values: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64
     return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
 
 
-def _to_dates(values: "pd.Series[Any]") -> "pd.Series[Any]":
+def _to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
     """Return moments without a time zone, NaT where a value is missing or no date."""
     if pd.api.types.is_numeric_dtype(values.dtype):
         return pd.Series(pd.NaT, index=values.index, name=values.name, dtype="datetime64[us]")
@@ -262,5 +280,5 @@ def _to_dates(values: "pd.Series[Any]") -> "pd.Series[Any]":
         # Not the international form: let pandas find one form that fits the whole column.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            dates = pd.to_datetime(values, errors="coerce", utc=True)
+            dates = pd.to_datetime(values, errors="coerce", utc=True, dayfirst=day_first)
     return dates.dt.tz_localize(None)

@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from crossent.data.column import Kind
 from crossent.data.dataset import Dataset
-from crossent.data.kinds import understand
+from crossent.data.kinds import understand, understand_column
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.errors import DataError
 
@@ -141,16 +141,15 @@ def _group_codes(values: "pd.Series[Any]") -> npt.NDArray[np.int64]:
 
 
 def _moments(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    frame, columns = understand(values.to_frame(), {})
-    column = columns[0]
-    if column.kind not in {"date", "number"} or column.missing:
+    kind = understand_column(values, None)[1].kind
+    moments, column = understand_column(values, "date" if kind == "date" else "number")
+    if column.missing or moments.isna().any():
         raise DataError(
-            "The time column holds a date or number in every row.",
-            f"{column.name!r} is of kind {column.kind}, with {column.missing} values missing.",
+            "The time column holds a date or a number in every row.",
+            f"{column.name!r} has {int(moments.isna().sum())} values missing.",
             "Choose another column, or fill the gaps.",
         )
-    moments = frame[column.name].astype("int64" if column.kind == "date" else "float64")
-    return np.asarray(moments, dtype=np.float64)
+    return np.asarray(moments.astype("int64") if kind == "date" else moments, dtype=np.float64)
 
 
 def _name_of(source: Any) -> str:
