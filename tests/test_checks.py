@@ -1,17 +1,83 @@
+import math
+
 import pytest
 import torch
 
-from crossent.checks import check_class_indices, check_number
+from crossent.checks import (
+    check_choice,
+    check_class_indices,
+    check_class_mask,
+    check_logits,
+    check_number,
+    check_per_class,
+    check_per_row,
+    check_positive,
+    check_target,
+)
 from crossent.errors import SettingError, ShapeError
 
 
+@pytest.mark.parametrize("logits", [torch.tensor([1, 2]), torch.tensor(1.0), torch.tensor([1j])])
+def test_logits_are_floating_and_have_classes(logits: torch.Tensor) -> None:
+    with pytest.raises(ShapeError, match="floating"):
+        check_logits(logits)
+
+
+@pytest.mark.parametrize(
+    ("logits", "target"), [((3, 4), (3,)), ((3, 4, 5), (3, 5)), ((4,), ()), ((2, 4, 5, 6), (2, 5, 6)), ((0, 4), (0,))]
+)
+def test_right_targets_pass(logits: tuple[int, ...], target: tuple[int, ...]) -> None:
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        check_target(torch.zeros(logits), torch.zeros(target, dtype=dtype))
+    check_target(torch.zeros(logits), torch.zeros(logits, dtype=torch.float64))
+
+
 def test_first_bad_index_is_named_by_place_and_value() -> None:
-    target = torch.tensor([[0, 1], [7, 9]])
-    with pytest.raises(ShapeError, match=r"target\[1, 0\] is 7"):
-        check_class_indices(target, 3, None)
-    check_class_indices(torch.tensor([0, -100, 2]), 3, -100)
+    with pytest.raises(ShapeError, match=r"target\[1, 0\] is 7 with K = 3"):
+        check_class_indices(torch.tensor([[0, 1], [7, 9]]), 3)
+    with pytest.raises(ShapeError, match=r"target is -2 with K = 3"):
+        check_class_indices(torch.tensor(-2), 3)
+    check_class_indices(torch.tensor([0, 1, 2]), 3)
 
 
-def test_nan_is_out_of_any_bounds() -> None:
-    with pytest.raises(SettingError, match="nan"):
-        check_number("share", float("nan"), 0, 1)
+def test_tensors_of_one_value_a_class_or_row() -> None:
+    check_per_class("class_weight", torch.ones(3), 3)
+    with pytest.raises(ShapeError, match=r"class_weight.*3 classes.*\(1, 3\)"):
+        check_per_class("class_weight", torch.ones(1, 3), 3)
+    check_per_row("sample_weight", torch.ones(2, 5), torch.Size([2, 5]))
+    with pytest.raises(ShapeError, match=r"sample_weight.*\(2, 5\).*\(2,\)"):
+        check_per_row("sample_weight", torch.ones(2), torch.Size([2, 5]))
+
+
+def test_class_mask_is_boolean_for_all_rows_or_each() -> None:
+    logits = torch.zeros(2, 3)
+    for shape in ((3,), (2, 3)):
+        check_class_mask(torch.ones(shape, dtype=torch.bool), logits, 3)
+        with pytest.raises(ShapeError, match=r"float32"):
+            check_class_mask(torch.ones(shape), logits, 3)
+    with pytest.raises(ShapeError, match=r"\(2,\)"):
+        check_class_mask(torch.ones(2, dtype=torch.bool), logits, 3)
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.1, 1.1, math.inf])
+def test_numbers_outside_their_bounds(value: float) -> None:
+    with pytest.raises(SettingError, match=f"share is from 0 to 1. It is {value}"):
+        check_number("share", value, 0, 1)
+    check_number("share", 1.0, 0, 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.1, math.inf])
+def test_numbers_without_an_upper_bound(value: float) -> None:
+    with pytest.raises(SettingError, match="at least 0"):
+        check_number("share", value, 0)
+    with pytest.raises(SettingError, match="above 0"):
+        check_positive("share", value)
+    check_number("share", 0.0, 0)
+    with pytest.raises(SettingError, match="above 0"):
+        check_positive("share", 0.0)
+
+
+def test_choices_are_listed() -> None:
+    check_choice("reduction", "sum", ("mean", "sum"))
+    with pytest.raises(SettingError, match=r"mean, sum.*'summ'"):
+        check_choice("reduction", "summ", ("mean", "sum"))

@@ -1,31 +1,51 @@
+import pytest
 import torch
 
 import crossent as ce
+from crossent.errors import SettingError
 
 
 def test_module_is_the_function() -> None:
-    logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, -100, 1, 1])
-    weight, prior = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.1, -0.2, 0.3])
-    rows = torch.rand(6)
-    module = ce.nn.CrossEntropyLoss(weight, label_smoothing=0.1, log_prior=prior, temperature=2.0, reduction="sum")
-    expected = ce.cross_entropy(
-        logits,
-        target,
-        weight,
-        label_smoothing=0.1,
-        log_prior=prior,
-        temperature=2.0,
-        reduction="sum",
-        sample_weight=rows,
-    )
-    assert torch.equal(module(logits, target, rows), expected)
+    logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, -1, 1, 1])
+    weight, prior, rows = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.1, -0.2, 0.3]), torch.rand(6)
+    mask = torch.tensor([True, True, True])
+    options = {
+        "ignore_index": -1,
+        "label_smoothing": 0.1,
+        "log_prior": prior,
+        "temperature": 2.0,
+        "z_loss": 0.01,
+        "softcap": 5.0,
+        "focal_gamma": 1.5,
+        "normalizer": 7.0,
+    }
+    module = ce.nn.CrossEntropyLoss(weight, **options)
+    expected = ce.cross_entropy(logits, target, weight, sample_weight=rows, class_mask=mask, **options)
+    assert torch.equal(module(logits, target, rows, mask), expected)
+
+
+@pytest.mark.parametrize("options", [{"reduction": "none"}, {"reduction": "sum"}, {"empty": "zero"}])
+def test_module_reduces_as_the_function_does(options: dict[str, str]) -> None:
+    logits, target = torch.randn(2, 3), torch.tensor([-100, -100])
+    assert torch.equal(ce.nn.CrossEntropyLoss(**options)(logits, target), ce.cross_entropy(logits, target, **options))
 
 
 def test_tensors_move_and_save_with_the_module() -> None:
     module = ce.nn.CrossEntropyLoss(torch.ones(3))
     assert list(module.state_dict()) == ["class_weight"]
     assert module.double().class_weight.dtype == torch.float64
-    assert "label_smoothing=0.0" in repr(module)
+
+
+def test_representation_shows_what_was_set() -> None:
+    assert repr(ce.nn.CrossEntropyLoss()) == "CrossEntropyLoss()"
+    module = ce.nn.CrossEntropyLoss(torch.ones(3), reduction="sum", focal_gamma=2.0)
+    assert repr(module) == "CrossEntropyLoss(class_weight=tensor of shape (3,), reduction='sum', focal_gamma=2.0)"
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 2.0}, {"reduction": "average"}, {"temperature": 0.0}])
+def test_wrong_options_are_met_when_it_is_made(options: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=next(iter(options))):
+        ce.nn.CrossEntropyLoss(**options)
 
 
 def test_stands_in_for_torch() -> None:

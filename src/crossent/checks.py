@@ -1,13 +1,31 @@
-"""Checks of tensors at public boundaries: shape, dtype and range, each with one clear error.
+"""Checks at public boundaries: shape, dtype and range of tensors and settings, each with one clear error.
 
-None reads values on the path of a correct call: on a GPU that would wait for the device. Values are looked at only to
-explain a failure that has happened already.
+None reads the values of a tensor on the path of a correct call: on a GPU that would wait for the device, and under
+`torch.func.vmap` there is no one value to read. They are looked at only to explain a failure that has happened already.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
 from crossent.errors import SettingError, ShapeError
+
+
+def check_logits(logits: Tensor) -> None:
+    """Check that a tensor can hold logits.
+
+    Raises
+    ------
+    ShapeError
+        Unless it is floating and has a dimension.
+    """
+    if not logits.is_floating_point() or not logits.ndim:
+        raise ShapeError(
+            "Logits are floating, with a dimension of the classes.",
+            f"They are {logits.dtype} of shape {tuple(logits.shape)}.",
+            "Give the raw scores of the model.",
+        )
 
 
 def check_target(logits: Tensor, target: Tensor) -> None:
@@ -17,63 +35,67 @@ def check_target(logits: Tensor, target: Tensor) -> None:
     ------
     ShapeError
         Unless it holds whole-number class indices in the logits' shape without K, or a floating distribution in
-        exactly the logits' shape.
+        exactly the logits' shape; or if K is 0.
     """
-    if not logits.is_floating_point() or not logits.ndim:
-        raise ShapeError(
-            "Logits are floating, of shape (n, K), (n, K, ...) or (K,).",
-            f"They are {logits.dtype} of shape {tuple(logits.shape)}.",
-            "Give the raw scores of the model.",
-        )
-    if target.is_floating_point():
-        _check_distribution(logits, target)
-        return
+    check_logits(logits)
     shape = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
-    if target.dtype == torch.bool or target.is_complex() or target.shape != shape:
-        column = target.ndim == 2 and target.shape == (*shape, 1)
-        one_hot = target.shape == logits.shape
-        fix = "Give one index for each row."
-        fix = "Drop its last dimension: target.squeeze(-1)." if column else fix
-        fix = "Is it one-hot? Use target.argmax(1), or target.float() for a distribution." if one_hot else fix
+    if logits.shape[min(logits.ndim - 1, 1)] == 0:
         raise ShapeError(
-            f"For logits of shape {tuple(logits.shape)}, class indices are whole numbers of shape {tuple(shape)}.",
-            f"The target is {target.dtype} of shape {tuple(target.shape)}.",
-            fix,
+            "Logits have at least one class.", f"Their shape is {tuple(logits.shape)}.", "Add the classes."
         )
-
-
-def _check_distribution(logits: Tensor, target: Tensor) -> None:
-    if target.shape != logits.shape:
-        indices = target.ndim == logits.ndim - 1
+    if target.is_floating_point() and target.shape != logits.shape:
         raise ShapeError(
             "A floating target is a distribution, of the same shape as the logits.",
             f"It has shape {tuple(target.shape)}, the logits {tuple(logits.shape)}.",
-            "Are these class indices? Convert them: target.long()." if indices else "Give one probability a class.",
+            _fix_of_distribution(target, shape),
+        )
+    whole = not (target.is_floating_point() or target.is_complex() or target.dtype == torch.bool)
+    if not target.is_floating_point() and (target.shape != shape or not whole):
+        raise ShapeError(
+            f"For logits of shape {tuple(logits.shape)}, class indices are whole numbers of shape {tuple(shape)}.",
+            f"The target is {target.dtype} of shape {tuple(target.shape)}.",
+            _fix_of_indices(logits, target, shape),
         )
 
 
-def check_class_indices(target: Tensor, classes: int, ignore_index: int | None) -> None:
-    """Check every class index, for the explanation of a look-up that failed.
+def _fix_of_distribution(target: Tensor, shape: torch.Size) -> str:
+    if target.shape == shape:
+        return "Are these class indices? Convert them: target.long()."
+    if target.shape == (*shape, 1):
+        return "Are these class indices? Convert them: target.squeeze(-1).long()."
+    return "Give one probability a class."
+
+
+def _fix_of_indices(logits: Tensor, target: Tensor, shape: torch.Size) -> str:
+    if target.shape == logits.shape:
+        return "Is it one-hot? Use target.argmax(1), or target.float() for a distribution."
+    if target.shape == (*shape, 1):
+        return "Drop its last dimension: target.squeeze(-1)."
+    if logits.ndim > 2 and target.shape == logits.shape[:-1]:
+        return "Are the classes the last dimension of the logits? They belong in dimension 1: logits.movedim(-1, 1)."
+    return "Give one index for each row."
+
+
+def check_class_indices(target: Tensor, num_classes: int) -> None:
+    """Check every class index, to explain a look-up that failed.
 
     Raises
     ------
     ShapeError
         If one is outside 0 to K - 1; it names the first.
     """
-    bad = (target < 0) | (target >= classes)
-    if ignore_index is not None:
-        bad &= target != ignore_index
-    if bool(bad.any()):
-        place = tuple(bad.nonzero()[0].tolist())
+    outside = (target < 0) | (target >= num_classes)
+    if bool(outside.any()):
+        place = tuple(outside.nonzero()[0].tolist())
         value = int(target[place])
         raise ShapeError(
-            f"Class indices run from 0 to K - 1 = {classes - 1}.",
-            f"target[{', '.join(map(str, place))}] is {value}.",
-            "Do they count from 1? Subtract 1." if value == classes else "Map the labels to 0 … K - 1 first.",
+            f"Class indices run from 0 to K - 1 = {num_classes - 1}.",
+            f"target{list(place) if place else ''} is {value} with K = {num_classes}.",
+            "Do they count from 1? Subtract 1." if value == num_classes else "Map the labels to 0 … K - 1 first.",
         )
 
 
-def check_per_class(name: str, values: Tensor, classes: int) -> None:
+def check_per_class(name: str, values: Tensor, num_classes: int) -> None:
     """Check a tensor of one value a class.
 
     Raises
@@ -81,11 +103,43 @@ def check_per_class(name: str, values: Tensor, classes: int) -> None:
     ShapeError
         Unless its shape is (K,).
     """
-    if values.shape != (classes,):
+    if values.shape != (num_classes,):
         raise ShapeError(
-            f"{name} holds one value for each of the {classes} classes.",
+            f"{name} holds one value for each of the {num_classes} classes.",
             f"Its shape is {tuple(values.shape)}.",
             "Give a tensor of shape (K,), in the order of the logits' columns.",
+        )
+
+
+def check_per_row(name: str, values: Tensor, shape: torch.Size) -> None:
+    """Check a tensor of one value a row.
+
+    Raises
+    ------
+    ShapeError
+        Unless it has the shape of the rows.
+    """
+    if values.shape != shape:
+        raise ShapeError(
+            f"{name} holds one value for each row: shape {tuple(shape)}.",
+            f"Its shape is {tuple(values.shape)}.",
+            "Give the logits' shape without its dimension of the classes.",
+        )
+
+
+def check_class_mask(mask: Tensor, logits: Tensor, num_classes: int) -> None:
+    """Check a mask of the classes that are possible.
+
+    Raises
+    ------
+    ShapeError
+        Unless it is boolean, of shape (K,) or of the logits' shape.
+    """
+    if mask.dtype != torch.bool or mask.shape not in (logits.shape, (num_classes,)):
+        raise ShapeError(
+            f"class_mask is boolean, of shape ({num_classes},) or {tuple(logits.shape)}.",
+            f"It is {mask.dtype} of shape {tuple(mask.shape)}.",
+            "Give True where a class is possible, False where it is not.",
         )
 
 
@@ -101,13 +155,26 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise SettingError(f"{name} is one of {', '.join(choices)}.", f"It is {value!r}.", "Choose one of these.")
 
 
-def check_number(name: str, value: float, low: float, high: float) -> None:
+def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Check a number setting.
 
     Raises
     ------
     SettingError
-        If it is NaN or outside low to high.
+        If it is not finite or is outside low to high.
     """
-    if not low <= value <= high:
-        raise SettingError(f"{name} is from {low:g} to {high:g}.", f"It is {value!r}.", "Choose a value between.")
+    if not (low <= value <= high and value < math.inf):
+        bounds = f"from {low:g} to {high:g}" if high < math.inf else f"finite and at least {low:g}"
+        raise SettingError(f"{name} is {bounds}.", f"It is {value!r}.", "Choose such a value.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Check a number setting that divides.
+
+    Raises
+    ------
+    SettingError
+        If it is not finite or is not above 0.
+    """
+    if not 0 < value < math.inf:
+        raise SettingError(f"{name} is finite and above 0.", f"It is {value!r}.", "Choose such a value.")

@@ -1,11 +1,11 @@
 """The losses as torch modules."""
 
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from crossent.losses.cross_entropy import Reduction, cross_entropy
+from crossent.losses.cross_entropy import Empty, Reduction, check_reduction, check_terms, cross_entropy
 
 
 @final
@@ -14,13 +14,22 @@ class CrossEntropyLoss(torch.nn.Module):
 
     Parameters
     ----------
-    class_weight, ignore_index, reduction, label_smoothing, temperature, log_prior, normalizer, empty
+    class_weight, ignore_index, reduction, label_smoothing
+        As in `crossent.cross_entropy`, in torch's order.
+    temperature, log_prior, z_loss, softcap, focal_gamma, normalizer, empty
         As in `crossent.cross_entropy`. `class_weight` and `log_prior` are buffers: they move with the module and are
         saved with its state.
+
+    Raises
+    ------
+    SettingError
+        If an option is out of bounds.
 
     Examples
     --------
     >>> loss = CrossEntropyLoss(label_smoothing=0.1)
+    >>> loss
+    CrossEntropyLoss(label_smoothing=0.1)
     >>> loss(torch.zeros(2, 4), torch.tensor([1, 3]))
     tensor(1.3863)
     """
@@ -28,7 +37,7 @@ class CrossEntropyLoss(torch.nn.Module):
     class_weight: Tensor | None
     log_prior: Tensor | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that torch takes, and more
         self,
         class_weight: Tensor | None = None,
         ignore_index: int = -100,
@@ -37,21 +46,35 @@ class CrossEntropyLoss(torch.nn.Module):
         *,
         temperature: float = 1.0,
         log_prior: Tensor | None = None,
+        z_loss: float = 0.0,
+        softcap: float | None = None,
+        focal_gamma: float = 0.0,
         normalizer: float | None = None,
-        empty: Literal["nan", "zero"] = "nan",
+        empty: Empty = "nan",
     ) -> None:
         super().__init__()
+        check_reduction(reduction, normalizer, empty)
+        check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma)
         self.register_buffer("class_weight", class_weight)
         self.register_buffer("log_prior", log_prior)
         self.ignore_index = ignore_index
         self.reduction: Reduction = reduction
         self.label_smoothing = label_smoothing
         self.temperature = temperature
+        self.z_loss = z_loss
+        self.softcap = softcap
+        self.focal_gamma = focal_gamma
         self.normalizer = normalizer
-        self.empty: Literal["nan", "zero"] = empty
+        self.empty: Empty = empty
 
-    def forward(self, logits: Tensor, target: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """Return the loss: a scalar, or one value a row; shapes as in `crossent.cross_entropy`."""
+    def forward(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        sample_weight: Tensor | None = None,
+        class_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss: a scalar, or one value a row; shapes and errors as in `crossent.cross_entropy`."""
         return cross_entropy(
             logits,
             target,
@@ -62,10 +85,31 @@ class CrossEntropyLoss(torch.nn.Module):
             sample_weight=sample_weight,
             temperature=self.temperature,
             log_prior=self.log_prior,
+            z_loss=self.z_loss,
+            softcap=self.softcap,
+            focal_gamma=self.focal_gamma,
+            class_mask=class_mask,
             normalizer=self.normalizer,
             empty=self.empty,
         )
 
     def extra_repr(self) -> str:
-        """Return the options as the module's representation shows them."""
-        return f"reduction={self.reduction!r}, label_smoothing={self.label_smoothing}, temperature={self.temperature}"
+        """Return the options that are not at their defaults, as the module's representation shows them."""
+        options: dict[str, tuple[object, object]] = {
+            "ignore_index": (self.ignore_index, -100),
+            "reduction": (self.reduction, "mean"),
+            "label_smoothing": (self.label_smoothing, 0.0),
+            "temperature": (self.temperature, 1.0),
+            "z_loss": (self.z_loss, 0.0),
+            "softcap": (self.softcap, None),
+            "focal_gamma": (self.focal_gamma, 0.0),
+            "normalizer": (self.normalizer, None),
+            "empty": (self.empty, "nan"),
+        }
+        changed = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
+        tensors = [
+            f"{name}=tensor of shape {tuple(values.shape)}"
+            for name, values in (("class_weight", self.class_weight), ("log_prior", self.log_prior))
+            if values is not None
+        ]
+        return ", ".join(tensors + changed)

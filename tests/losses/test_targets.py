@@ -27,6 +27,10 @@ def test_smoothed_targets_give_the_smoothed_loss() -> None:
 def test_errors() -> None:
     with pytest.raises(ShapeError, match=r"target\[1\] is 4"):
         ce.one_hot(torch.tensor([0, 4]), 4)
+    with pytest.raises(ShapeError, match=r"target\[0\] is -100"):
+        ce.one_hot(torch.tensor([-100, 0]), 4)
+    with pytest.raises(SettingError, match="num_classes"):
+        ce.one_hot(torch.tensor([0]), 0)
     with pytest.raises(ShapeError, match="long"):
         ce.one_hot(torch.tensor([0.0]), 4)
     with pytest.raises(ShapeError, match="K = 4"):

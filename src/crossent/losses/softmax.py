@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from crossent.checks import check_number
+from crossent.checks import check_logits, check_number
 
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-6, 1e6
 
@@ -27,6 +27,8 @@ def softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tenso
 
     Raises
     ------
+    ShapeError
+        If the logits are not floating, or have no dimension.
     SettingError
         If the temperature is not between 1e-6 and 1e6.
 
@@ -41,6 +43,8 @@ def softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tenso
 def log_softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tensor:
     """Turn logits into log-probabilities.
 
+    The log-probability of a class that is all but certain rounds to 0 in float32; `crossent.cross_entropy` keeps it.
+
     Parameters
     ----------
     logits, dim, temperature
@@ -49,10 +53,13 @@ def log_softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> T
     Returns
     -------
     Tensor
-        Log-probabilities in nats, of the shape of the logits; float32 for half precision, else their dtype.
+        Log-probabilities in nats, of the shape of the logits; float32 for half precision, which could not
+        hold them, else their dtype.
 
     Raises
     ------
+    ShapeError
+        If the logits are not floating, or have no dimension.
     SettingError
         If the temperature is not between 1e-6 and 1e6.
 
@@ -66,6 +73,23 @@ def log_softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> T
 
 def scale(logits: Tensor, temperature: float) -> Tensor:
     """Widen half precision to float32 and divide by the temperature."""
-    check_number("temperature", temperature, SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE)
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    check_logits(logits)
+    check_temperature(temperature)
+    wide = widen(logits)
     return wide if temperature == 1.0 else wide / temperature
+
+
+def widen(logits: Tensor) -> Tensor:
+    """Turn half precision into float32, and leave what is as wide or wider."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def check_temperature(temperature: float) -> None:
+    """Check that the temperature is between 1e-6 and 1e6.
+
+    Raises
+    ------
+    SettingError
+        If it is not.
+    """
+    check_number("temperature", temperature, SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE)

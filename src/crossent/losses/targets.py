@@ -10,12 +10,15 @@ from crossent.errors import ShapeError
 def one_hot(target: Tensor, num_classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Turn class indices into distributions with all weight on one class.
 
+    An index that a loss ignores, as -100, has no distribution and is out of range here: leave such rows out, or give
+    them any class and a `sample_weight` of 0.
+
     Parameters
     ----------
     target
         Class indices of any shape, from 0 to K - 1.
     num_classes
-        K.
+        K, at least 1.
     dtype
         Of the result.
 
@@ -28,6 +31,8 @@ def one_hot(target: Tensor, num_classes: int, *, dtype: torch.dtype = torch.floa
     ------
     ShapeError
         If the target is floating, or if an index is out of range.
+    SettingError
+        If K is below 1.
 
     Examples
     --------
@@ -37,11 +42,12 @@ def one_hot(target: Tensor, num_classes: int, *, dtype: torch.dtype = torch.floa
     """
     if target.is_floating_point():
         raise ShapeError("Class indices are whole numbers.", f"The target is {target.dtype}.", "Use target.long().")
+    check_number("num_classes", num_classes, 1)
     result = torch.zeros(*target.shape, num_classes, dtype=dtype, device=target.device)
     try:
         return result.scatter(-1, target.long().unsqueeze(-1), 1.0)
     except RuntimeError:
-        check_class_indices(target, num_classes, None)
+        check_class_indices(target, num_classes)
         raise
 
 
@@ -69,7 +75,9 @@ def smooth_labels(target: Tensor, num_classes: int, label_smoothing: float) -> T
     SettingError
         If the share is outside 0 to 1.
 
-    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture".
+    Notes
+    -----
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision".
 
     Examples
     --------
