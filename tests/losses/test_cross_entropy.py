@@ -102,6 +102,9 @@ def test_zero_weight_on_minus_infinity_is_zero() -> None:
         ([math.inf, math.inf], 0, math.nan, [math.nan, math.nan]),
         ([-math.inf, -math.inf], 0, math.nan, [math.nan, math.nan]),
         ([math.nan, 0.0], 0, math.nan, [math.nan, math.nan]),
+        ([-math.inf], 0, math.nan, [math.nan]),
+        ([math.nan], 0, math.nan, [math.nan]),
+        ([5.0], 0, 0.0, [0.0]),
     ],
 )
 @pytest.mark.parametrize("focal_gamma", [0.0, 0.5])
@@ -197,6 +200,18 @@ def test_focal_loss_by_hand() -> None:
     logits = torch.tensor([[math.log(3.0), 0.0]], dtype=torch.float64)
     loss = ce.cross_entropy(logits, torch.tensor([0]), focal_gamma=2.0)
     assert loss.item() == pytest.approx(0.25**2 * -math.log(0.75))
+
+
+@pytest.mark.parametrize("focal_gamma", [0.01, 0.1, 1.0, 2.0])
+@pytest.mark.parametrize("margin", [0.0, 50.0, 87.0, 88.0, 100.0, 104.0, 200.0])
+def test_focal_gradients_shrink_with_the_loss(margin: float, focal_gamma: float) -> None:
+    narrow = torch.tensor([[margin, 0.0, 0.0]], requires_grad=True)
+    wide = narrow.detach().double().requires_grad_()
+    for logits in (narrow, wide):
+        ce.cross_entropy(logits, torch.tensor([0]), focal_gamma=focal_gamma).backward()
+    assert narrow.grad is not None
+    assert wide.grad is not None
+    torch.testing.assert_close(narrow.grad.double(), wide.grad, rtol=1e-5, atol=3e-38)
 
 
 def test_z_loss_by_hand() -> None:

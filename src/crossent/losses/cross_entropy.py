@@ -303,8 +303,9 @@ def _focus(losses: Tensor, focal_gamma: float) -> Tensor:
     """Return the losses ``-log(p)`` times ``(1 - p) ** focal_gamma``."""
     if focal_gamma == 0:
         return losses
-    # At 0 and infinity the product is its loss, yet the power's own derivative may be infinite.
-    inside = (losses > 0) & (losses < math.inf)
+    # At infinity, and where 1 - p is too near 0 for the power's derivative to be a number, the loss is its own product
+    # to within the smallest number that has all its digits.
+    inside = (losses > torch.finfo(losses.dtype).tiny) & (losses < math.inf)
     inner = torch.where(inside, losses, 1.0)
     return torch.where(inside, inner * (-torch.expm1(-inner)) ** focal_gamma, losses)
 
