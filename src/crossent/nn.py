@@ -5,7 +5,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from crossent.losses.cross_entropy import Empty, Reduction, check_reduction, check_terms, cross_entropy
+from crossent.losses.cross_entropy import cross_entropy
+from crossent.losses.terms import Empty, Reduction, check_reduction, check_terms
 
 
 @final

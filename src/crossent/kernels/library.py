@@ -1,18 +1,35 @@
-"""Opening of the compiled kernel library."""
+"""Opening of the compiled kernel library, and the choice of its instruction set."""
 
 import ctypes
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-ABI_VERSION = 1
+from crossent.errors import SettingError
+
+ABI_VERSION = 2
+LEVELS = ("avx512", "avx2", "baseline")
 
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """Which kernels run: the library's path, architecture and compiler, or the reason that there are none."""
+    """Which kernels run.
+
+    Attributes
+    ----------
+    available
+        Whether native kernels run; if not, every function runs in plain torch.
+    level
+        The instruction set: avx512, avx2 or baseline.
+    path, architecture, compiler
+        Of the library.
+    reason
+        Why there are none.
+    """
 
     available: bool
+    level: str
     path: str
     architecture: str
     compiler: str
@@ -21,7 +38,15 @@ class KernelInfo:
 
 @functools.cache
 def info() -> KernelInfo:
-    """Say whether the native kernels were built and can be opened.
+    """Say which native kernels run, or why none do.
+
+    The best instruction set of the processor is taken. The environment variable ``CROSSENT_KERNELS`` asks for another:
+    ``avx512``, ``avx2``, ``baseline``, or ``off`` for plain torch; it is read once.
+
+    Raises
+    ------
+    SettingError
+        If ``CROSSENT_KERNELS`` names none of these, or one that this processor or build lacks.
 
     Examples
     --------
@@ -29,17 +54,40 @@ def info() -> KernelInfo:
     >>> isinstance(info().available, bool)
     True
     """
+    wanted = _wanted_level()
     path = _library_path()
+    if wanted == "off":
+        return _absent("CROSSENT_KERNELS=off; plain torch is used")
     if path is None:
-        return KernelInfo(False, "", "", "", "the package was installed without a C++ compiler; plain torch is used")
+        return _absent("the package was installed without a C++ compiler; plain torch is used")
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        return KernelInfo(False, str(path), "", "", f"the library cannot be opened ({error}); plain torch is used")
+        return _absent(f"the library {path} cannot be opened ({error}); plain torch is used")
     found = int(library.crossent_abi_version())
     if found != ABI_VERSION:
-        return KernelInfo(False, str(path), "", "", f"its interface is version {found}, not {ABI_VERSION}; reinstall")
-    return KernelInfo(True, str(path), _text(library, "architecture"), _text(library, "compiler"), "")
+        return _absent(f"the interface of {path} is version {found}, not {ABI_VERSION}; reinstall")
+    level = _text(library, "level", wanted)
+    if not level:
+        raise SettingError(
+            "CROSSENT_KERNELS names an instruction set that runs here.",
+            f"It is {wanted!r}, which this processor or this build lacks.",
+            "Unset it to take the best one.",
+        )
+    return KernelInfo(True, level, str(path), _text(library, "architecture"), _text(library, "compiler"), "")
+
+
+def _absent(reason: str) -> KernelInfo:
+    return KernelInfo(False, "", "", "", "", reason)
+
+
+def _wanted_level() -> str:
+    wanted = os.environ.get("CROSSENT_KERNELS", "")
+    if wanted not in ("", "off", *LEVELS):
+        raise SettingError(
+            f"CROSSENT_KERNELS is off, {', '.join(LEVELS)} or unset.", f"It is {wanted!r}.", "Choose one of these."
+        )
+    return wanted
 
 
 def _library_path() -> Path | None:
@@ -50,7 +98,7 @@ def _library_path() -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _text(library: ctypes.CDLL, name: str) -> str:
+def _text(library: ctypes.CDLL, name: str, *arguments: str) -> str:
     function = getattr(library, f"crossent_{name}")
     function.restype = ctypes.c_char_p
-    return str(function().decode())
+    return str(function(*(argument.encode() for argument in arguments)).decode())

@@ -1,0 +1,73 @@
+// The library's C interface: what it was built with, and the kernels of the best instruction set of this processor.
+
+#include <cstring>
+
+#include "rows.h"
+
+#if defined(__x86_64__)
+#define CROSSENT_ARCHITECTURE "x86_64"
+#elif defined(__aarch64__)
+#define CROSSENT_ARCHITECTURE "aarch64"
+#else
+#define CROSSENT_ARCHITECTURE "other"
+#endif
+
+#define CROSSENT_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace crossent {
+extern const RowKernels row_kernels_baseline;
+#if defined(CROSSENT_X86)
+extern const RowKernels row_kernels_avx2;
+extern const RowKernels row_kernels_avx512;
+#endif
+}  // namespace crossent
+
+namespace {
+
+struct Level {
+  const char* name;
+  const crossent::RowKernels* kernels;
+  bool (*runs_here)();
+};
+
+// From the best to the plainest.
+const Level kLevels[] = {
+#if defined(CROSSENT_X86)
+    {"avx512", &crossent::row_kernels_avx512,
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+     }},
+    {"avx2", &crossent::row_kernels_avx2,
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+#endif
+    {"baseline", &crossent::row_kernels_baseline, [] { return true; }},
+};
+
+const Level* find(const char* name) {
+  for (const Level& level : kLevels) {
+    if (level.runs_here() && (!*name || std::strcmp(name, level.name) == 0)) return &level;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// Raised whenever the C interface changes; the binding refuses any other number.
+CROSSENT_EXPORT int crossent_abi_version() { return 2; }
+
+CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
+
+CROSSENT_EXPORT const char* crossent_compiler() { return __VERSION__; }
+
+// Name of the best instruction set that runs here, or of the one asked for; empty if that does not run here.
+CROSSENT_EXPORT const char* crossent_level(const char* name) {
+  const Level* level = find(name);
+  return level ? level->name : "";
+}
+
+// Its kernels; null if it does not run here.
+CROSSENT_EXPORT const crossent::RowKernels* crossent_row_kernels(const char* name) {
+  const Level* level = find(name);
+  return level ? level->kernels : nullptr;
+}

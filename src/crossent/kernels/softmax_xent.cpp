@@ -1,0 +1,548 @@
+// Row kernels: loss and gradient of softmax cross entropy, one row of logits at a time.
+//
+// A row is read in blocks that stay in the first cache. The largest logit so far is the reference of all sums; when a
+// block brings a larger one, the sums are moved to it. The largest logit's own exponential, which is 1, is left out of
+// the sum: log-sum-exp is then log1p of the others, exact however small they are. Sums run over vectors inside a block
+// and in double over the blocks, in one order whatever the number of threads.
+//
+// Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
+
+#include "elements.h"
+#include "rows.h"
+#include "vector.h"
+
+namespace {
+
+using crossent::RowProblem;
+
+constexpr int64_t kBlock = 2048;
+// Elements that are worth a thread of their own.
+constexpr int64_t kGrain = 32768;
+
+template <class A>
+struct Buffers {
+  A logits[kBlock];
+  A derivative[kBlock];
+  A weight[kBlock];
+  A gradient[kBlock];
+  A possible[kBlock];
+};
+
+// What is known of a row after some of its classes. Sums of weights are of the target's distribution, class weights
+// included, without the share of an index target.
+struct State {
+  double top = -INFINITY;    // the largest logit
+  double others = 0;         // sum of exp(logit - top) over all classes but the largest
+  double below = 0;          // sum of weight * (top - logit)
+  double weight = 0;         // sum of weights
+  double weight_others = 0;  // the same without the class of the largest logit
+  double target_logit = NAN;
+  double largest = 0;  // the class of the largest logit
+  double unused = 0;
+};
+static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight numbers a row");
+
+inline int64_t offset(const RowProblem& p, const View& view, int64_t row) {
+  if (p.inner_rows == 1) return row * view.outer;
+  return row / p.inner_rows * view.outer + row % p.inner_rows * view.inner;
+}
+
+template <class A>
+inline A at(const void* values, int64_t i, A absent) {
+  return values ? static_cast<const A*>(values)[i] : absent;
+}
+
+template <class A>
+inline A sample_weight(const RowProblem& p, int64_t row) {
+  return p.target && p.target[row] == p.ignore_index ? A(0) : at<A>(p.sample_weight, row, 1);
+}
+
+template <class A>
+inline A target_weight(const RowProblem& p, int64_t row) {
+  return p.target ? at<A>(p.class_weight, p.target[row], 1) : A(1);
+}
+
+inline bool has_distribution(const RowProblem& p) { return p.distribution.data || p.label_smoothing > 0; }
+
+inline bool is_transformed(const RowProblem& p) {
+  return p.softcap > 0 || p.temperature != 1 || p.log_prior || p.possible.data;
+}
+
+// Caps the logits in the buffer and leaves the derivative of the capped by the uncapped.
+template <class A>
+void cap(A* logits, int64_t n, A softcap, A* derivative) {
+  for (int64_t j = n; j % kWidth<A>; ++j) logits[j] = 0;
+  for (int64_t j = 0; j < n; j += kWidth<A>) {
+    const Vector<A> t = tanh_of<A>(load(logits + j) / softcap);
+    store<A>(logits + j, t * softcap);
+    store<A>(derivative + j, A(1) - t * t);
+  }
+}
+
+// One at the classes among columns [j, j + n) that are possible, zero at the others.
+template <class A>
+const A* possible_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  return read(p.possible, offset(p, p.possible, row) + j * p.possible.classes, n, buffers.possible);
+}
+
+// Logits of columns [j, j + n) of a row as the softmax takes them: capped, divided, shifted, minus infinity where a
+// class is impossible. The derivative of each by its input is left in its buffer, if there is any transformation.
+template <class A>
+const A* logits_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  const A* source = read(p.logits, offset(p, p.logits, row) + j * p.logits.classes, n, buffers.logits);
+  if (!is_transformed(p)) return source;
+  A* logits = buffers.logits;
+  A* derivative = buffers.derivative;
+  if (source != logits) __builtin_memcpy(logits, source, n * sizeof(A));
+  for (int64_t i = 0; i < n; ++i) derivative[i] = 1;
+  if (p.softcap > 0) cap(logits, n, A(p.softcap), derivative);
+  if (p.temperature != 1) {
+    const A temperature = A(p.temperature);
+    for (int64_t i = 0; i < n; ++i) logits[i] /= temperature, derivative[i] /= temperature;
+  }
+  if (p.log_prior) {
+    const A* log_prior = static_cast<const A*>(p.log_prior) + p.first_class + j;
+    for (int64_t i = 0; i < n; ++i) logits[i] += log_prior[i];
+  }
+  if (p.possible.data) {
+    const A* possible = possible_block(p, row, j, n, buffers);
+    for (int64_t i = 0; i < n; ++i) {
+      logits[i] = possible[i] != 0 ? logits[i] : A(-INFINITY);
+      derivative[i] = possible[i] != 0 ? derivative[i] : A(0);
+    }
+  }
+  return logits;
+}
+
+// The target's distribution over columns [j, j + n), smoothed and times the class weights, without the index's share.
+template <class A>
+const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  if (!has_distribution(p)) return nullptr;
+  A* weight = buffers.weight;
+  const A even = A(p.label_smoothing) / at<A>(p.possible_count, row, A(p.total_classes));
+  if (p.distribution.data) {
+    const A kept = A(1 - p.label_smoothing);
+    const A* given = read(p.distribution, offset(p, p.distribution, row) + j * p.distribution.classes, n, weight);
+    if (!p.class_weight && p.label_smoothing == 0) return given;
+    for (int64_t i = 0; i < n; ++i) weight[i] = given[i] * kept;
+  } else {
+    for (int64_t i = 0; i < n; ++i) weight[i] = 0;
+  }
+  if (p.possible.data && p.label_smoothing > 0) {
+    const A* possible = possible_block(p, row, j, n, buffers);
+    for (int64_t i = 0; i < n; ++i) weight[i] += possible[i] * even;
+  } else {
+    for (int64_t i = 0; i < n; ++i) weight[i] += even;
+  }
+  if (p.class_weight) {
+    const A* class_weight = static_cast<const A*>(p.class_weight) + p.first_class + j;
+    for (int64_t i = 0; i < n; ++i) weight[i] *= class_weight[i];
+  }
+  return weight;
+}
+
+// The largest of n values, passing over NaN; minus infinity if there is none.
+template <class A>
+A largest_value(const A* values, int64_t n) {
+  constexpr int64_t w = kWidth<A>;
+  Vector<A> top0 = all<A>(-INFINITY), top1 = top0, top2 = top0, top3 = top0;
+  int64_t j = 0;
+  for (; j + 4 * w <= n; j += 4 * w) {
+    top0 = larger<A>(load(values + j), top0);
+    top1 = larger<A>(load(values + j + w), top1);
+    top2 = larger<A>(load(values + j + 2 * w), top2);
+    top3 = larger<A>(load(values + j + 3 * w), top3);
+  }
+  for (; j + w <= n; j += w) top0 = larger<A>(load(values + j), top0);
+  if (j < n) top1 = larger<A>(load_part<A>(values + j, n - j, -INFINITY), top1);
+  return largest_lane<A>(larger<A>(larger<A>(top0, top1), larger<A>(top2, top3)));
+}
+
+// Sum of exp(value - top) over n values.
+template <class A>
+double sum_exp(const A* values, int64_t n, A top) {
+  constexpr int64_t w = kWidth<A>;
+  Vector<A> sum0{}, sum1{}, sum2{}, sum3{};
+  int64_t j = 0;
+  for (; j + 4 * w <= n; j += 4 * w) {
+    sum0 += exp_of<A>(load(values + j) - top);
+    sum1 += exp_of<A>(load(values + j + w) - top);
+    sum2 += exp_of<A>(load(values + j + 2 * w) - top);
+    sum3 += exp_of<A>(load(values + j + 3 * w) - top);
+  }
+  for (; j + w <= n; j += w) sum0 += exp_of<A>(load(values + j) - top);
+  if (j < n) sum1 += exp_of<A>(load_part<A>(values + j, n - j, -INFINITY) - top);
+  return sum_lanes<A>((sum0 + sum1) + (sum2 + sum3));
+}
+
+// Sum of weight * (top - logit), in which zero weight on an infinite distance is zero.
+template <class A>
+double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
+  constexpr int64_t w = kWidth<A>;
+  const auto product = [top](Vector<A> z, Vector<A> weights) {
+    const Vector<A> below = z < top ? top - z : Vector<A>{};
+    return weights == 0 ? Vector<A>{} : weights * below;
+  };
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= n; j += 2 * w) {
+    sum0 += product(load(logits + j), load(weight + j));
+    sum1 += product(load(logits + j + w), load(weight + j + w));
+  }
+  for (; j + w <= n; j += w) sum0 += product(load(logits + j), load(weight + j));
+  if (j < n) sum1 += product(load_part<A>(logits + j, n - j, 0), load_part<A>(weight + j, n - j, 0));
+  return sum_lanes<A>(sum0 + sum1);
+}
+
+template <class A>
+double sum(const A* values, int64_t n) {
+  constexpr int64_t w = kWidth<A>;
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= n; j += 2 * w) sum0 += load(values + j), sum1 += load(values + j + w);
+  double rest = 0;
+  for (; j < n; ++j) rest += values[j];
+  return sum_lanes<A>(sum0 + sum1) + rest;
+}
+
+// Takes n logits of a row into its state; the first of them is of class `first`.
+template <class A>
+void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first) {
+  const A top = largest_value(logits, n);
+  if (top > s.top) {
+    int64_t largest = 0;
+    while (logits[largest] != top) ++largest;
+    const int64_t rest = n - largest - 1;
+    // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
+    if (s.top > -INFINITY) s.others = (s.others + 1) * std::exp(s.top - top);
+    s.others += sum_exp(logits, largest, top) + sum_exp(logits + largest + 1, rest, top);
+    if (weight) {
+      if (s.weight != 0) s.below += s.weight * (top - s.top);
+      s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, rest);
+      s.weight = s.weight_others + weight[largest];
+    }
+    s.top = top;
+    s.largest = double(first + largest);
+  } else {
+    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0));
+    if (weight) {
+      const double total = sum(weight, n);
+      s.weight += total;
+      s.weight_others += total;
+    }
+  }
+  if (weight) s.below += weighted_below(logits, weight, n, A(s.top));
+}
+
+// Column of the target's class among the logits given here, or -1.
+inline int64_t target_column(const RowProblem& p, int64_t row) {
+  if (!p.target) return -1;
+  const int64_t column = p.target[row] - p.first_class;
+  return column >= 0 && column < p.classes ? column : -1;
+}
+
+template <class A>
+void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
+  const int64_t column = target_column(p, row);
+  if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const A* logits = logits_block(p, row, j, n, buffers);
+    take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j);
+  }
+}
+
+// The focal loss of a negative log-likelihood and its derivative. At infinity, and where 1 - p is too near zero for the
+// power to be a number, the loss stands for itself.
+inline double focal(double nll, double gamma, double* derivative) {
+  if (gamma == 0 || nll < 1e-300 || nll == INFINITY) {
+    *derivative = 1;
+    return nll;
+  }
+  const double error = -std::expm1(-nll);
+  const double power = std::pow(error, gamma);
+  *derivative = power + nll * gamma * power / error * (1 - error);
+  return nll * power;
+}
+
+inline double negative_log_likelihood(double top, double log_sum, double target_logit) {
+  return (target_logit < top ? top - target_logit : 0) + log_sum;
+}
+
+// The product, in which zero times infinity is zero.
+inline double weigh(double weight, double value) {
+  return weight == 0 && std::isinf(value) ? 0 : weight * value;
+}
+
+// Turns a complete state into the row's loss and what backward needs.
+template <class A>
+void finish_row(const RowProblem& p, int64_t row, const State& s, double log_sum) {
+  A* stats = static_cast<A*>(p.stats) + 4 * row;
+  stats[0] = A(s.top);
+  stats[1] = s.top > -INFINITY ? A(s.others) : A(NAN);
+  stats[2] = A(s.weight);
+  stats[3] = A(s.weight_others);
+  p.largest[row] = int64_t(s.largest);
+  const double weight = target_weight<A>(p, row);
+  double loss = 0, derivative;
+  if (p.target) {
+    const double nll = negative_log_likelihood(s.top, log_sum, s.target_logit);
+    loss = weigh((1 - p.label_smoothing) * weight, focal(nll, p.focal_gamma, &derivative));
+  }
+  if (has_distribution(p)) loss += s.below + weigh(s.weight, log_sum);
+  if (p.z_loss > 0) loss += weigh(weight * p.z_loss, (s.top + log_sum) * (s.top + log_sum));
+  static_cast<A*>(p.losses)[row] = A(sample_weight<A>(p, row) * loss);
+}
+
+inline double log_of_sum(const State& s) { return s.top > -INFINITY ? std::log1p(s.others) : NAN; }
+
+template <class A>
+void forward_row(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
+  State s;
+  if (sample_weight<A>(p, row) == 0) {
+    if (p.last) static_cast<A*>(p.losses)[row] = 0;
+    return;
+  }
+  if (p.states && p.first_class > 0) __builtin_memcpy(static_cast<void*>(&s), p.states + 8 * row, sizeof s);
+  take_row(p, row, s, buffers);
+  if (p.last) finish_row<A>(p, row, s, log_of_sum(s));
+  if (p.states) __builtin_memcpy(p.states + 8 * row, &s, sizeof s);
+}
+
+// What the gradient of a row is made of: alpha * p - g * weight, and beta less at the target.
+struct Slope {
+  double g;      // derivative of the result by the row's loss
+  double beta;   // ... by the log-likelihood of the index target
+  double spread; // ... by log-sum-exp, the index target apart
+  double top;
+  double prob;    // of the largest logit
+  double others;  // ... and of all others
+};
+
+template <class A>
+Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double scale) {
+  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
+  const double weight = target_weight<A>(p, row);
+  Slope s{};
+  s.g = scale * at<A>(p.grad_rows, row, 1) * sample_weight<A>(p, row);
+  s.top = stats[0];
+  s.prob = 1 / (1 + double(stats[1]));
+  s.others = stats[1] * s.prob;
+  const double log_sum = p.focal_gamma > 0 || p.z_loss > 0 ? std::log1p(double(stats[1])) : 0;
+  if (p.target) {
+    double derivative = 1;
+    if (p.focal_gamma > 0) focal(negative_log_likelihood(s.top, log_sum, target_logit), p.focal_gamma, &derivative);
+    s.beta = s.g * (1 - p.label_smoothing) * weight * derivative;
+  }
+  if (has_distribution(p)) s.spread += s.g * stats[2];
+  if (p.z_loss > 0) s.spread += weigh(2 * s.g * weight * p.z_loss, s.top + log_sum);
+  return s;
+}
+
+// The gradient at one class, where it is a difference that loses digits when it is written like the others.
+template <class A>
+double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, Buffers<A>& buffers) {
+  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
+  const double logit = *logits_block(p, row, column, 1, buffers);
+  const double derivative = is_transformed(p) ? buffers.derivative[0] : 1;
+  const A* weights = weight_block(p, row, column, 1, buffers);
+  const double weight = weights ? *weights : 0;
+  const bool is_top = logit == s.top;
+  const double prob = is_top ? s.prob : std::exp(logit - s.top) * s.prob;
+  const double less = is_top ? -s.others : prob - 1;  // prob - 1
+  const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
+  double rest = s.spread * prob - s.g * weight;
+  // All but the z-loss, if most of the target's weight is on the largest logit.
+  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > stats[2]) {
+    const double z = s.spread - s.g * stats[2];
+    rest = s.g * (stats[3] + stats[2] * less) + z * prob;
+  }
+  return (beta + rest) * derivative;
+}
+
+template <class A>
+void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s) {
+  const A alpha = A((s.beta + s.spread) * s.prob), top = A(s.top), g = A(s.g);
+  constexpr int64_t w = kWidth<A>;
+  int64_t j = 0;
+  if (weight) {
+    for (; j + w <= n; j += w) {
+      store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top) - g * load(weight + j));
+    }
+    if (j < n) {
+      const Vector<A> e = exp_of<A>(load_part<A>(logits + j, n - j, 0) - top);
+      store_part<A>(gradient + j, n - j, alpha * e - g * load_part<A>(weight + j, n - j, 0));
+    }
+  } else {
+    for (; j + 2 * w <= n; j += 2 * w) {
+      const Vector<A> first = alpha * exp_of<A>(load(logits + j) - top);
+      store<A>(gradient + j + w, alpha * exp_of<A>(load(logits + j + w) - top));
+      store<A>(gradient + j, first);
+    }
+    for (; j + w <= n; j += w) store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top));
+    if (j < n) store_part<A>(gradient + j, n - j, alpha * exp_of<A>(load_part<A>(logits + j, n - j, 0) - top));
+  }
+}
+
+template <class A>
+void write_one(const RowProblem& p, int64_t row, int64_t column, A value) {
+  A buffer = value;
+  const int64_t where = offset(p, p.gradient, row) + column * p.gradient.classes;
+  *place(p.gradient, where, &buffer) = value;
+  finish(p.gradient, where, 1, &buffer);
+}
+
+template <class A>
+void write_zeros(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const int64_t where = offset(p, p.gradient, row) + j * p.gradient.classes;
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    for (int64_t i = 0; i < n; ++i) gradient[i] = 0;
+    finish(p.gradient, where, n, buffers.gradient);
+  }
+}
+
+template <class A>
+void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& buffers) {
+  if (scale * at<A>(p.grad_rows, row, 1) * sample_weight<A>(p, row) == 0) return write_zeros(p, row, buffers);
+  const int64_t target = target_column(p, row);
+  const double target_logit = p.target && target >= 0 ? *logits_block(p, row, target, 1, buffers) : NAN;
+  const Slope s = slope_of<A>(p, row, p.states ? p.states[8 * row + 5] : target_logit, scale);
+  int64_t largest = p.largest[row] - p.first_class;
+  if (largest >= p.classes) largest = -1;
+  // Before anything is written, for the gradient may lie over the logits.
+  const double at_target = target >= 0 ? exact_gradient(p, row, s, target, buffers) : 0;
+  const double at_largest = largest >= 0 ? exact_gradient(p, row, s, largest, buffers) : 0;
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const int64_t where = offset(p, p.gradient, row) + j * p.gradient.classes;
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    const A* logits = logits_block(p, row, j, n, buffers);
+    write_block(gradient, logits, weight_block(p, row, j, n, buffers), n, s);
+    if (is_transformed(p)) {
+      for (int64_t i = 0; i < n; ++i) {
+        gradient[i] = buffers.derivative[i] == 0 ? A(0) : gradient[i] * buffers.derivative[i];
+      }
+    }
+    finish(p.gradient, where, n, buffers.gradient);
+  }
+  if (largest >= 0) write_one(p, row, largest, A(at_largest));
+  if (target >= 0) write_one(p, row, target, A(at_target));
+}
+
+// 0, or 1 + the first row that counts with a class index out of range.
+template <class A>
+int64_t check_targets(const RowProblem& p) {
+  const int64_t rows = p.outer_rows * p.inner_rows;
+  if (!p.target) return 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    const bool inside = uint64_t(p.target[row]) < uint64_t(p.total_classes);
+    if (!inside && p.target[row] != p.ignore_index && at<A>(p.sample_weight, row, 1) != 0) return row + 1;
+  }
+  return 0;
+}
+
+template <class A>
+double sum_of_weights(const RowProblem& p) {
+  const int64_t rows = p.outer_rows * p.inner_rows;
+  double total = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    const double weight = sample_weight<A>(p, row);
+    if (weight != 0) total += weight * target_weight<A>(p, row);
+  }
+  return total;
+}
+
+template <class A>
+double sum_of_losses(const RowProblem& p) {
+  const A* losses = static_cast<const A*>(p.losses);
+  const int64_t rows = p.outer_rows * p.inner_rows;
+  double sums[8] = {};
+  int64_t row = 0;
+  for (; row + 8 <= rows; row += 8) {
+    for (int64_t i = 0; i < 8; ++i) sums[i] += losses[row + i];
+  }
+  for (; row < rows; ++row) sums[0] += losses[row];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+template <void (*body)(int64_t, int64_t, void*)>
+void run(RowProblem& p) {
+  const int64_t rows = p.outer_rows * p.inner_rows;
+  const int64_t grain = 1 + kGrain / (p.classes + 1);
+  if (!p.parallel_for || rows <= grain) {
+    body(0, rows, &p);
+  } else {
+    p.parallel_for(0, rows, grain, body, &p);
+  }
+}
+
+template <class A>
+void forward_rows(int64_t begin, int64_t end, void* context) {
+  Buffers<A> buffers;
+  for (int64_t row = begin; row < end; ++row) forward_row(*static_cast<RowProblem*>(context), row, buffers);
+}
+
+template <class A>
+void backward_rows(int64_t begin, int64_t end, void* context) {
+  const RowProblem& p = *static_cast<RowProblem*>(context);
+  Buffers<A> buffers;
+  for (int64_t row = begin; row < end; ++row) backward_row(p, row, p.grad_scale, buffers);
+}
+
+template <class A>
+void forward_backward_rows(int64_t begin, int64_t end, void* context) {
+  const RowProblem& p = *static_cast<RowProblem*>(context);
+  Buffers<A> buffers;
+  for (int64_t row = begin; row < end; ++row) {
+    forward_row(p, row, buffers);
+    backward_row(p, row, p.grad_scale, buffers);
+  }
+}
+
+template <class A>
+int64_t forward(RowProblem& p) {
+  const int64_t wrong = check_targets<A>(p);
+  if (wrong) return wrong;
+  run<forward_rows<A>>(p);
+  if (p.last) p.total = sum_of_losses<A>(p);
+  if (p.last) p.divisor = sum_of_weights<A>(p);
+  return 0;
+}
+
+template <class A>
+int64_t backward(RowProblem& p) {
+  run<backward_rows<A>>(p);
+  return 0;
+}
+
+template <class A>
+int64_t forward_backward(RowProblem& p) {
+  const int64_t wrong = check_targets<A>(p);
+  if (wrong) return wrong;
+  p.divisor = sum_of_weights<A>(p);
+  if (p.average) p.grad_scale = p.divisor == 0 ? 0 : p.grad_scale / p.divisor;
+  run<forward_backward_rows<A>>(p);
+  p.total = sum_of_losses<A>(p);
+  return 0;
+}
+
+template <int64_t (*narrow)(RowProblem&), int64_t (*wide)(RowProblem&)>
+int64_t by_dtype(RowProblem* problem) {
+  return problem->logits.dtype == crossent::kFloat64 ? wide(*problem) : narrow(*problem);
+}
+
+}  // namespace
+
+#define CROSSENT_JOIN(a, b) a##b
+#define CROSSENT_NAMED(level) CROSSENT_JOIN(row_kernels_, level)
+
+namespace crossent {
+extern const RowKernels CROSSENT_NAMED(CROSSENT_LEVEL);
+const RowKernels CROSSENT_NAMED(CROSSENT_LEVEL) = {
+    by_dtype<forward<float>, forward<double>>,
+    by_dtype<backward<float>, backward<double>>,
+    by_dtype<forward_backward<float>, forward_backward<double>>,
+};
+}  // namespace crossent

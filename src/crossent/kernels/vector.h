@@ -1,0 +1,197 @@
+// Vectors of the width that the compiler was told to use, and the few functions on them that softmax needs.
+//
+// Written with the vector extensions of GCC and Clang, so that one source serves SSE2, AVX2, AVX-512 and NEON.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class A>
+struct Types;
+
+template <>
+struct Types<float> {
+  typedef float Vector __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
+  using Integer = int32_t;
+};
+
+template <>
+struct Types<double> {
+  typedef double Vector __attribute__((vector_size(kVectorBytes)));
+  typedef int64_t Integers __attribute__((vector_size(kVectorBytes)));
+  using Integer = int64_t;
+};
+
+template <class A>
+using Vector = typename Types<A>::Vector;
+template <class A>
+using Integers = typename Types<A>::Integers;
+template <class A>
+constexpr int64_t kWidth = kVectorBytes / sizeof(A);
+
+template <class A>
+inline Vector<A> load(const A* from) {
+  Vector<A> v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class A>
+inline void store(A* to, Vector<A> v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+template <class A>
+inline Vector<A> all(A value) {
+  return Vector<A>{} + value;
+}
+
+// The first n < width elements, then the filling.
+template <class A>
+inline Vector<A> load_part(const A* from, int64_t n, A filling) {
+  A padded[kWidth<A>];
+  for (int64_t i = 0; i < kWidth<A>; ++i) padded[i] = i < n ? from[i] : filling;
+  return load<A>(padded);
+}
+
+template <class A>
+inline void store_part(A* to, int64_t n, Vector<A> v) {
+  for (int64_t i = 0; i < n; ++i) to[i] = v[i];
+}
+
+template <class A>
+inline Vector<A> larger(Vector<A> a, Vector<A> b) {
+  return a > b ? a : b;
+}
+
+template <class A>
+inline double sum_lanes(Vector<A> v) {
+  double sum = 0;
+  for (int64_t i = 0; i < kWidth<A>; ++i) sum += v[i];
+  return sum;
+}
+
+template <class A>
+inline A largest_lane(Vector<A> v) {
+  A top = v[0];
+  for (int64_t i = 1; i < kWidth<A>; ++i) top = v[i] > top ? v[i] : top;
+  return top;
+}
+
+template <class A>
+inline Vector<A> bits_as_numbers(Integers<A> bits) {
+  Vector<A> v;
+  __builtin_memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+template <class A>
+inline Integers<A> numbers_as_bits(Vector<A> v) {
+  Integers<A> bits;
+  __builtin_memcpy(&bits, &v, sizeof v);
+  return bits;
+}
+
+// What exp and expm1 share: x = n ln 2 + r with |r| <= ln(2) / 2, exp(r) - 1, and 2^n.
+template <class A>
+struct Reduced {
+  Vector<A> expm1_r;
+  Vector<A> two_to_n;
+};
+
+// Polynomials: Chebyshev fits of (exp(r) - 1 - r) / r^2, to 8e-9 and 2e-19 of exp(r).
+// Adding 1.5 * 2^23 (2^52) leaves the rounded whole number in the lowest bits.
+inline Reduced<float> reduce(Vector<float> x) {
+  const float magic = 12582912.0f;
+  const Vector<float> shifted = x * 1.44269504088896341f + magic;
+  const Vector<float> n = shifted - magic;
+  const Vector<float> r = (x - n * 0.693359375f) - n * -2.1219444005469058e-4f;
+  Vector<float> p = r * 1.3926250831497611711e-3f + 8.3632328836826181986e-3f;
+  p = p * r + 4.1666554212984150314e-2f;
+  p = p * r + 1.6666576666119928306e-1f;
+  p = p * r + 0.5f;
+  const Integers<float> exponent = (numbers_as_bits<float>(shifted) + 127) << 23;
+  return {p * (r * r) + r, bits_as_numbers<float>(exponent)};
+}
+
+inline Reduced<double> reduce(Vector<double> x) {
+  const double magic = 6755399441055744.0;
+  const Vector<double> shifted = x * 1.44269504088896340736 + magic;
+  const Vector<double> n = shifted - magic;
+  const Vector<double> r = (x - n * 0.693145751953125) - n * 1.42860682030941723212e-6;
+  Vector<double> p = r * 2.0914755325893202193e-9 + 2.5105312729622101777e-8;
+  p = p * r + 2.7557273478718580474e-7;
+  p = p * r + 2.7557255170000887438e-6;
+  p = p * r + 2.48015873256774619e-5;
+  p = p * r + 1.9841269875002278793e-4;
+  p = p * r + 1.3888888888883711167e-3;
+  p = p * r + 8.3333333333260831202e-3;
+  p = p * r + 4.1666666666666669783e-2;
+  p = p * r + 1.666666666666667103e-1;
+  p = p * r + 0.5;
+  const Integers<double> exponent = (numbers_as_bits<double>(shifted) + 1023) << 52;
+  return {p * (r * r) + r, bits_as_numbers<double>(exponent)};
+}
+
+template <class A>
+constexpr A kSmallestExponent = sizeof(A) == 4 ? A(-87) : A(-708);
+
+// exp(x) for x <= 88 (709), rounded to 0 where it would have fewer digits than a normal number. NaN stays NaN.
+template <class A>
+inline Vector<A> exp_of(Vector<A> x) {
+  const Reduced<A> parts = reduce(x);
+  const Vector<A> value = parts.expm1_r * parts.two_to_n + parts.two_to_n;
+  return x < kSmallestExponent<A> ? Vector<A>{} : value;
+}
+
+// tanh(x) by expm1(2|x|), which keeps the digits of small arguments.
+template <class A>
+inline Vector<A> tanh_of(Vector<A> x) {
+  const Vector<A> size = x < 0 ? -x : x;
+  const Vector<A> bounded = size > A(22) ? all<A>(22) : size;
+  const Reduced<A> parts = reduce(bounded + bounded);
+  const Vector<A> e = parts.expm1_r * parts.two_to_n + (parts.two_to_n - A(1));
+  const Vector<A> value = e / (e + A(2));
+  return x < 0 ? -value : value;
+}
+
+// log(1 + x) for x >= 0: 1 + x = 2^k (1 + f) with f in [-1/4, 1/2]; Chebyshev fit of (log1p(f) - f + f^2 / 2) / f^3.
+inline Vector<float> log1p_of(Vector<float> x) {
+  const Vector<float> u = x + 1.0f;
+  const Integers<float> k = ((numbers_as_bits<float>(u) - 0x3f400000) >> 23);
+  const Vector<float> two_to_minus_k = bits_as_numbers<float>((127 - k) << 23);
+  const Vector<float> f = x * two_to_minus_k + (two_to_minus_k - 1.0f);
+  Vector<float> p = f * 4.289835589930215686e-2f + -9.5671760481921302791e-2f;
+  p = p * f + 1.1684079515494519325e-1f;
+  p = p * f + -1.2639560312497454568e-1f;
+  p = p * f + 1.4268051587356910741e-1f;
+  p = p * f + -1.6660778004473873475e-1f;
+  p = p * f + 2.0000145352905611896e-1f;
+  p = p * f + -2.5000057318469595545e-1f;
+  p = p * f + 3.3333333135344375674e-1f;
+  const Vector<float> square = f * f;
+  const Vector<float> tail = square * f * p - 0.5f * square;
+  const Vector<float> whole = __builtin_convertvector(k, Vector<float>);
+  const Vector<float> value = whole * 0.693359375f + (whole * -2.1219444005469058e-4f + tail + f);
+  return x == x ? (x == INFINITY ? x : value) : x;
+}
+
+inline Vector<double> log1p_of(Vector<double> x) {
+  Vector<double> value = x;
+  for (int64_t i = 0; i < kWidth<double>; ++i) value[i] = std::log1p(x[i]);
+  return value;
+}
+
+}  // namespace

@@ -1,0 +1,304 @@
+"""Cross entropy by the native row kernels: first derivatives of the logits, on the CPU."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from crossent import kernels
+from crossent.checks import check_class_indices, check_class_mask, check_per_class, check_per_row
+from crossent.kernels import rows
+from crossent.losses.plain import fill_ignored, plain_cross_entropy, reduce_sums
+from crossent.losses.terms import LossTerms
+
+
+def can_run_native(logits: Tensor, target: Tensor, terms: LossTerms) -> bool:
+    """Say whether the kernels can give this loss and all derivatives that may be asked of it."""
+    others = [target, terms.class_weight, terms.sample_weight, terms.log_prior, terms.class_mask]
+    given = [tensor for tensor in others if tensor is not None]
+    return (
+        kernels.info().available
+        and logits.dtype in rows.DTYPES
+        and (not target.is_floating_point() or target.dtype in rows.DTYPES)
+        and logits.numel() > 0
+        and all(_is_plain_cpu(tensor) for tensor in [logits, *given])
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given))
+        # The focal factor of each class would take a power of each logit: no faster than plain torch.
+        and (terms.focal_gamma == 0 or not (target.is_floating_point() or terms.label_smoothing > 0))
+        and (torch.compiler.is_compiling() or not _is_transformed(logits))
+    )
+
+
+def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
+    """Return the loss as `crossent.cross_entropy` defines it.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit, or a class index is out of range.
+    """
+    if torch.compiler.is_compiling():
+        return _compiled(logits, target, terms)
+    result: Tensor = _NativeCrossEntropy.apply(logits, target, terms)
+    return result
+
+
+def _is_plain_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.layout == torch.strided and not tensor.is_neg()
+
+
+def _is_transformed(logits: Tensor) -> bool:
+    # Subclasses may not lie where they say; dual numbers and torch.func need rules that only plain operations have.
+    return (
+        type(logits) not in (Tensor, torch.nn.Parameter)
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
+
+
+class _NativeCrossEntropy(torch.autograd.Function):
+    """Saves the logits and two numbers a row; the gradient is computed from them in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
+        flat = _flat(logits)
+        row_terms = _row_terms(logits, target, terms)
+        try:
+            result = rows.forward(flat, row_terms)
+        except rows.BadTargetError:
+            _explain(target, logits, terms)
+            raise
+        ctx.save_for_backward(logits, target)
+        ctx.terms, ctx.row_terms = terms, row_terms
+        ctx.found = result.stats, result.largest
+        value, ctx.scale = _reduced(result, terms)
+        if terms.reduction == "none":
+            return result.losses.view(_row_shape(logits))
+        return torch.tensor(value, dtype=result.losses.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        logits, target = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Someone asks for derivatives of this gradient.
+            loss = plain_cross_entropy(logits, target, ctx.terms)
+            (gradient,) = torch.autograd.grad(loss, logits, grad_output, create_graph=True)
+            return gradient, None, None
+        if ctx.terms.reduction == "none":
+            grad_rows = grad_output.reshape(-1).to(rows.real_dtype(logits)).contiguous()
+            gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, grad_rows, 1.0)
+        else:
+            scale = ctx.scale * grad_output.item()
+            gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, None, scale)
+        return gradient.view(logits.shape), None, None
+
+
+def _reduced(result: rows.RowResult, terms: LossTerms) -> tuple[float, float]:
+    """Return the sum or mean of the losses, and its derivative by each of them."""
+    if terms.reduction != "mean":
+        return result.total, 1.0
+    if terms.normalizer is not None:
+        return result.total / terms.normalizer, 1.0 / terms.normalizer
+    if result.divisor == 0:
+        return (math.nan if terms.empty == "nan" else 0.0), 0.0
+    return result.total / result.divisor, 1.0 / result.divisor
+
+
+def _flat(values: Tensor) -> Tensor:
+    """Return ``(n, K, ...)`` as ``(n, K, S)``, without a copy wherever the strides allow it."""
+    return values.flatten(2) if values.ndim > 3 else values
+
+
+def _row_shape(logits: Tensor) -> torch.Size:
+    return logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
+
+
+def _row_terms(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerms:
+    real = rows.real_dtype(logits)
+    is_index = not target.is_floating_point()
+    num_classes = logits.shape[min(logits.ndim - 1, 1)]
+    mask = terms.class_mask
+    if terms.sample_weight is not None:
+        check_per_row("sample_weight", terms.sample_weight, _row_shape(logits))
+    if mask is not None:
+        check_class_mask(mask, logits, num_classes)
+    return rows.RowTerms(
+        target.to(torch.int64).reshape(-1).contiguous() if is_index else None,
+        None if is_index else _flat(target),
+        None if mask is None else _flat(mask),
+        None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
+        _per_class("class_weight", terms.class_weight, num_classes, real),
+        None if terms.sample_weight is None else terms.sample_weight.to(real).reshape(-1).contiguous(),
+        _per_class("log_prior", terms.log_prior, num_classes, real),
+        terms.ignore_index,
+        terms.label_smoothing,
+        terms.temperature,
+        terms.softcap or 0.0,
+        terms.z_loss,
+        terms.focal_gamma,
+    )
+
+
+def _per_class(name: str, values: Tensor | None, num_classes: int, real: torch.dtype) -> Tensor | None:
+    if values is None:
+        return None
+    check_per_class(name, values, num_classes)
+    return values.to(real).contiguous()
+
+
+def _count(mask: Tensor, logits: Tensor, real: torch.dtype) -> Tensor:
+    """Return the number of possible classes of each row."""
+    if mask.ndim == 1:
+        return mask.sum().to(real).expand(_row_shape(logits).numel()).contiguous()
+    return mask.sum(1).to(real).reshape(-1).contiguous()
+
+
+def _explain(target: Tensor, logits: Tensor, terms: LossTerms) -> None:
+    counts = target.long() != terms.ignore_index
+    if terms.sample_weight is not None:
+        counts = counts & (terms.sample_weight != 0)
+    check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
+
+
+def _compiled(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
+    r = _row_terms(logits, target, terms)
+    losses, _, _, sums = torch.ops.crossent.rows_forward(
+        _flat(logits),
+        r.target,
+        r.distribution,
+        r.possible,
+        r.possible_count,
+        r.class_weight,
+        r.sample_weight,
+        r.log_prior,
+        r.ignore_index,
+        r.label_smoothing,
+        r.temperature,
+        r.softcap,
+        r.z_loss,
+        r.focal_gamma,
+    )
+    if terms.reduction == "none":
+        per_row: Tensor = losses.view(_row_shape(logits))
+        return per_row
+    return reduce_sums(sums[0], sums[1], terms).to(losses.dtype)
+
+
+@torch.library.custom_op("crossent::rows_forward", mutates_args=())
+def _rows_forward(  # noqa: PLR0913 - an operator takes tensors and numbers alone
+    logits: Tensor,
+    target: Tensor | None,
+    distribution: Tensor | None,
+    possible: Tensor | None,
+    possible_count: Tensor | None,
+    class_weight: Tensor | None,
+    sample_weight: Tensor | None,
+    log_prior: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+    temperature: float,
+    softcap: float,
+    z_loss: float,
+    focal_gamma: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return losses, stats, largest, and the sums of losses and weights."""
+    terms = rows.RowTerms(
+        target,
+        distribution,
+        possible,
+        possible_count,
+        class_weight,
+        sample_weight,
+        log_prior,
+        ignore_index,
+        label_smoothing,
+        temperature,
+        softcap,
+        z_loss,
+        focal_gamma,
+    )
+    try:
+        result = rows.forward(logits, terms)
+    except rows.BadTargetError:
+        if target is not None:
+            counts = (
+                target != ignore_index if sample_weight is None else (target != ignore_index) & (sample_weight != 0)
+            )
+            check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
+        raise
+    sums = torch.tensor([result.total, result.divisor], dtype=torch.float64)
+    return result.losses, result.stats, result.largest, sums
+
+
+@_rows_forward.register_fake
+def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
+    real = rows.real_dtype(logits)
+    return (
+        logits.new_empty(count, dtype=real),
+        logits.new_empty(count, 4, dtype=real),
+        logits.new_empty(count, dtype=torch.int64),
+        logits.new_empty(2, dtype=torch.float64),
+    )
+
+
+@torch.library.custom_op("crossent::rows_backward", mutates_args=())
+def _rows_backward(  # noqa: PLR0913 - an operator takes tensors and numbers alone
+    logits: Tensor,
+    stats: Tensor,
+    largest: Tensor,
+    grad_rows: Tensor,
+    target: Tensor | None,
+    distribution: Tensor | None,
+    possible: Tensor | None,
+    possible_count: Tensor | None,
+    class_weight: Tensor | None,
+    sample_weight: Tensor | None,
+    log_prior: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+    temperature: float,
+    softcap: float,
+    z_loss: float,
+    focal_gamma: float,
+) -> Tensor:
+    """Return the gradient by the logits."""
+    terms = rows.RowTerms(
+        target,
+        distribution,
+        possible,
+        possible_count,
+        class_weight,
+        sample_weight,
+        log_prior,
+        ignore_index,
+        label_smoothing,
+        temperature,
+        softcap,
+        z_loss,
+        focal_gamma,
+    )
+    return rows.backward(logits, terms, (stats, largest), grad_rows, 1.0)
+
+
+@_rows_backward.register_fake
+def _(logits: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(logits)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    logits, *terms = inputs
+    ctx.numbers = terms[7:]
+    ctx.save_for_backward(logits, output[1], output[2], *terms[:7])
+
+
+def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor, grad_sums: Tensor) -> tuple[Any, ...]:
+    logits, stats, largest, *terms = ctx.saved_tensors
+    grad_rows = (grad_losses + grad_sums[0]).to(stats.dtype).contiguous()
+    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_rows, *terms, *ctx.numbers)
+    return gradient, *([None] * 13)
+
+
+_rows_forward.register_autograd(_carry_back, setup_context=_save)

@@ -1,0 +1,71 @@
+"""The options of a loss, checked."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from crossent.checks import check_choice, check_number, check_positive
+from crossent.errors import SettingError
+from crossent.losses.softmax import check_temperature
+
+Reduction = Literal["none", "mean", "sum"]
+Empty = Literal["nan", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class LossTerms:
+    """What the loss of each row is made of and how the rows become one number, as in `crossent.cross_entropy`."""
+
+    class_weight: Tensor | None
+    ignore_index: int
+    reduction: Reduction
+    label_smoothing: float
+    sample_weight: Tensor | None
+    temperature: float
+    log_prior: Tensor | None
+    z_loss: float
+    softcap: float | None
+    focal_gamma: float
+    class_mask: Tensor | None
+    normalizer: float | None
+    empty: Empty
+
+
+def check_reduction(reduction: str, normalizer: float | None, empty: str) -> None:
+    """Check the options of `cross_entropy` that say how rows become one number.
+
+    Raises
+    ------
+    SettingError
+        If one is out of bounds, or if a normalizer is given without ``"mean"``.
+    """
+    check_choice("reduction", reduction, ("none", "mean", "sum"))
+    check_choice("empty", empty, ("nan", "zero"))
+    if normalizer is None:
+        return
+    check_positive("normalizer", normalizer)
+    if reduction != "mean":
+        raise SettingError(
+            "normalizer divides the sum in reduction='mean'.",
+            f"The reduction is {reduction!r}.",
+            "Use reduction='mean', or leave the normalizer out.",
+        )
+
+
+def check_terms(
+    label_smoothing: float, temperature: float, z_loss: float, softcap: float | None, focal_gamma: float
+) -> None:
+    """Check the options of `cross_entropy` that are numbers in the loss of a row.
+
+    Raises
+    ------
+    SettingError
+        If one is out of bounds.
+    """
+    check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    check_temperature(temperature)
+    check_number("z_loss", z_loss, 0.0)
+    check_number("focal_gamma", focal_gamma, 0.0)
+    if softcap is not None:
+        check_positive("softcap", softcap)
