@@ -11,6 +11,10 @@
 #include "rows.h"
 #include "vector.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace {
 
 using crossent::RowProblem;
@@ -158,21 +162,45 @@ A largest_value(const A* values, int64_t n) {
   return largest_lane<A>(larger<A>(larger<A>(top0, top1), larger<A>(top2, top3)));
 }
 
-// Sum of exp(value - top) over n values.
+// Place of the first of n values that equals one of them.
 template <class A>
-double sum_exp(const A* values, int64_t n, A top) {
+int64_t find(const A* values, int64_t n, A value) {
   constexpr int64_t w = kWidth<A>;
-  Vector<A> sum0{}, sum1{}, sum2{}, sum3{};
   int64_t j = 0;
   for (; j + 4 * w <= n; j += 4 * w) {
+    const Integers<A> pair = (load(values + j) == value) | (load(values + j + w) == value);
+    const Integers<A> next = (load(values + j + 2 * w) == value) | (load(values + j + 3 * w) == value);
+    if (any_lane<A>(pair | next)) break;
+  }
+  while (values[j] != value) ++j;
+  return j;
+}
+
+// Sum of exp(value - top) over n values, but the one at `omitted`, if any.
+template <class A>
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t border = omitted < 0 ? n : omitted / w * w;
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= border; j += 2 * w) {
     sum0 += exp_of<A>(load(values + j) - top);
     sum1 += exp_of<A>(load(values + j + w) - top);
-    sum2 += exp_of<A>(load(values + j + 2 * w) - top);
-    sum3 += exp_of<A>(load(values + j + 3 * w) - top);
+  }
+  for (; j + w <= border; j += w) sum0 += exp_of<A>(load(values + j) - top);
+  if (omitted >= 0) {
+    A kept[w];
+    for (int64_t i = 0; i < w; ++i) kept[i] = j + i < n && j + i != omitted ? values[j + i] : A(-INFINITY);
+    sum1 += exp_of<A>(load(kept) - top);
+    j += w;
+  }
+  for (; j + 2 * w <= n; j += 2 * w) {
+    sum0 += exp_of<A>(load(values + j) - top);
+    sum1 += exp_of<A>(load(values + j + w) - top);
   }
   for (; j + w <= n; j += w) sum0 += exp_of<A>(load(values + j) - top);
   if (j < n) sum1 += exp_of<A>(load_part<A>(values + j, n - j, -INFINITY) - top);
-  return sum_lanes<A>((sum0 + sum1) + (sum2 + sum3));
+  return sum_lanes<A>(sum0 + sum1);
 }
 
 // Sum of weight * (top - logit), in which zero weight on an infinite distance is zero.
@@ -210,21 +238,19 @@ template <class A>
 void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first) {
   const A top = largest_value(logits, n);
   if (top > s.top) {
-    int64_t largest = 0;
-    while (logits[largest] != top) ++largest;
-    const int64_t rest = n - largest - 1;
+    const int64_t largest = find(logits, n, top);
     // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
     if (s.top > -INFINITY) s.others = (s.others + 1) * std::exp(s.top - top);
-    s.others += sum_exp(logits, largest, top) + sum_exp(logits + largest + 1, rest, top);
+    s.others += sum_exp(logits, n, top, largest);
     if (weight) {
       if (s.weight != 0) s.below += s.weight * (top - s.top);
-      s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, rest);
+      s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, n - largest - 1);
       s.weight = s.weight_others + weight[largest];
     }
     s.top = top;
     s.largest = double(first + largest);
   } else {
-    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0));
+    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1);
     if (weight) {
       const double total = sum(weight, n);
       s.weight += total;
@@ -360,6 +386,13 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   return (beta + rest) * derivative;
 }
 
+// Column of the largest logit, if the gradient there must be written apart; else -1.
+inline int64_t largest_column(const RowProblem& p, int64_t row, const Slope& s) {
+  const int64_t column = p.largest[row] - p.first_class;
+  const bool apart = p.distribution.data || s.top == INFINITY;
+  return apart && column >= 0 && column < p.classes ? column : -1;
+}
+
 template <class A>
 void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s) {
   const A alpha = A((s.beta + s.spread) * s.prob), top = A(s.top), g = A(s.g);
@@ -409,8 +442,7 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
   const int64_t target = target_column(p, row);
   const double target_logit = p.target && target >= 0 ? *logits_block(p, row, target, 1, buffers) : NAN;
   const Slope s = slope_of<A>(p, row, p.states ? p.states[8 * row + 5] : target_logit, scale);
-  int64_t largest = p.largest[row] - p.first_class;
-  if (largest >= p.classes) largest = -1;
+  const int64_t largest = largest_column(p, row, s);
   // Before anything is written, for the gradient may lie over the logits.
   const double at_target = target >= 0 ? exact_gradient(p, row, s, target, buffers) : 0;
   const double at_largest = largest >= 0 ? exact_gradient(p, row, s, largest, buffers) : 0;
@@ -429,6 +461,144 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
   }
   if (largest >= 0) write_one(p, row, largest, A(at_largest));
   if (target >= 0) write_one(p, row, target, A(at_target));
+}
+
+// ---- Few classes: a vector holds one class of as many rows as it has lanes. ----
+
+constexpr int64_t kFewClasses = 128;
+
+template <class A>
+struct Lanes {
+  A logits[kFewClasses * kWidth<A>];
+  A weight[kFewClasses * kWidth<A>];
+  A gradient[kFewClasses * kWidth<A>];
+};
+
+inline bool is_few(const RowProblem& p) { return p.classes <= kFewClasses && !p.states && !is_transformed(p); }
+
+template <class A>
+inline void spread(const A* row, int64_t n, int64_t lane, A* lanes) {
+  for (int64_t j = 0; j < n; ++j) lanes[j * kWidth<A> + lane] = row[j];
+}
+
+// Brings rows that count into their lanes, and zeros into the others.
+template <class A>
+void fill_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes, Buffers<A>& buffers) {
+  for (int64_t lane = 0; lane < kWidth<A>; ++lane) {
+    const bool counts = lane < rows && sample_weight<A>(p, row + lane) != 0;
+    if (!counts) __builtin_memset(buffers.gradient, 0, p.classes * sizeof(A));
+    spread(counts ? logits_block(p, row + lane, 0, p.classes, buffers) : buffers.gradient, p.classes, lane,
+           lanes.logits);
+    if (has_distribution(p)) {
+      spread(counts ? weight_block(p, row + lane, 0, p.classes, buffers) : buffers.gradient, p.classes, lane,
+             lanes.weight);
+    }
+  }
+}
+
+template <class A>
+struct LaneStates {
+  Vector<A> top, largest, others, below, weight, weight_others;
+};
+
+template <class A>
+LaneStates<A> take_lanes(const RowProblem& p, const Lanes<A>& lanes) {
+  constexpr int64_t w = kWidth<A>;
+  LaneStates<A> s{};
+  s.top = all<A>(-INFINITY);
+  for (int64_t j = 0; j < p.classes; ++j) {
+    const Vector<A> z = load(lanes.logits + j * w);
+    s.largest = z > s.top ? all<A>(A(j)) : s.largest;
+    s.top = larger<A>(z, s.top);
+  }
+  Vector<A> sums[4] = {};
+  for (int64_t j = 0; j < p.classes; ++j) {
+    const Vector<A> e = exp_of<A>(load(lanes.logits + j * w) - s.top);
+    sums[j % 4] += s.largest == A(j) ? Vector<A>{} : e;
+  }
+  s.others = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  if (!has_distribution(p)) return s;
+  for (int64_t j = 0; j < p.classes; ++j) {
+    const Vector<A> z = load(lanes.logits + j * w), weight = load(lanes.weight + j * w);
+    s.below += weight == 0 ? Vector<A>{} : weight * (z < s.top ? s.top - z : Vector<A>{});
+    s.weight += weight;
+    s.weight_others += s.largest == A(j) ? Vector<A>{} : weight;
+  }
+  return s;
+}
+
+template <class A>
+void forward_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes, Buffers<A>& buffers) {
+  fill_lanes(p, row, rows, lanes, buffers);
+  const LaneStates<A> found = take_lanes(p, lanes);
+  const Vector<A> log_sums = log1p_of(found.others);
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    if (sample_weight<A>(p, row + lane) == 0) {
+      static_cast<A*>(p.losses)[row + lane] = 0;
+      continue;
+    }
+    State s;
+    s.top = found.top[lane];
+    s.others = found.others[lane];
+    s.below = found.below[lane];
+    s.weight = found.weight[lane];
+    s.weight_others = found.weight_others[lane];
+    s.largest = found.largest[lane];
+    if (p.target) s.target_logit = lanes.logits[p.target[row + lane] * kWidth<A> + lane];
+    finish_row<A>(p, row + lane, s, s.top > -INFINITY ? double(log_sums[lane]) : NAN);
+  }
+}
+
+// The slopes of the rows in the lanes; rows that count nothing have none, and zeros in the vectors.
+template <class A>
+struct LaneSlopes {
+  Slope rows[kWidth<A>];
+  bool counts[kWidth<A>];
+  Vector<A> alpha, top, g;
+};
+
+template <class A>
+LaneSlopes<A> lane_slopes(const RowProblem& p, int64_t row, int64_t rows, double scale, const Lanes<A>& lanes) {
+  LaneSlopes<A> s{};
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    s.counts[lane] = scale * at<A>(p.grad_rows, row + lane, 1) * sample_weight<A>(p, row + lane) != 0;
+    if (!s.counts[lane]) continue;
+    const double target_logit = p.target ? lanes.logits[p.target[row + lane] * kWidth<A> + lane] : NAN;
+    const Slope slope = s.rows[lane] = slope_of<A>(p, row + lane, target_logit, scale);
+    s.alpha[lane] = A((slope.beta + slope.spread) * slope.prob);
+    s.top[lane] = A(slope.top);
+    s.g[lane] = A(slope.g);
+  }
+  return s;
+}
+
+template <class A>
+void backward_lanes(const RowProblem& p, int64_t row, int64_t rows, double scale, Lanes<A>& lanes,
+                    Buffers<A>& buffers) {
+  constexpr int64_t w = kWidth<A>;
+  fill_lanes(p, row, rows, lanes, buffers);
+  const LaneSlopes<A> s = lane_slopes(p, row, rows, scale, lanes);
+  const bool weighted = has_distribution(p);
+  for (int64_t j = 0; j < p.classes; ++j) {
+    Vector<A> gradient = s.alpha * exp_of<A>(load(lanes.logits + j * w) - s.top);
+    if (weighted) gradient -= s.g * load(lanes.weight + j * w);
+    store<A>(lanes.gradient + j * w, gradient);
+  }
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    if (!s.counts[lane]) {
+      write_zeros(p, row + lane, buffers);
+      continue;
+    }
+    const int64_t columns[] = {largest_column(p, row + lane, s.rows[lane]), target_column(p, row + lane)};
+    for (const int64_t column : columns) {
+      if (column < 0) continue;
+      lanes.gradient[column * w + lane] = A(exact_gradient(p, row + lane, s.rows[lane], column, buffers));
+    }
+    const int64_t where = offset(p, p.gradient, row + lane);
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    for (int64_t j = 0; j < p.classes; ++j) gradient[j] = lanes.gradient[j * w + lane];
+    finish(p.gradient, where, p.classes, buffers.gradient);
+  }
 }
 
 // 0, or 1 + the first row that counts with a class index out of range.
@@ -478,26 +648,23 @@ void run(RowProblem& p) {
   }
 }
 
-template <class A>
-void forward_rows(int64_t begin, int64_t end, void* context) {
-  Buffers<A> buffers;
-  for (int64_t row = begin; row < end; ++row) forward_row(*static_cast<RowProblem*>(context), row, buffers);
-}
-
-template <class A>
-void backward_rows(int64_t begin, int64_t end, void* context) {
+// Rows are taken a vector at a time where the classes are few; each is computed alone in its lane all the same.
+template <class A, bool forth, bool back>
+void rows_between(int64_t begin, int64_t end, void* context) {
   const RowProblem& p = *static_cast<RowProblem*>(context);
   Buffers<A> buffers;
-  for (int64_t row = begin; row < end; ++row) backward_row(p, row, p.grad_scale, buffers);
-}
-
-template <class A>
-void forward_backward_rows(int64_t begin, int64_t end, void* context) {
-  const RowProblem& p = *static_cast<RowProblem*>(context);
-  Buffers<A> buffers;
-  for (int64_t row = begin; row < end; ++row) {
-    forward_row(p, row, buffers);
-    backward_row(p, row, p.grad_scale, buffers);
+  if (!is_few(p)) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (forth) forward_row(p, row, buffers);
+      if (back) backward_row(p, row, p.grad_scale, buffers);
+    }
+    return;
+  }
+  Lanes<A> lanes;
+  for (int64_t row = begin; row < end; row += kWidth<A>) {
+    const int64_t rows = end - row < kWidth<A> ? end - row : kWidth<A>;
+    if (forth) forward_lanes(p, row, rows, lanes, buffers);
+    if (back) backward_lanes(p, row, rows, p.grad_scale, lanes, buffers);
   }
 }
 
@@ -505,15 +672,32 @@ template <class A>
 int64_t forward(RowProblem& p) {
   const int64_t wrong = check_targets<A>(p);
   if (wrong) return wrong;
-  run<forward_rows<A>>(p);
+  run<rows_between<A, true, false>>(p);
   if (p.last) p.total = sum_of_losses<A>(p);
   if (p.last) p.divisor = sum_of_weights<A>(p);
   return 0;
 }
 
+// Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute the gradient.
+void use_large_pages(const RowProblem& p) {
+#if defined(__linux__)
+  constexpr uintptr_t page = uintptr_t(1) << 21;
+  const int64_t bytes_of[] = {4, 8, 2, 2};
+  const View& g = p.gradient;
+  const int64_t elements = p.outer_rows * p.inner_rows * p.classes;
+  // Only where the elements lie without gaps, as they do in an array of one's own.
+  const uintptr_t begin = (uintptr_t(g.data) + page - 1) & ~(page - 1);
+  const uintptr_t end = (uintptr_t(g.data) + elements * bytes_of[g.dtype]) & ~(page - 1);
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)p;
+#endif
+}
+
 template <class A>
 int64_t backward(RowProblem& p) {
-  run<backward_rows<A>>(p);
+  use_large_pages(p);
+  run<rows_between<A, false, true>>(p);
   return 0;
 }
 
@@ -523,7 +707,7 @@ int64_t forward_backward(RowProblem& p) {
   if (wrong) return wrong;
   p.divisor = sum_of_weights<A>(p);
   if (p.average) p.grad_scale = p.divisor == 0 ? 0 : p.grad_scale / p.divisor;
-  run<forward_backward_rows<A>>(p);
+  run<rows_between<A, true, true>>(p);
   p.total = sum_of_losses<A>(p);
   return 0;
 }

@@ -91,6 +91,16 @@ inline A largest_lane(Vector<A> v) {
 }
 
 template <class A>
+inline bool any_lane(Integers<A> mask) {
+  typedef int64_t Words __attribute__((vector_size(kVectorBytes)));
+  Words words;
+  __builtin_memcpy(&words, &mask, sizeof words);
+  int64_t found = 0;
+  for (int64_t i = 0; i < kVectorBytes / 8; ++i) found |= words[i];
+  return found != 0;
+}
+
+template <class A>
 inline Vector<A> bits_as_numbers(Integers<A> bits) {
   Vector<A> v;
   __builtin_memcpy(&v, &bits, sizeof v);
