@@ -5,4 +5,10 @@ import lazy_loader
 __version__ = "0.1.0"
 
 # The public names are listed in __init__.pyi; each module is imported when one of its names is first used.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    # Kept, so that the next use costs no more than any other name's.
+    value = globals()[name] = _import(name)
+    return value

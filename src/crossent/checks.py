@@ -38,6 +38,14 @@ def check_target(logits: Tensor, target: Tensor) -> None:
         exactly the logits' shape; or if K is 0.
     """
     check_logits(logits)
+    if (
+        target.dtype == torch.int64
+        and logits.ndim == 2
+        and target.ndim == 1
+        and len(target) == len(logits)
+        and logits.shape[1]
+    ):
+        return
     shape = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
     if logits.shape[min(logits.ndim - 1, 1)] == 0:
         raise ShapeError(

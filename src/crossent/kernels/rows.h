@@ -7,6 +7,8 @@ namespace crossent {
 
 enum DType : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2, kFloat16 = 3, kBool = 4 };
 
+constexpr int64_t kBytes[] = {4, 8, 2, 2, 1};
+
 // Element (outer row i, inner row s, class j) stands at i * outer + s * inner + j * classes. No data: absent.
 struct View {
   void* data;
@@ -47,11 +49,11 @@ struct RowProblem {
   void* losses;           // Real (rows,): forward writes them, times the sample weight
   void* stats;            // Real (rows, 4): forward writes, backward reads
   int64_t* largest;       // (rows,): forward writes the class of the largest logit, backward reads it
-  const void* grad_rows;  // Real (rows,): derivative of the result by each loss; absent: grad_scale alone
-  double grad_scale;
-  int64_t average;        // forward_backward: 1 divides the gradient by the divisor
-  double total;    // forward writes the sum of the losses
-  double divisor;  // ... and that of the weights of the rows that count
+  const void* grad_rows;  // Real (rows,): derivative of the result by each loss; times grad_scale
+  double normalizer;  // divides the sum of the losses; 0: the sum of the weights of the rows that count
+  double empty;       // the result if these are none
+  void* result;       // Real: forward writes the sum of the losses, divided
+  double grad_scale;  // forward writes the derivative of the result by each loss; backward reads it
   ParallelFor parallel_for;
 };
 
@@ -59,7 +61,7 @@ struct RowProblem {
 using RowKernel = int64_t (*)(RowProblem* problem);
 
 struct RowKernels {
-  RowKernel forward;           // losses, stats, total, divisor
+  RowKernel forward;           // losses, stats, result, grad_scale
   RowKernel backward;          // gradient from stats
   RowKernel forward_backward;  // both, row by row; the gradient may lie over the logits
 };

@@ -31,8 +31,8 @@ class _RowProblem(ctypes.Structure):
         + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
         + [("possible_count", ctypes.c_void_p), ("states", ctypes.c_void_p), ("last", ctypes.c_int64)]
         + [(name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")]
-        + [("grad_scale", ctypes.c_double), ("average", ctypes.c_int64)]
-        + [("total", ctypes.c_double), ("divisor", ctypes.c_double), ("parallel_for", ctypes.c_void_p)]
+        + [("normalizer", ctypes.c_double), ("empty", ctypes.c_double), ("result", ctypes.c_void_p)]
+        + [("grad_scale", ctypes.c_double), ("parallel_for", ctypes.c_void_p)]
     )
 
 
@@ -81,19 +81,21 @@ class RowResult:
 
     Attributes
     ----------
+    value
+        Scalar Real: the sum of the losses, divided as asked.
     losses
         ``(rows,)`` Real losses, times the sample weights.
     stats, largest
         ``(rows, 4)`` Real and ``(rows,)`` int64: what the backward kernel needs.
-    total, divisor
-        Sums of the losses and of the weights of the rows that count.
+    grad_scale
+        Derivative of the value by each loss.
     """
 
+    value: Tensor
     losses: Tensor
     stats: Tensor
     largest: Tensor
-    total: float
-    divisor: float
+    grad_scale: float
 
 
 class BadTargetError(Exception):
@@ -105,8 +107,8 @@ def real_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def forward(logits: Tensor, terms: RowTerms) -> RowResult:
-    """Return the losses of all rows.
+def forward(logits: Tensor, terms: RowTerms, normalizer: float, empty: float) -> RowResult:
+    """Return the losses of all rows and their sum or mean.
 
     Parameters
     ----------
@@ -114,20 +116,49 @@ def forward(logits: Tensor, terms: RowTerms) -> RowResult:
         ``(n, K)``, ``(n, K, S)`` or ``(K,)``, of any strides, float32, float64, bfloat16 or float16, on the CPU.
     terms
         The rest; rows of ``(n, K, S)`` logits are counted as n * S.
+    normalizer
+        Divides the sum; 0 stands for the sum of the weights of the rows that count.
+    empty
+        The value if these are none.
 
     Raises
     ------
     BadTargetError
         If a class index of a row that counts is out of range.
     """
-    problem, losses, stats, largest = _prepare(logits, terms)
+    problem, found = _prepare(logits, terms, None, normalizer, empty)
     if _kernels().forward(ctypes.byref(problem)):
         raise BadTargetError
-    return RowResult(losses, stats, largest, problem.total, problem.divisor)
+    return RowResult(*found, problem.grad_scale)
+
+
+def forward_backward(logits: Tensor, terms: RowTerms, gradient: Tensor, normalizer: float, empty: float) -> RowResult:
+    """Write the gradient of the value while the logits are at hand.
+
+    Parameters
+    ----------
+    logits, terms, normalizer, empty
+        As in `forward`.
+    gradient
+        Of the logits' shape; may be the logits themselves.
+
+    Raises
+    ------
+    BadTargetError
+        If a class index of a row that counts is out of range; nothing is written then.
+    """
+    problem, found = _prepare(logits, terms, gradient, normalizer, empty)
+    if _kernels().forward_backward(ctypes.byref(problem)):
+        raise BadTargetError
+    return RowResult(*found, problem.grad_scale)
 
 
 def backward(
-    logits: Tensor, terms: RowTerms, result: tuple[Tensor, Tensor], grad_rows: Tensor | None, grad_scale: float
+    logits: Tensor,
+    terms: RowTerms,
+    result: tuple[Tensor, Tensor],
+    grad_rows: Tensor | None,
+    grad_scale: float,
 ) -> Tensor:
     """Return the gradient by the logits, of their shape and dtype.
 
@@ -141,32 +172,12 @@ def backward(
         ``(rows,)`` Real derivative by each loss, or None for ones; times `grad_scale`.
     """
     gradient = torch.empty_like(logits)
-    problem = _problem(logits, terms, gradient, None, *result, grad_rows, grad_scale)
+    stats, largest = result
+    problem = _problem(logits, terms, gradient)
+    problem.stats, problem.largest = stats.data_ptr(), largest.data_ptr()
+    problem.grad_rows, problem.grad_scale = _address(grad_rows), grad_scale
     _kernels().backward(ctypes.byref(problem))
     return gradient
-
-
-def forward_backward(logits: Tensor, terms: RowTerms, gradient: Tensor, grad_scale: float, average: bool) -> RowResult:
-    """Write the gradient while the logits are at hand, and return the losses.
-
-    Parameters
-    ----------
-    logits, terms
-        As in `forward`.
-    gradient
-        Of the logits' shape; may be the logits themselves.
-    grad_scale
-        Derivative of the result by each loss; with `average` it is divided by the sum of the weights.
-
-    Raises
-    ------
-    BadTargetError
-        If a class index of a row that counts is out of range.
-    """
-    problem, losses, stats, largest = _prepare(logits, terms, gradient, grad_scale, average)
-    if _kernels().forward_backward(ctypes.byref(problem)):
-        raise BadTargetError
-    return RowResult(losses, stats, largest, problem.total, problem.divisor)
 
 
 @dataclass(frozen=True)
@@ -198,28 +209,22 @@ def _parallel_for() -> int | None:
 
 
 def _prepare(
-    logits: Tensor, terms: RowTerms, gradient: Tensor | None = None, grad_scale: float = 1.0, average: bool = False
-) -> tuple[_RowProblem, Tensor, Tensor, Tensor]:
+    logits: Tensor, terms: RowTerms, gradient: Tensor | None, normalizer: float, empty: float
+) -> tuple[_RowProblem, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Return the call and the tensors that it will fill: value, losses, stats, largest."""
     rows = logits.numel() // _num_classes(logits)
     real = real_dtype(logits)
-    losses = torch.empty(rows, dtype=real)
-    stats = torch.empty(rows, 4, dtype=real)
-    largest = torch.empty(rows, dtype=torch.int64)
-    problem = _problem(logits, terms, gradient, losses, stats, largest, None, grad_scale, average)
-    return problem, losses, stats, largest
+    value, losses = torch.empty((), dtype=real), torch.empty(rows, dtype=real)
+    stats, largest = torch.empty(rows, 4, dtype=real), torch.empty(rows, dtype=torch.int64)
+    problem = _problem(logits, terms, gradient)
+    problem.normalizer, problem.empty = normalizer, empty
+    problem.result, problem.losses = value.data_ptr(), losses.data_ptr()
+    problem.stats, problem.largest = stats.data_ptr(), largest.data_ptr()
+    return problem, (value, losses, stats, largest)
 
 
-def _problem(  # noqa: PLR0913 - one argument for each part of the struct
-    logits: Tensor,
-    terms: RowTerms,
-    gradient: Tensor | None,
-    losses: Tensor | None,
-    stats: Tensor,
-    largest: Tensor,
-    grad_rows: Tensor | None,
-    grad_scale: float,
-    average: bool = False,
-) -> _RowProblem:
+def _problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> _RowProblem:
+    """Return the call, its results apart."""
     num_classes = _num_classes(logits)
     return _RowProblem(
         1 if logits.ndim == 1 else logits.shape[0],
@@ -242,17 +247,9 @@ def _problem(  # noqa: PLR0913 - one argument for each part of the struct
         terms.z_loss,
         terms.focal_gamma,
         _address(terms.possible_count),
-        None,
-        1,
-        _address(losses),
-        stats.data_ptr(),
-        largest.data_ptr(),
-        _address(grad_rows),
-        grad_scale,
-        average,
-        0.0,
-        0.0,
-        _kernels().parallel_for,
+        states=None,
+        last=1,
+        parallel_for=_kernels().parallel_for,
     )
 
 

@@ -17,6 +17,7 @@
 
 namespace {
 
+using crossent::kBytes;
 using crossent::RowProblem;
 
 constexpr int64_t kBlock = 2048;
@@ -269,13 +270,13 @@ inline int64_t target_column(const RowProblem& p, int64_t row) {
 
 template <class A>
 void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
-  const int64_t column = target_column(p, row);
-  if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
   for (int64_t j = 0; j < p.classes; j += kBlock) {
     const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
     const A* logits = logits_block(p, row, j, n, buffers);
     take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j);
   }
+  const int64_t column = target_column(p, row);
+  if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
 }
 
 // The focal loss of a negative log-likelihood and its derivative. At infinity, and where 1 - p is too near zero for the
@@ -465,7 +466,10 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
 
 // ---- Few classes: a vector holds one class of as many rows as it has lanes. ----
 
+// More are faster in their rows: reading, because the exponentials of a row need no two ends; writing, because the way
+// back from the lanes costs more than these.
 constexpr int64_t kFewClasses = 128;
+constexpr int64_t kFewClassesToWrite = 32;
 
 template <class A>
 struct Lanes {
@@ -474,7 +478,9 @@ struct Lanes {
   A gradient[kFewClasses * kWidth<A>];
 };
 
-inline bool is_few(const RowProblem& p) { return p.classes <= kFewClasses && !p.states && !is_transformed(p); }
+inline bool is_few(const RowProblem& p, int64_t limit) {
+  return p.classes <= limit && !p.states && !is_transformed(p);
+}
 
 template <class A>
 inline void spread(const A* row, int64_t n, int64_t lane, A* lanes) {
@@ -592,7 +598,11 @@ void backward_lanes(const RowProblem& p, int64_t row, int64_t rows, double scale
     const int64_t columns[] = {largest_column(p, row + lane, s.rows[lane]), target_column(p, row + lane)};
     for (const int64_t column : columns) {
       if (column < 0) continue;
-      lanes.gradient[column * w + lane] = A(exact_gradient(p, row + lane, s.rows[lane], column, buffers));
+      if (p.target && lanes.logits[column * w + lane] < s.top[lane]) {
+        lanes.gradient[column * w + lane] -= A(s.rows[lane].beta);
+      } else {
+        lanes.gradient[column * w + lane] = A(exact_gradient(p, row + lane, s.rows[lane], column, buffers));
+      }
     }
     const int64_t where = offset(p, p.gradient, row + lane);
     A* gradient = place(p.gradient, where, buffers.gradient);
@@ -637,6 +647,18 @@ double sum_of_losses(const RowProblem& p) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+// Of the result by each loss: zero if no row counts.
+template <class A>
+double derivative_by_each(const RowProblem& p) {
+  const double divisor = p.normalizer > 0 ? p.normalizer : sum_of_weights<A>(p);
+  return divisor == 0 ? 0 : 1 / divisor;
+}
+
+template <class A>
+void write_result(const RowProblem& p) {
+  *static_cast<A*>(p.result) = A(p.grad_scale == 0 ? p.empty : sum_of_losses<A>(p) * p.grad_scale);
+}
+
 template <void (*body)(int64_t, int64_t, void*)>
 void run(RowProblem& p) {
   const int64_t rows = p.outer_rows * p.inner_rows;
@@ -648,15 +670,25 @@ void run(RowProblem& p) {
   }
 }
 
+// The target's logit is wanted before all others of its row.
+inline void prefetch_target(const RowProblem& p, int64_t row) {
+  const int64_t column = target_column(p, row);
+  const int64_t element = offset(p, p.logits, row) + column * p.logits.classes;
+  if (column >= 0) __builtin_prefetch(static_cast<const char*>(p.logits.data) + element * kBytes[p.logits.dtype]);
+}
+
 // Rows are taken a vector at a time where the classes are few; each is computed alone in its lane all the same.
 template <class A, bool forth, bool back>
 void rows_between(int64_t begin, int64_t end, void* context) {
   const RowProblem& p = *static_cast<RowProblem*>(context);
   Buffers<A> buffers;
-  if (!is_few(p)) {
+  if (!is_few(p, back ? kFewClassesToWrite : kFewClasses)) {
     for (int64_t row = begin; row < end; ++row) {
       if (forth) forward_row(p, row, buffers);
-      if (back) backward_row(p, row, p.grad_scale, buffers);
+      if (back) {
+        if (!forth && row + 1 < end) prefetch_target(p, row + 1);
+        backward_row(p, row, p.grad_scale, buffers);
+      }
     }
     return;
   }
@@ -673,8 +705,9 @@ int64_t forward(RowProblem& p) {
   const int64_t wrong = check_targets<A>(p);
   if (wrong) return wrong;
   run<rows_between<A, true, false>>(p);
-  if (p.last) p.total = sum_of_losses<A>(p);
-  if (p.last) p.divisor = sum_of_weights<A>(p);
+  if (!p.last) return 0;
+  p.grad_scale = derivative_by_each<A>(p);
+  write_result<A>(p);
   return 0;
 }
 
@@ -682,12 +715,10 @@ int64_t forward(RowProblem& p) {
 void use_large_pages(const RowProblem& p) {
 #if defined(__linux__)
   constexpr uintptr_t page = uintptr_t(1) << 21;
-  const int64_t bytes_of[] = {4, 8, 2, 2};
   const View& g = p.gradient;
   const int64_t elements = p.outer_rows * p.inner_rows * p.classes;
-  // Only where the elements lie without gaps, as they do in an array of one's own.
   const uintptr_t begin = (uintptr_t(g.data) + page - 1) & ~(page - 1);
-  const uintptr_t end = (uintptr_t(g.data) + elements * bytes_of[g.dtype]) & ~(page - 1);
+  const uintptr_t end = (uintptr_t(g.data) + elements * kBytes[g.dtype]) & ~(page - 1);
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #else
   (void)p;
@@ -705,10 +736,9 @@ template <class A>
 int64_t forward_backward(RowProblem& p) {
   const int64_t wrong = check_targets<A>(p);
   if (wrong) return wrong;
-  p.divisor = sum_of_weights<A>(p);
-  if (p.average) p.grad_scale = p.divisor == 0 ? 0 : p.grad_scale / p.divisor;
+  p.grad_scale = derivative_by_each<A>(p);
   run<rows_between<A, true, true>>(p);
-  p.total = sum_of_losses<A>(p);
+  write_result<A>(p);
   return 0;
 }
 

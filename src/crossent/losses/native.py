@@ -13,22 +13,23 @@ from crossent.kernels import rows
 from crossent.losses.plain import fill_ignored, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
+SMALL_CALL = 16_384
+
 
 def can_run_native(logits: Tensor, target: Tensor, terms: LossTerms) -> bool:
     """Say whether the kernels can give this loss and all derivatives that may be asked of it."""
-    others = [target, terms.class_weight, terms.sample_weight, terms.log_prior, terms.class_mask]
-    given = [tensor for tensor in others if tensor is not None]
-    return (
-        kernels.info().available
-        and logits.dtype in rows.DTYPES
-        and (not target.is_floating_point() or target.dtype in rows.DTYPES)
-        and logits.numel() > 0
-        and all(_is_plain_cpu(tensor) for tensor in [logits, *given])
-        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given))
-        # The focal factor of each class would take a power of each logit: no faster than plain torch.
-        and (terms.focal_gamma == 0 or not (target.is_floating_point() or terms.label_smoothing > 0))
-        and (torch.compiler.is_compiling() or not _is_transformed(logits))
-    )
+    # The focal factor of each class would take a power of each logit: no faster than plain torch.
+    is_soft = target.is_floating_point()
+    if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
+        return False
+    if not kernels.info().available or logits.dtype not in rows.DTYPES or logits.numel() == 0:
+        return False
+    if is_soft and target.dtype not in rows.DTYPES:
+        return False
+    if not _is_plain_cpu(logits) or not _is_constant(target) or _is_transformed(logits):
+        return False
+    others = (terms.class_weight, terms.sample_weight, terms.log_prior, terms.class_mask)
+    return all(tensor is None or _is_constant(tensor) for tensor in others)
 
 
 def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
@@ -49,7 +50,13 @@ def _is_plain_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.layout == torch.strided and not tensor.is_neg()
 
 
+def _is_constant(tensor: Tensor) -> bool:
+    return _is_plain_cpu(tensor) and not (tensor.requires_grad and torch.is_grad_enabled())
+
+
 def _is_transformed(logits: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False
     # Subclasses may not lie where they say; dual numbers and torch.func need rules that only plain operations have.
     return (
         type(logits) not in (Tensor, torch.nn.Parameter)
@@ -59,24 +66,28 @@ def _is_transformed(logits: Tensor) -> bool:
 
 
 class _NativeCrossEntropy(torch.autograd.Function):
-    """Saves the logits and two numbers a row; the gradient is computed from them in the backward pass."""
+    """Saves the logits and a few numbers a row; the gradient is computed from them in the backward pass.
+
+    Up to `SMALL_CALL` elements it is computed at once instead: calling the kernel again would take longer.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
-        flat = _flat(logits)
-        row_terms = _row_terms(logits, target, terms)
+        ctx.save_for_backward(logits, target)
+        ctx.terms, ctx.gradient = terms, None
+        flat, row_terms = _flat(logits), _row_terms(logits, target, terms)
+        normalizer, empty = _normalizer(terms), math.nan if terms.empty == "nan" else 0.0
+        at_once = logits.numel() <= SMALL_CALL and terms.reduction != "none" and logits.dtype == rows.real_dtype(logits)
         try:
-            result = rows.forward(flat, row_terms)
+            if at_once and ctx.needs_input_grad[0]:
+                ctx.gradient = torch.empty_like(flat)
+                return rows.forward_backward(flat, row_terms, ctx.gradient, normalizer, empty).value
+            result = rows.forward(flat, row_terms, normalizer, empty)
         except rows.BadTargetError:
             _explain(target, logits, terms)
             raise
-        ctx.save_for_backward(logits, target)
-        ctx.terms, ctx.row_terms = terms, row_terms
-        ctx.found = result.stats, result.largest
-        value, ctx.scale = _reduced(result, terms)
-        if terms.reduction == "none":
-            return result.losses.view(_row_shape(logits))
-        return torch.tensor(value, dtype=result.losses.dtype)
+        ctx.found, ctx.grad_scale, ctx.row_terms = (result.stats, result.largest), result.grad_scale, row_terms
+        return result.losses.view(_row_shape(logits)) if terms.reduction == "none" else result.value
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
@@ -86,24 +97,20 @@ class _NativeCrossEntropy(torch.autograd.Function):
             loss = plain_cross_entropy(logits, target, ctx.terms)
             (gradient,) = torch.autograd.grad(loss, logits, grad_output, create_graph=True)
             return gradient, None, None
-        if ctx.terms.reduction == "none":
-            grad_rows = grad_output.reshape(-1).to(rows.real_dtype(logits)).contiguous()
+        if ctx.gradient is not None:
+            gradient = ctx.gradient * grad_output
+        elif ctx.terms.reduction == "none":
+            grad_rows = _row_values(grad_output, rows.real_dtype(logits))
             gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, grad_rows, 1.0)
         else:
-            scale = ctx.scale * grad_output.item()
-            gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, None, scale)
-        return gradient.view(logits.shape), None, None
+            grad_scale = ctx.grad_scale * grad_output.item()
+            gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, None, grad_scale)
+        return gradient if logits.ndim < 4 else gradient.view(logits.shape), None, None
 
 
-def _reduced(result: rows.RowResult, terms: LossTerms) -> tuple[float, float]:
-    """Return the sum or mean of the losses, and its derivative by each of them."""
-    if terms.reduction != "mean":
-        return result.total, 1.0
-    if terms.normalizer is not None:
-        return result.total / terms.normalizer, 1.0 / terms.normalizer
-    if result.divisor == 0:
-        return (math.nan if terms.empty == "nan" else 0.0), 0.0
-    return result.total / result.divisor, 1.0 / result.divisor
+def _normalizer(terms: LossTerms) -> float:
+    """Return what divides the sum of the losses, 0 standing for the sum of the weights."""
+    return (terms.normalizer or 0.0) if terms.reduction == "mean" else 1.0
 
 
 def _flat(values: Tensor) -> Tensor:
@@ -125,12 +132,12 @@ def _row_terms(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerm
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
     return rows.RowTerms(
-        target.to(torch.int64).reshape(-1).contiguous() if is_index else None,
+        _row_values(target, torch.int64) if is_index else None,
         None if is_index else _flat(target),
         None if mask is None else _flat(mask),
         None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
         _per_class("class_weight", terms.class_weight, num_classes, real),
-        None if terms.sample_weight is None else terms.sample_weight.to(real).reshape(-1).contiguous(),
+        None if terms.sample_weight is None else _row_values(terms.sample_weight, real),
         _per_class("log_prior", terms.log_prior, num_classes, real),
         terms.ignore_index,
         terms.label_smoothing,
@@ -139,6 +146,13 @@ def _row_terms(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerm
         terms.z_loss,
         terms.focal_gamma,
     )
+
+
+def _row_values(values: Tensor, dtype: torch.dtype) -> Tensor:
+    # Each of these calls costs as much as the kernel itself on a small batch, even where there is nothing to do.
+    if values.dtype == dtype and values.ndim == 1 and values.is_contiguous():
+        return values
+    return values.to(dtype).reshape(-1).contiguous()
 
 
 def _per_class(name: str, values: Tensor | None, num_classes: int, real: torch.dtype) -> Tensor | None:
@@ -164,7 +178,7 @@ def _explain(target: Tensor, logits: Tensor, terms: LossTerms) -> None:
 
 def _compiled(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
     r = _row_terms(logits, target, terms)
-    losses, _, _, sums = torch.ops.crossent.rows_forward(
+    losses, _, _ = torch.ops.crossent.rows_forward(
         _flat(logits),
         r.target,
         r.distribution,
@@ -183,7 +197,18 @@ def _compiled(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
     if terms.reduction == "none":
         per_row: Tensor = losses.view(_row_shape(logits))
         return per_row
-    return reduce_sums(sums[0], sums[1], terms).to(losses.dtype)
+    return reduce_sums(losses.sum(), _weights(losses, r).sum(), terms)
+
+
+def _weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
+    """Return the weight of each row in a mean."""
+    weight = torch.ones_like(losses) if terms.sample_weight is None else terms.sample_weight
+    if terms.target is None:
+        return weight
+    counts = (terms.target != terms.ignore_index) & (weight != 0)
+    if terms.class_weight is not None:
+        weight = weight * terms.class_weight[torch.where(counts, terms.target, 0)]
+    return torch.where(counts, weight, 0.0)
 
 
 @torch.library.custom_op("crossent::rows_forward", mutates_args=())
@@ -202,8 +227,8 @@ def _rows_forward(  # noqa: PLR0913 - an operator takes tensors and numbers alon
     softcap: float,
     z_loss: float,
     focal_gamma: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return losses, stats, largest, and the sums of losses and weights."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return losses, stats and largest."""
     terms = rows.RowTerms(
         target,
         distribution,
@@ -220,7 +245,7 @@ def _rows_forward(  # noqa: PLR0913 - an operator takes tensors and numbers alon
         focal_gamma,
     )
     try:
-        result = rows.forward(logits, terms)
+        result = rows.forward(logits, terms, 0.0, math.nan)
     except rows.BadTargetError:
         if target is not None:
             counts = (
@@ -228,19 +253,17 @@ def _rows_forward(  # noqa: PLR0913 - an operator takes tensors and numbers alon
             )
             check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
         raise
-    sums = torch.tensor([result.total, result.divisor], dtype=torch.float64)
-    return result.losses, result.stats, result.largest, sums
+    return result.losses, result.stats, result.largest
 
 
 @_rows_forward.register_fake
-def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
     real = rows.real_dtype(logits)
     return (
         logits.new_empty(count, dtype=real),
         logits.new_empty(count, 4, dtype=real),
         logits.new_empty(count, dtype=torch.int64),
-        logits.new_empty(2, dtype=torch.float64),
     )
 
 
@@ -294,10 +317,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.save_for_backward(logits, output[1], output[2], *terms[:7])
 
 
-def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor, grad_sums: Tensor) -> tuple[Any, ...]:
+def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor) -> tuple[Any, ...]:
     logits, stats, largest, *terms = ctx.saved_tensors
-    grad_rows = (grad_losses + grad_sums[0]).to(stats.dtype).contiguous()
-    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_rows, *terms, *ctx.numbers)
+    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_losses.contiguous(), *terms, *ctx.numbers)
     return gradient, *([None] * 13)
 
 
