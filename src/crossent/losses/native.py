@@ -22,7 +22,7 @@ def can_run_native(logits: Tensor, target: Tensor, terms: LossTerms) -> bool:
     is_soft = target.is_floating_point()
     if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
         return False
-    if not kernels.info().available or logits.dtype not in rows.DTYPES or logits.numel() == 0:
+    if not _has_kernels() or logits.dtype not in rows.DTYPES or logits.numel() == 0:
         return False
     if is_soft and target.dtype not in rows.DTYPES:
         return False
@@ -46,8 +46,17 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
     return result
 
 
+# torch.compile takes the answer as it is, and does not trace how it was found.
+@torch.compiler.assume_constant_result
+def _has_kernels() -> bool:
+    return kernels.info().available
+
+
 def _is_plain_cpu(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.layout == torch.strided and not tensor.is_neg()
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        return False
+    # The imaginary part of a conjugate is stored with the other sign; compiled code has no such views.
+    return torch.compiler.is_compiling() or not tensor.is_neg()
 
 
 def _is_constant(tensor: Tensor) -> bool:
