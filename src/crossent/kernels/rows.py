@@ -195,7 +195,8 @@ def _kernels() -> _Kernels:
     library.crossent_row_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 3)
     addresses = library.crossent_row_kernels(found.level.encode()).contents
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(_RowProblem))
-    return _Kernels(*(prototype(address) for address in addresses), _parallel_for())
+    forward, backward, forward_backward = (prototype(address) for address in addresses)
+    return _Kernels(forward, backward, forward_backward, _parallel_for())
 
 
 def _parallel_for() -> int | None:

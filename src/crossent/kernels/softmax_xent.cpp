@@ -341,6 +341,7 @@ struct Slope {
   double g;      // derivative of the result by the row's loss
   double beta;   // ... by the log-likelihood of the index target
   double spread; // ... by log-sum-exp, the index target apart
+  double z;       // ... of which by the z-loss
   double top;
   double prob;    // of the largest logit
   double others;  // ... and of all others
@@ -362,7 +363,8 @@ Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double sca
     s.beta = s.g * (1 - p.label_smoothing) * weight * derivative;
   }
   if (has_distribution(p)) s.spread += s.g * stats[2];
-  if (p.z_loss > 0) s.spread += weigh(2 * s.g * weight * p.z_loss, s.top + log_sum);
+  if (p.z_loss > 0) s.z = weigh(2 * s.g * weight * p.z_loss, s.top + log_sum);
+  s.spread += s.z;
   return s;
 }
 
@@ -381,8 +383,7 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   double rest = s.spread * prob - s.g * weight;
   // All but the z-loss, if most of the target's weight is on the largest logit.
   if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > stats[2]) {
-    const double z = s.spread - s.g * stats[2];
-    rest = s.g * (stats[3] + stats[2] * less) + z * prob;
+    rest = s.g * (stats[3] + stats[2] * less) + s.z * prob;
   }
   return (beta + rest) * derivative;
 }

@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from crossent import kernels
-from crossent.checks import check_class_indices, check_class_mask, check_per_class, check_per_row
+from crossent.checks import check_class_mask, check_per_class, check_per_row
 from crossent.kernels import rows
-from crossent.losses.plain import fill_ignored, plain_cross_entropy, reduce_sums
+from crossent.losses.operators import check_counted_indices, losses_by_operator
+from crossent.losses.plain import plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
 SMALL_CALL = 16_384
@@ -41,13 +42,17 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
         If shapes do not fit, or a class index is out of range.
     """
     if torch.compiler.is_compiling():
-        return _compiled(logits, target, terms)
+        row_terms = _row_terms(logits, target, terms)
+        losses = losses_by_operator(_flat(logits), row_terms)
+        if terms.reduction == "none":
+            return losses.view(_row_shape(logits))
+        return reduce_sums(losses.sum(), _mean_weights(losses, row_terms).sum(), terms)
     result: Tensor = _NativeCrossEntropy.apply(logits, target, terms)
     return result
 
 
 # torch.compile takes the answer as it is, and does not trace how it was found.
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _has_kernels() -> bool:
     return kernels.info().available
 
@@ -93,7 +98,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
                 return rows.forward_backward(flat, row_terms, ctx.gradient, normalizer, empty).value
             result = rows.forward(flat, row_terms, normalizer, empty)
         except rows.BadTargetError:
-            _explain(target, logits, terms)
+            check_counted_indices(target, logits, terms.ignore_index, terms.sample_weight)
             raise
         ctx.found, ctx.grad_scale, ctx.row_terms = (result.stats, result.largest), result.grad_scale, row_terms
         return result.losses.view(_row_shape(logits)) if terms.reduction == "none" else result.value
@@ -178,38 +183,7 @@ def _count(mask: Tensor, logits: Tensor, real: torch.dtype) -> Tensor:
     return mask.sum(1).to(real).reshape(-1).contiguous()
 
 
-def _explain(target: Tensor, logits: Tensor, terms: LossTerms) -> None:
-    counts = target.long() != terms.ignore_index
-    if terms.sample_weight is not None:
-        counts = counts & (terms.sample_weight != 0)
-    check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
-
-
-def _compiled(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
-    r = _row_terms(logits, target, terms)
-    losses, _, _ = torch.ops.crossent.rows_forward(
-        _flat(logits),
-        r.target,
-        r.distribution,
-        r.possible,
-        r.possible_count,
-        r.class_weight,
-        r.sample_weight,
-        r.log_prior,
-        r.ignore_index,
-        r.label_smoothing,
-        r.temperature,
-        r.softcap,
-        r.z_loss,
-        r.focal_gamma,
-    )
-    if terms.reduction == "none":
-        per_row: Tensor = losses.view(_row_shape(logits))
-        return per_row
-    return reduce_sums(losses.sum(), _weights(losses, r).sum(), terms)
-
-
-def _weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
+def _mean_weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
     """Return the weight of each row in a mean."""
     weight = torch.ones_like(losses) if terms.sample_weight is None else terms.sample_weight
     if terms.target is None:
@@ -218,118 +192,3 @@ def _weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
     if terms.class_weight is not None:
         weight = weight * terms.class_weight[torch.where(counts, terms.target, 0)]
     return torch.where(counts, weight, 0.0)
-
-
-@torch.library.custom_op("crossent::rows_forward", mutates_args=())
-def _rows_forward(  # noqa: PLR0913 - an operator takes tensors and numbers alone
-    logits: Tensor,
-    target: Tensor | None,
-    distribution: Tensor | None,
-    possible: Tensor | None,
-    possible_count: Tensor | None,
-    class_weight: Tensor | None,
-    sample_weight: Tensor | None,
-    log_prior: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    temperature: float,
-    softcap: float,
-    z_loss: float,
-    focal_gamma: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return losses, stats and largest."""
-    terms = rows.RowTerms(
-        target,
-        distribution,
-        possible,
-        possible_count,
-        class_weight,
-        sample_weight,
-        log_prior,
-        ignore_index,
-        label_smoothing,
-        temperature,
-        softcap,
-        z_loss,
-        focal_gamma,
-    )
-    try:
-        result = rows.forward(logits, terms, 0.0, math.nan)
-    except rows.BadTargetError:
-        if target is not None:
-            counts = (
-                target != ignore_index if sample_weight is None else (target != ignore_index) & (sample_weight != 0)
-            )
-            check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
-        raise
-    return result.losses, result.stats, result.largest
-
-
-@_rows_forward.register_fake
-def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
-    real = rows.real_dtype(logits)
-    return (
-        logits.new_empty(count, dtype=real),
-        logits.new_empty(count, 4, dtype=real),
-        logits.new_empty(count, dtype=torch.int64),
-    )
-
-
-@torch.library.custom_op("crossent::rows_backward", mutates_args=())
-def _rows_backward(  # noqa: PLR0913 - an operator takes tensors and numbers alone
-    logits: Tensor,
-    stats: Tensor,
-    largest: Tensor,
-    grad_rows: Tensor,
-    target: Tensor | None,
-    distribution: Tensor | None,
-    possible: Tensor | None,
-    possible_count: Tensor | None,
-    class_weight: Tensor | None,
-    sample_weight: Tensor | None,
-    log_prior: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    temperature: float,
-    softcap: float,
-    z_loss: float,
-    focal_gamma: float,
-) -> Tensor:
-    """Return the gradient by the logits."""
-    terms = rows.RowTerms(
-        target,
-        distribution,
-        possible,
-        possible_count,
-        class_weight,
-        sample_weight,
-        log_prior,
-        ignore_index,
-        label_smoothing,
-        temperature,
-        softcap,
-        z_loss,
-        focal_gamma,
-    )
-    return rows.backward(logits, terms, (stats, largest), grad_rows, 1.0)
-
-
-@_rows_backward.register_fake
-def _(logits: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(logits)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    logits, *terms = inputs
-    ctx.numbers = terms[7:]
-    ctx.save_for_backward(logits, output[1], output[2], *terms[:7])
-
-
-def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor) -> tuple[Any, ...]:
-    logits, stats, largest, *terms = ctx.saved_tensors
-    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_losses.contiguous(), *terms, *ctx.numbers)
-    return gradient, *([None] * 13)
-
-
-_rows_forward.register_autograd(_carry_back, setup_context=_save)

@@ -1,0 +1,103 @@
+"""The row kernels as operators of torch, which `torch.compile` keeps whole."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossent.checks import check_class_indices
+from crossent.kernels import rows
+from crossent.losses.plain import fill_ignored
+
+_TENSORS = "target distribution possible possible_count class_weight sample_weight log_prior"
+_NUMBERS = "label_smoothing temperature softcap z_loss focal_gamma"
+# In the order of the fields of RowTerms.
+_TERMS = ", ".join(
+    [f"Tensor? {name}" for name in _TENSORS.split()]
+    + ["SymInt ignore_index"]
+    + [f"float {name}" for name in _NUMBERS.split()]
+)
+
+
+def losses_by_operator(logits: Tensor, terms: rows.RowTerms) -> Tensor:
+    """Return the ``(rows,)`` losses; arguments as in `crossent.kernels.rows.forward`."""
+    values = [getattr(terms, field.name) for field in fields(terms)]
+    losses: Tensor = torch.ops.crossent.rows_forward(logits, *values)[0]
+    return losses
+
+
+def check_counted_indices(target: Tensor, logits: Tensor, ignore_index: int, sample_weight: Tensor | None) -> None:
+    """Check the class index of every row that counts, to explain a kernel's refusal.
+
+    Raises
+    ------
+    ShapeError
+        If one is out of range; it names the first.
+    """
+    counts = target.long() != ignore_index
+    if sample_weight is not None:
+        counts = counts & (sample_weight != 0)
+    check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
+
+
+@torch.library.custom_op(
+    "crossent::rows_forward",
+    mutates_args=(),
+    schema=f"(Tensor logits, {_TERMS}) -> (Tensor losses, Tensor stats, Tensor largest)",
+)
+def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]:
+    terms = rows.RowTerms(*values)
+    try:
+        result = rows.forward(logits, terms, 1.0, math.nan)
+    except rows.BadTargetError:
+        if terms.target is not None:
+            check_counted_indices(terms.target, logits, terms.ignore_index, terms.sample_weight)
+        raise
+    return result.losses, result.stats, result.largest
+
+
+@_rows_forward.register_fake
+def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
+    real = rows.real_dtype(logits)
+    return (
+        logits.new_empty(count, dtype=real),
+        logits.new_empty(count, 4, dtype=real),
+        logits.new_empty(count, dtype=torch.int64),
+    )
+
+
+@torch.library.custom_op(
+    "crossent::rows_backward",
+    mutates_args=(),
+    schema=f"(Tensor logits, Tensor stats, Tensor largest, Tensor grad_rows, {_TERMS}) -> Tensor",
+)
+def _rows_backward(logits: Tensor, stats: Tensor, largest: Tensor, grad_rows: Tensor, *values: Any) -> Tensor:
+    return rows.backward(logits, rows.RowTerms(*values), (stats, largest), grad_rows, 1.0)
+
+
+@_rows_backward.register_fake
+def _(logits: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(logits)
+
+
+_TENSOR_COUNT = len(_TENSORS.split())
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    logits, *values = inputs
+    _, stats, largest = output
+    ctx.save_for_backward(logits, stats, largest, *values[:_TENSOR_COUNT])
+    ctx.numbers = values[_TENSOR_COUNT:]
+
+
+def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor) -> tuple[Any, ...]:
+    logits, stats, largest, *tensors = ctx.saved_tensors
+    values = (*tensors, *ctx.numbers)
+    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_losses.contiguous(), *values)
+    return gradient, *([None] * len(values))
+
+
+_rows_forward.register_autograd(_carry_back, setup_context=_save)
