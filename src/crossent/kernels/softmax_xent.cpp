@@ -534,9 +534,54 @@ LaneStates<A> take_lanes(const RowProblem& p, const Lanes<A>& lanes) {
   return s;
 }
 
+// Index targets with class and sample weights alone: losses and gradients are then a few operations on whole vectors.
+inline bool is_common(const RowProblem& p) {
+  return p.target && p.label_smoothing == 0 && p.focal_gamma == 0 && p.z_loss == 0;
+}
+
+// The weight of each row, zero where it does not count, and its target's logit.
+template <class A>
+struct LaneTargets {
+  Vector<A> weight, logit;
+  int64_t place[kWidth<A>];  // of the target's logit in the lanes
+};
+
+template <class A>
+LaneTargets<A> lane_targets(const RowProblem& p, int64_t row, int64_t rows, const Lanes<A>& lanes) {
+  A weight[kWidth<A>] = {}, logit[kWidth<A>] = {};
+  LaneTargets<A> t{};
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    const A of_row = sample_weight<A>(p, row + lane);
+    if (of_row == 0) continue;
+    t.place[lane] = p.target[row + lane] * kWidth<A> + lane;
+    weight[lane] = of_row * target_weight<A>(p, row + lane);
+    logit[lane] = lanes.logits[t.place[lane]];
+  }
+  t.weight = load(weight);
+  t.logit = load(logit);
+  return t;
+}
+
+template <class A>
+void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, const Lanes<A>& lanes) {
+  const LaneStates<A> s = take_lanes(p, lanes);
+  const LaneTargets<A> t = lane_targets(p, row, rows, lanes);
+  const Vector<A> others = s.top > A(-INFINITY) ? s.others : all<A>(NAN);
+  const Vector<A> nll = (t.logit < s.top ? s.top - t.logit : Vector<A>{}) + log1p_of(others);
+  const Vector<A> losses = t.weight == 0 && nll == A(INFINITY) ? Vector<A>{} : t.weight * nll;
+  store_part(static_cast<A*>(p.losses) + row, rows, losses);
+  A* stats = static_cast<A*>(p.stats) + 4 * row;
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    stats[4 * lane] = s.top[lane];
+    stats[4 * lane + 1] = others[lane];
+    p.largest[row + lane] = int64_t(s.largest[lane]);
+  }
+}
+
 template <class A>
 void forward_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes, Buffers<A>& buffers) {
   fill_lanes(p, row, rows, lanes, buffers);
+  if (is_common(p)) return forward_common_lanes(p, row, rows, lanes);
   const LaneStates<A> found = take_lanes(p, lanes);
   const Vector<A> log_sums = log1p_of(found.others);
   for (int64_t lane = 0; lane < rows; ++lane) {
@@ -579,11 +624,53 @@ LaneSlopes<A> lane_slopes(const RowProblem& p, int64_t row, int64_t rows, double
   return s;
 }
 
+// Leaves the gradient in the lanes; false if a logit is infinite, and so nothing was done.
+template <class A>
+bool backward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, double scale, Lanes<A>& lanes) {
+  constexpr int64_t w = kWidth<A>;
+  const LaneTargets<A> t = lane_targets(p, row, rows, lanes);
+  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
+  A tops[w] = {}, sums[w] = {}, slopes[w] = {};
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    if (t.weight[lane] == 0) continue;
+    tops[lane] = stats[4 * lane];
+    sums[lane] = stats[4 * lane + 1];
+    slopes[lane] = A(scale * at<A>(p.grad_rows, row + lane, 1));
+    if (tops[lane] == A(INFINITY)) return false;
+  }
+  const Vector<A> top = load(tops), others = load(sums), beta = load(slopes) * t.weight;
+  const Vector<A> prob = A(1) / (A(1) + others), alpha = beta * prob, of_others = alpha * others;
+  for (int64_t j = 0; j < p.classes; ++j) {
+    const Vector<A> gradient = alpha * exp_of<A>(load(lanes.logits + j * w) - top);
+    store<A>(lanes.gradient + j * w, beta == 0 ? Vector<A>{} : gradient);
+  }
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    if (beta[lane] == 0) continue;
+    A& gradient = lanes.gradient[t.place[lane]];
+    // Where the target is the largest logit, 1 - p is the share of the others, to the last digit.
+    gradient = t.logit[lane] < tops[lane] ? gradient - beta[lane] : -of_others[lane];
+  }
+  return true;
+}
+
+template <class A>
+void write_lanes(const RowProblem& p, int64_t row, int64_t rows, const Lanes<A>& lanes, Buffers<A>& buffers) {
+  for (int64_t lane = 0; lane < rows; ++lane) {
+    const int64_t where = offset(p, p.gradient, row + lane);
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    for (int64_t j = 0; j < p.classes; ++j) gradient[j] = lanes.gradient[j * kWidth<A> + lane];
+    finish(p.gradient, where, p.classes, buffers.gradient);
+  }
+}
+
 template <class A>
 void backward_lanes(const RowProblem& p, int64_t row, int64_t rows, double scale, Lanes<A>& lanes,
                     Buffers<A>& buffers) {
   constexpr int64_t w = kWidth<A>;
   fill_lanes(p, row, rows, lanes, buffers);
+  if (is_common(p) && backward_common_lanes(p, row, rows, scale, lanes)) {
+    return write_lanes(p, row, rows, lanes, buffers);
+  }
   const LaneSlopes<A> s = lane_slopes(p, row, rows, scale, lanes);
   const bool weighted = has_distribution(p);
   for (int64_t j = 0; j < p.classes; ++j) {
@@ -592,24 +679,14 @@ void backward_lanes(const RowProblem& p, int64_t row, int64_t rows, double scale
     store<A>(lanes.gradient + j * w, gradient);
   }
   for (int64_t lane = 0; lane < rows; ++lane) {
-    if (!s.counts[lane]) {
-      write_zeros(p, row + lane, buffers);
-      continue;
-    }
     const int64_t columns[] = {largest_column(p, row + lane, s.rows[lane]), target_column(p, row + lane)};
     for (const int64_t column : columns) {
-      if (column < 0) continue;
-      if (p.target && lanes.logits[column * w + lane] < s.top[lane]) {
-        lanes.gradient[column * w + lane] -= A(s.rows[lane].beta);
-      } else {
-        lanes.gradient[column * w + lane] = A(exact_gradient(p, row + lane, s.rows[lane], column, buffers));
-      }
+      if (column < 0 || !s.counts[lane]) continue;
+      lanes.gradient[column * w + lane] = A(exact_gradient(p, row + lane, s.rows[lane], column, buffers));
     }
-    const int64_t where = offset(p, p.gradient, row + lane);
-    A* gradient = place(p.gradient, where, buffers.gradient);
-    for (int64_t j = 0; j < p.classes; ++j) gradient[j] = lanes.gradient[j * w + lane];
-    finish(p.gradient, where, p.classes, buffers.gradient);
+    for (int64_t j = 0; j < p.classes && !s.counts[lane]; ++j) lanes.gradient[j * w + lane] = 0;
   }
+  write_lanes(p, row, rows, lanes, buffers);
 }
 
 // 0, or 1 + the first row that counts with a class index out of range.
