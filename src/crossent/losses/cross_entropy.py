@@ -87,6 +87,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
 
     Examples
     --------
+    >>> import torch
     >>> logits = torch.tensor([[20.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     >>> cross_entropy(logits, torch.tensor([0, 2]), reduction="none")
     tensor([4.1223e-09, 1.0986e+00])
