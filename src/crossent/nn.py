@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.losses.terms import Empty, Reduction, check_reduction, check_terms
+from crossent.losses.terms import Empty, Reduction, Smoothing, check_reduction, check_terms
 
 
 @final
@@ -17,7 +17,7 @@ class CrossEntropyLoss(torch.nn.Module):
     ----------
     class_weight, ignore_index, reduction, label_smoothing
         As in `crossent.cross_entropy`, in torch's order.
-    temperature, log_prior, z_loss, softcap, focal_gamma, normalizer, empty
+    temperature, log_prior, z_loss, softcap, focal_gamma, normalizer, empty, smoothing
         As in `crossent.cross_entropy`. `class_weight` and `log_prior` are buffers: they move with the module and are
         saved with its state.
 
@@ -52,10 +52,11 @@ class CrossEntropyLoss(torch.nn.Module):
         focal_gamma: float = 0.0,
         normalizer: float | None = None,
         empty: Empty = "nan",
+        smoothing: Smoothing = "weighted",
     ) -> None:
         super().__init__()
         check_reduction(reduction, normalizer, empty)
-        check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma)
+        check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
         self.register_buffer("class_weight", class_weight)
         self.register_buffer("log_prior", log_prior)
         self.ignore_index = ignore_index
@@ -67,6 +68,7 @@ class CrossEntropyLoss(torch.nn.Module):
         self.focal_gamma = focal_gamma
         self.normalizer = normalizer
         self.empty: Empty = empty
+        self.smoothing: Smoothing = smoothing
 
     def forward(
         self,
@@ -92,6 +94,7 @@ class CrossEntropyLoss(torch.nn.Module):
             class_mask=class_mask,
             normalizer=self.normalizer,
             empty=self.empty,
+            smoothing=self.smoothing,
         )
 
     def extra_repr(self) -> str:
@@ -106,6 +109,7 @@ class CrossEntropyLoss(torch.nn.Module):
             "focal_gamma": (self.focal_gamma, 0.0),
             "normalizer": (self.normalizer, None),
             "empty": (self.empty, "nan"),
+            "smoothing": (self.smoothing, "weighted"),
         }
         changed = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
         tensors = [

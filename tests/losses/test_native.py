@@ -101,7 +101,7 @@ def test_bad_target_raises_before_anything_is_written() -> None:
     logits, target = draw(50, 6)
     target[33] = 6
     written = logits.float().clone()
-    terms = rows.RowTerms(target, None, None, None, None, None, None, -100, 0.0, 1.0, 0.0, 0.0, 0.0)
+    terms = rows.RowTerms(target)
     with pytest.raises(rows.BadTargetError):
         rows.forward_backward(written, terms, written, 0.0, math.nan)
     assert torch.equal(written, logits.float())
@@ -114,7 +114,7 @@ def test_gradient_over_the_logits(num_classes: int, dtype: torch.dtype) -> None:
     logits, target = draw(40, num_classes)
     logits = logits.to(dtype)
     loss, expected = gradient_of(logits, target)
-    terms = rows.RowTerms(target, None, None, None, None, None, None, -100, 0.0, 1.0, 0.0, 0.0, 0.0)
+    terms = rows.RowTerms(target)
     result = rows.forward_backward(logits, terms, logits, 0.0, math.nan)
     assert result.value == loss
     torch.testing.assert_close(logits, expected, rtol=1e-6, atol=0)
@@ -170,16 +170,16 @@ def problems(draw_one: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, dict[str,
         "z_loss": [0.0, 0.01],
         "focal_gamma": [0.0, 2.0],
         "reduction": ["none", "mean", "sum"],
+        "smoothing": ["weighted", "unweighted"],
     }
     options |= {name: draw_one(st.sampled_from(values)) for name, values in numbers.items()}
     return logits, target, options
 
 
 def plain(logits: torch.Tensor, target: torch.Tensor, options: dict[str, object]) -> tuple[torch.Tensor, torch.Tensor]:
-    defaults = LossTerms(None, -100, "mean", 0.0, None, 1.0, None, 0.0, None, 0.0, None, None, "nan")
     leaf = logits.double().requires_grad_()
     wide = target.double() if target.is_floating_point() else target
-    loss = plain_cross_entropy(leaf, wide, LossTerms(**(vars(defaults) | options)))
+    loss = plain_cross_entropy(leaf, wide, LossTerms(**options))
     loss.sum().backward()
     assert leaf.grad is not None
     return loss.detach(), leaf.grad

@@ -43,6 +43,7 @@ struct RowProblem {
   double softcap;  // 0: none
   double z_loss;
   double focal_gamma;
+  int64_t weighted_smoothing;  // 1: the class weights hold for the smoothed part of the target too
   const void* possible_count;  // Real (rows,): how many classes are possible, for label smoothing; absent: K
   double* states;         // (rows, 8): what is known of each row, where its classes come in several calls; absent: one call
   int64_t last;           // 1 in the last or only of these

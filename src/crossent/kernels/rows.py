@@ -29,6 +29,7 @@ class _RowProblem(ctypes.Structure):
         + [("target", ctypes.c_void_p), ("ignore_index", ctypes.c_int64)]
         + [(name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")]
         + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
+        + [("weighted_smoothing", ctypes.c_int64)]
         + [("possible_count", ctypes.c_void_p), ("states", ctypes.c_void_p), ("last", ctypes.c_int64)]
         + [(name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")]
         + [("normalizer", ctypes.c_double), ("empty", ctypes.c_double), ("result", ctypes.c_void_p)]
@@ -58,21 +59,24 @@ class RowTerms:
         ``(rows,)`` Real; 0 ignores a row.
     ignore_index, label_smoothing, temperature, softcap, z_loss, focal_gamma
         As in `crossent.cross_entropy`; a softcap of 0 is none.
+    weighted_smoothing
+        Whether the class weights hold for the smoothed part of the target.
     """
 
-    target: Tensor | None
-    distribution: Tensor | None
-    possible: Tensor | None
-    possible_count: Tensor | None
-    class_weight: Tensor | None
-    sample_weight: Tensor | None
-    log_prior: Tensor | None
-    ignore_index: int
-    label_smoothing: float
-    temperature: float
-    softcap: float
-    z_loss: float
-    focal_gamma: float
+    target: Tensor | None = None
+    distribution: Tensor | None = None
+    possible: Tensor | None = None
+    possible_count: Tensor | None = None
+    class_weight: Tensor | None = None
+    sample_weight: Tensor | None = None
+    log_prior: Tensor | None = None
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    temperature: float = 1.0
+    softcap: float = 0.0
+    z_loss: float = 0.0
+    focal_gamma: float = 0.0
+    weighted_smoothing: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,27 @@ class RowResult:
     stats: Tensor
     largest: Tensor
     grad_scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTiles:
+    """What is known of rows whose logits come in tiles of a few classes, one call a tile.
+
+    Attributes
+    ----------
+    total_classes
+        K, of all tiles together.
+    states
+        ``(rows, 8)`` float64, carried from tile to tile.
+    losses, stats, largest
+        As in `RowResult`, filled with the last tile.
+    """
+
+    total_classes: int
+    states: Tensor
+    losses: Tensor
+    stats: Tensor
+    largest: Tensor
 
 
 class BadTargetError(Exception):
@@ -132,7 +157,14 @@ def forward(logits: Tensor, terms: RowTerms, normalizer: float, empty: float) ->
     return RowResult(*found, problem.grad_scale)
 
 
-def forward_backward(logits: Tensor, terms: RowTerms, gradient: Tensor, normalizer: float, empty: float) -> RowResult:
+def forward_backward(
+    logits: Tensor,
+    terms: RowTerms,
+    gradient: Tensor,
+    normalizer: float,
+    empty: float,
+    grad_rows: Tensor | None = None,
+) -> RowResult:
     """Write the gradient of the value while the logits are at hand.
 
     Parameters
@@ -141,6 +173,8 @@ def forward_backward(logits: Tensor, terms: RowTerms, gradient: Tensor, normaliz
         As in `forward`.
     gradient
         Of the logits' shape; may be the logits themselves.
+    grad_rows
+        ``(rows,)`` Real factor of the gradient of each row, or None for ones.
 
     Raises
     ------
@@ -148,6 +182,7 @@ def forward_backward(logits: Tensor, terms: RowTerms, gradient: Tensor, normaliz
         If a class index of a row that counts is out of range; nothing is written then.
     """
     problem, found = _prepare(logits, terms, gradient, normalizer, empty)
+    problem.grad_rows = _address(grad_rows)
     if _kernels().forward_backward(ctypes.byref(problem)):
         raise BadTargetError
     return RowResult(*found, problem.grad_scale)
@@ -178,6 +213,69 @@ def backward(
     problem.grad_rows, problem.grad_scale = _address(grad_rows), grad_scale
     _kernels().backward(ctypes.byref(problem))
     return gradient
+
+
+def start_tiles(rows: int, total_classes: int, real: torch.dtype) -> ClassTiles:
+    """Return what is known of rows before the first of their classes."""
+    return ClassTiles(
+        total_classes,
+        torch.empty(rows, 8, dtype=torch.float64),
+        torch.empty(rows, dtype=real),
+        torch.empty(rows, 4, dtype=real),
+        torch.empty(rows, dtype=torch.int64),
+    )
+
+
+def forward_tile(logits: Tensor, first_class: int, terms: RowTerms, tiles: ClassTiles) -> None:
+    """Take the next classes of all rows; the losses are there after the last.
+
+    Parameters
+    ----------
+    logits
+        ``(rows, some classes)``.
+    first_class
+        The class of their first column; tiles come in the order of their classes.
+    terms
+        As in `forward`, the distribution and the possible classes cut to this tile.
+    tiles
+        From `start_tiles`, changed in place.
+
+    Raises
+    ------
+    BadTargetError
+        If a class index of a row that counts is out of range.
+    """
+    problem = _tile_problem(logits, first_class, terms, tiles, None)
+    problem.losses, problem.normalizer = tiles.losses.data_ptr(), 1.0
+    value = torch.empty((), dtype=tiles.losses.dtype)
+    problem.result = value.data_ptr()
+    if _kernels().forward(ctypes.byref(problem)):
+        raise BadTargetError
+
+
+def backward_tile(
+    logits: Tensor,
+    first_class: int,
+    terms: RowTerms,
+    tiles: ClassTiles,
+    grad_rows: Tensor | None,
+    grad_scale: float,
+) -> None:
+    """Put the gradient in the place of the logits of some classes, in any order, after `forward_tile` took them all."""
+    problem = _tile_problem(logits, first_class, terms, tiles, logits)
+    problem.grad_rows, problem.grad_scale = _address(grad_rows), grad_scale
+    _kernels().backward(ctypes.byref(problem))
+
+
+def _tile_problem(
+    logits: Tensor, first_class: int, terms: RowTerms, tiles: ClassTiles, gradient: Tensor | None
+) -> _RowProblem:
+    problem = _problem(logits, terms, gradient)
+    problem.first_class, problem.total_classes = first_class, tiles.total_classes
+    problem.last = int(first_class + logits.shape[1] == tiles.total_classes)
+    problem.states, problem.stats = tiles.states.data_ptr(), tiles.stats.data_ptr()
+    problem.largest = tiles.largest.data_ptr()
+    return problem
 
 
 @dataclass(frozen=True)
@@ -247,6 +345,7 @@ def _problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> _RowPr
         terms.softcap,
         terms.z_loss,
         terms.focal_gamma,
+        terms.weighted_smoothing,
         _address(terms.possible_count),
         states=None,
         last=1,

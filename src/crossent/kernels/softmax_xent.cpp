@@ -119,30 +119,34 @@ const A* logits_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Bu
   return logits;
 }
 
+template <class A>
+inline void times(A* values, const A* factors, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) values[i] *= factors[i];
+}
+
 // The target's distribution over columns [j, j + n), smoothed and times the class weights, without the index's share.
 template <class A>
 const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
   if (!has_distribution(p)) return nullptr;
   A* weight = buffers.weight;
-  const A even = A(p.label_smoothing) / at<A>(p.possible_count, row, A(p.total_classes));
+  const A* class_weight = p.class_weight ? static_cast<const A*>(p.class_weight) + p.first_class + j : nullptr;
   if (p.distribution.data) {
     const A kept = A(1 - p.label_smoothing);
     const A* given = read(p.distribution, offset(p, p.distribution, row) + j * p.distribution.classes, n, weight);
-    if (!p.class_weight && p.label_smoothing == 0) return given;
+    if (!class_weight && p.label_smoothing == 0) return given;
     for (int64_t i = 0; i < n; ++i) weight[i] = given[i] * kept;
+    if (class_weight && !p.weighted_smoothing) times(weight, class_weight, n);
   } else {
     for (int64_t i = 0; i < n; ++i) weight[i] = 0;
   }
+  const A even = A(p.label_smoothing) / at<A>(p.possible_count, row, A(p.total_classes));
   if (p.possible.data && p.label_smoothing > 0) {
     const A* possible = possible_block(p, row, j, n, buffers);
     for (int64_t i = 0; i < n; ++i) weight[i] += possible[i] * even;
   } else {
     for (int64_t i = 0; i < n; ++i) weight[i] += even;
   }
-  if (p.class_weight) {
-    const A* class_weight = static_cast<const A*>(p.class_weight) + p.first_class + j;
-    for (int64_t i = 0; i < n; ++i) weight[i] *= class_weight[i];
-  }
+  if (class_weight && p.weighted_smoothing) times(weight, class_weight, n);
   return weight;
 }
 
@@ -728,7 +732,7 @@ double sum_of_losses(const RowProblem& p) {
 // Of the result by each loss: zero if no row counts.
 template <class A>
 double derivative_by_each(const RowProblem& p) {
-  const double divisor = p.normalizer > 0 ? p.normalizer : sum_of_weights<A>(p);
+  const double divisor = p.normalizer != 0 ? p.normalizer : sum_of_weights<A>(p);
   return divisor == 0 ? 0 : 1 / divisor;
 }
 

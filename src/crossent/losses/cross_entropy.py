@@ -5,7 +5,7 @@ from torch import Tensor
 from crossent.checks import check_target
 from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
-from crossent.losses.terms import Empty, LossTerms, Reduction, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
 
 
 def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
@@ -25,6 +25,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     class_mask: Tensor | None = None,
     normalizer: float | None = None,
     empty: Empty = "nan",
+    smoothing: Smoothing = "weighted",
 ) -> Tensor:
     """Cross entropy in nats, as `torch.nn.functional.cross_entropy` defines it, and more.
 
@@ -48,8 +49,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         ``"none"`` gives one value a row; ``"sum"`` adds them; ``"mean"`` divides the sum by the weights of the rows
         that count: the class weight of their index (for distributions 1, as in torch) times their sample weight.
     label_smoothing
-        Share of each target's weight, 0 to 1, that goes evenly to all classes (Szegedy et al. 2016); the class weights
-        apply to the smoothed target, as in torch.
+        Share of each target's weight, 0 to 1, that goes evenly to all classes (Szegedy et al. 2016).
     sample_weight
         Weight of each row, of the shape of the class indices, of any dtype; rows of weight 0 are ignored, so that a
         boolean mask of the rows to keep will do.
@@ -72,6 +72,9 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     empty
         What ``"mean"`` gives where the weights sum to zero: ``"nan"`` as in torch, or ``"zero"``. Gradients are zero
         either way.
+    smoothing
+        Whether the class weights hold for the smoothed part of the target too: ``"weighted"`` as in torch, or
+        ``"unweighted"``, so that rare classes do not draw every row to themselves.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     """
     check_target(logits, target)
     check_reduction(reduction, normalizer, empty)
-    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma)
+    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     terms = LossTerms(
         class_weight,
         ignore_index,
@@ -109,6 +112,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         class_mask,
         normalizer,
         empty,
+        smoothing,
     )
     if can_run_native(logits, target, terms):
         return native_cross_entropy(logits, target, terms)

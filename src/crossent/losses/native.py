@@ -23,14 +23,14 @@ def can_run_native(logits: Tensor, target: Tensor, terms: LossTerms) -> bool:
     is_soft = target.is_floating_point()
     if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
         return False
-    if not _has_kernels() or logits.dtype not in rows.DTYPES or logits.numel() == 0:
+    if not has_kernels() or logits.dtype not in rows.DTYPES or logits.numel() == 0:
         return False
     if is_soft and target.dtype not in rows.DTYPES:
         return False
-    if not _is_plain_cpu(logits) or not _is_constant(target) or _is_transformed(logits):
+    if not is_plain_cpu(logits) or not is_constant(target) or is_transformed(logits):
         return False
     others = (terms.class_weight, terms.sample_weight, terms.log_prior, terms.class_mask)
-    return all(tensor is None or _is_constant(tensor) for tensor in others)
+    return all(tensor is None or is_constant(tensor) for tensor in others)
 
 
 def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
@@ -42,33 +42,33 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
         If shapes do not fit, or a class index is out of range.
     """
     if torch.compiler.is_compiling():
-        row_terms = _row_terms(logits, target, terms)
+        row_terms = row_terms_of(logits, target, terms)
         losses = losses_by_operator(_flat(logits), row_terms)
         if terms.reduction == "none":
             return losses.view(_row_shape(logits))
-        return reduce_sums(losses.sum(), _mean_weights(losses, row_terms).sum(), terms)
+        return reduce_sums(losses.sum(), mean_weights(losses, row_terms).sum(), terms)
     result: Tensor = _NativeCrossEntropy.apply(logits, target, terms)
     return result
 
 
 # torch.compile takes the answer as it is, and does not trace how it was found.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _has_kernels() -> bool:
+def has_kernels() -> bool:
     return kernels.info().available
 
 
-def _is_plain_cpu(tensor: Tensor) -> bool:
+def is_plain_cpu(tensor: Tensor) -> bool:
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
         return False
     # The imaginary part of a conjugate is stored with the other sign; compiled code has no such views.
     return torch.compiler.is_compiling() or not tensor.is_neg()
 
 
-def _is_constant(tensor: Tensor) -> bool:
-    return _is_plain_cpu(tensor) and not (tensor.requires_grad and torch.is_grad_enabled())
+def is_constant(tensor: Tensor) -> bool:
+    return is_plain_cpu(tensor) and not (tensor.requires_grad and torch.is_grad_enabled())
 
 
-def _is_transformed(logits: Tensor) -> bool:
+def is_transformed(logits: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     # Subclasses may not lie where they say; dual numbers and torch.func need rules that only plain operations have.
@@ -89,7 +89,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
         ctx.save_for_backward(logits, target)
         ctx.terms, ctx.gradient = terms, None
-        flat, row_terms = _flat(logits), _row_terms(logits, target, terms)
+        flat, row_terms = _flat(logits), row_terms_of(logits, target, terms)
         normalizer, empty = _normalizer(terms), math.nan if terms.empty == "nan" else 0.0
         at_once = logits.numel() <= SMALL_CALL and terms.reduction != "none" and logits.dtype == rows.real_dtype(logits)
         try:
@@ -136,7 +136,7 @@ def _row_shape(logits: Tensor) -> torch.Size:
     return logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
 
 
-def _row_terms(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerms:
+def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerms:
     real = rows.real_dtype(logits)
     is_index = not target.is_floating_point()
     num_classes = logits.shape[min(logits.ndim - 1, 1)]
@@ -159,6 +159,7 @@ def _row_terms(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerm
         terms.softcap or 0.0,
         terms.z_loss,
         terms.focal_gamma,
+        terms.smoothing == "weighted",
     )
 
 
@@ -183,7 +184,7 @@ def _count(mask: Tensor, logits: Tensor, real: torch.dtype) -> Tensor:
     return mask.sum(1).to(real).reshape(-1).contiguous()
 
 
-def _mean_weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
+def mean_weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
     """Return the weight of each row in a mean."""
     weight = torch.ones_like(losses) if terms.sample_weight is None else terms.sample_weight
     if terms.target is None:

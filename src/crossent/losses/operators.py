@@ -18,6 +18,7 @@ _TERMS = ", ".join(
     [f"Tensor? {name}" for name in _TENSORS.split()]
     + ["SymInt ignore_index"]
     + [f"float {name}" for name in _NUMBERS.split()]
+    + ["bool weighted_smoothing"]
 )
 
 

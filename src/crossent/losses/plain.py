@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossent.checks import check_class_indices, check_class_mask, check_per_class, check_per_row
 from crossent.losses.softmax import widen
-from crossent.losses.targets import one_hot, smooth_labels
+from crossent.losses.targets import one_hot
 from crossent.losses.terms import LossTerms
 
 
@@ -33,8 +33,8 @@ def plain_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Ten
         check_per_class("class_weight", class_weight, logits.shape[-1])
         class_weight = class_weight.to(logits.dtype)
     if target.is_floating_point() or terms.label_smoothing > 0:
-        distribution = _smooth(target, terms.label_smoothing, logits, possible)
-        losses = _distribution_losses(logits, distribution, class_weight, terms.focal_gamma)
+        distribution = _weighted_distribution(target, class_weight, logits, possible, terms)
+        losses = _distribution_losses(logits, distribution, terms.focal_gamma)
     else:
         losses = _index_losses(logits, target, class_weight, terms.focal_gamma)
     if class_weight is not None and not target.is_floating_point():
@@ -94,16 +94,21 @@ def fill_ignored(target: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts, target.long(), 0)
 
 
-def _smooth(target: Tensor, label_smoothing: float, logits: Tensor, possible: Tensor | None) -> Tensor:
-    """Return the target as a distribution, smoothed over the possible classes."""
+def _weighted_distribution(
+    target: Tensor, class_weight: Tensor | None, logits: Tensor, possible: Tensor | None, terms: LossTerms
+) -> Tensor:
+    """Return the target as a distribution, smoothed over the possible classes, times the class weights."""
     num_classes = logits.shape[-1]
-    if not target.is_floating_point():
-        target = one_hot(target, num_classes, dtype=logits.dtype)
-    target = target.to(logits.dtype)
-    if possible is None:
-        return smooth_labels(target, num_classes, label_smoothing)
-    even = possible.to(target.dtype) / possible.sum(-1, keepdim=True)
-    return target * (1 - label_smoothing) + label_smoothing * even
+    given = target if target.is_floating_point() else one_hot(target, num_classes, dtype=logits.dtype)
+    given = given.to(logits.dtype) * (1 - terms.label_smoothing)
+    even: Tensor | float = terms.label_smoothing / num_classes
+    if possible is not None:
+        even = terms.label_smoothing * possible.to(logits.dtype) / possible.sum(-1, keepdim=True)
+    if class_weight is None:
+        return given + even
+    if terms.smoothing == "unweighted":
+        return given * class_weight + even
+    return (given + even) * class_weight
 
 
 def _index_losses(logits: Tensor, target: Tensor, class_weight: Tensor | None, focal_gamma: float) -> Tensor:
@@ -119,12 +124,8 @@ def _index_losses(logits: Tensor, target: Tensor, class_weight: Tensor | None, f
     return losses if class_weight is None else _weigh(class_weight[target], losses)
 
 
-def _distribution_losses(
-    logits: Tensor, distribution: Tensor, class_weight: Tensor | None, focal_gamma: float
-) -> Tensor:
-    """Return the loss of each row whose target is a distribution."""
-    if class_weight is not None:
-        distribution = distribution * class_weight
+def _distribution_losses(logits: Tensor, distribution: Tensor, focal_gamma: float) -> Tensor:
+    """Return the loss of each row whose target is a distribution, times the class weights."""
     largest = logits.detach().argmax(-1, keepdim=True)
     most = distribution.gather(-1, largest) > distribution.sum(-1, keepdim=True) / 2
     below, log_sum = _below_largest(logits, largest, most)

@@ -11,25 +11,27 @@ from crossent.losses.softmax import check_temperature
 
 Reduction = Literal["none", "mean", "sum"]
 Empty = Literal["nan", "zero"]
+Smoothing = Literal["weighted", "unweighted"]
 
 
 @dataclass(frozen=True, eq=False)
 class LossTerms:
     """What the loss of each row is made of and how the rows become one number, as in `crossent.cross_entropy`."""
 
-    class_weight: Tensor | None
-    ignore_index: int
-    reduction: Reduction
-    label_smoothing: float
-    sample_weight: Tensor | None
-    temperature: float
-    log_prior: Tensor | None
-    z_loss: float
-    softcap: float | None
-    focal_gamma: float
-    class_mask: Tensor | None
-    normalizer: float | None
-    empty: Empty
+    class_weight: Tensor | None = None
+    ignore_index: int = -100
+    reduction: Reduction = "mean"
+    label_smoothing: float = 0.0
+    sample_weight: Tensor | None = None
+    temperature: float = 1.0
+    log_prior: Tensor | None = None
+    z_loss: float = 0.0
+    softcap: float | None = None
+    focal_gamma: float = 0.0
+    class_mask: Tensor | None = None
+    normalizer: float | None = None
+    empty: Empty = "nan"
+    smoothing: Smoothing = "weighted"
 
 
 def check_reduction(reduction: str, normalizer: float | None, empty: str) -> None:
@@ -54,9 +56,14 @@ def check_reduction(reduction: str, normalizer: float | None, empty: str) -> Non
 
 
 def check_terms(
-    label_smoothing: float, temperature: float, z_loss: float, softcap: float | None, focal_gamma: float
+    label_smoothing: float,
+    temperature: float,
+    z_loss: float,
+    softcap: float | None,
+    focal_gamma: float,
+    smoothing: str,
 ) -> None:
-    """Check the options of `cross_entropy` that are numbers in the loss of a row.
+    """Check the options of `cross_entropy` that make the loss of a row.
 
     Raises
     ------
@@ -69,3 +76,4 @@ def check_terms(
     check_number("focal_gamma", focal_gamma, 0.0)
     if softcap is not None:
         check_positive("softcap", softcap)
+    check_choice("smoothing", smoothing, ("weighted", "unweighted"))
