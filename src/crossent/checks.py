@@ -135,6 +135,42 @@ def check_per_row(name: str, values: Tensor, shape: torch.Size) -> None:
         )
 
 
+def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Check that a linear layer can make logits.
+
+    Raises
+    ------
+    ShapeError
+        Unless the input is (..., d), the weight (C, d) of the same floating dtype and the bias (C,), with C above 0.
+    """
+    fits = inputs.ndim > 0 and weight.ndim == 2 and inputs.shape[-1] == weight.shape[1] and len(weight) > 0
+    if not fits or not inputs.is_floating_point() or inputs.dtype != weight.dtype:
+        raise ShapeError(
+            "The input is (..., d) and the weight (C, d), both of one floating dtype.",
+            f"The input is {inputs.dtype} of shape {tuple(inputs.shape)},"
+            f" the weight {weight.dtype} of shape {tuple(weight.shape)}.",
+            "Give the weight as torch.nn.Linear holds it: one row for each class.",
+        )
+    if bias is not None:
+        check_per_class("bias", bias, len(weight))
+
+
+def check_leading(name: str, values: Tensor, leading: torch.Size) -> None:
+    """Check that a tensor begins with the dimensions of the rows.
+
+    Raises
+    ------
+    ShapeError
+        Unless it does.
+    """
+    if values.shape[: len(leading)] != leading:
+        raise ShapeError(
+            f"{name} begins with the shape of the input without its last dimension: {tuple(leading)}.",
+            f"Its shape is {tuple(values.shape)}.",
+            "Give one entry for each row of the input.",
+        )
+
+
 def check_class_mask(mask: Tensor, logits: Tensor, num_classes: int) -> None:
     """Check a mask of the classes that are possible.
 

@@ -114,6 +114,6 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         empty,
         smoothing,
     )
-    if can_run_native(logits, target, terms):
+    if can_run_native((logits,), target, terms):
         return native_cross_entropy(logits, target, terms)
     return plain_cross_entropy(logits, target, terms)

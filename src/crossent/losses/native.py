@@ -10,27 +10,27 @@ from torch.autograd import forward_ad
 from crossent import kernels
 from crossent.checks import check_class_mask, check_per_class, check_per_row
 from crossent.kernels import rows
-from crossent.losses.operators import check_counted_indices, losses_by_operator
-from crossent.losses.plain import plain_cross_entropy, reduce_sums
+from crossent.losses.operators import losses_by_operator
+from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
 SMALL_CALL = 16_384
 
 
-def can_run_native(logits: Tensor, target: Tensor, terms: LossTerms) -> bool:
-    """Say whether the kernels can give this loss and all derivatives that may be asked of it."""
+def can_run_native(leaves: tuple[Tensor, ...], target: Tensor, terms: LossTerms) -> bool:
+    """Say whether the kernels can give this loss and its derivatives by its leaves: the logits, or input and layer."""
     # The focal factor of each class would take a power of each logit: no faster than plain torch.
     is_soft = target.is_floating_point()
     if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
         return False
-    if not has_kernels() or logits.dtype not in rows.DTYPES or logits.numel() == 0:
+    if not _has_kernels() or (is_soft and target.dtype not in rows.DTYPES) or not _is_constant(target):
         return False
-    if is_soft and target.dtype not in rows.DTYPES:
+    if not all(_is_plain_cpu(leaf) and leaf.dtype in rows.DTYPES and leaf.numel() for leaf in leaves):
         return False
-    if not is_plain_cpu(logits) or not is_constant(target) or is_transformed(logits):
+    if any(_is_transformed(leaf) for leaf in leaves):
         return False
     others = (terms.class_weight, terms.sample_weight, terms.log_prior, terms.class_mask)
-    return all(tensor is None or is_constant(tensor) for tensor in others)
+    return all(tensor is None or _is_constant(tensor) for tensor in others)
 
 
 def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
@@ -53,22 +53,22 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
 
 # torch.compile takes the answer as it is, and does not trace how it was found.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def has_kernels() -> bool:
+def _has_kernels() -> bool:
     return kernels.info().available
 
 
-def is_plain_cpu(tensor: Tensor) -> bool:
+def _is_plain_cpu(tensor: Tensor) -> bool:
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
         return False
     # The imaginary part of a conjugate is stored with the other sign; compiled code has no such views.
     return torch.compiler.is_compiling() or not tensor.is_neg()
 
 
-def is_constant(tensor: Tensor) -> bool:
-    return is_plain_cpu(tensor) and not (tensor.requires_grad and torch.is_grad_enabled())
+def _is_constant(tensor: Tensor) -> bool:
+    return _is_plain_cpu(tensor) and not (tensor.requires_grad and torch.is_grad_enabled())
 
 
-def is_transformed(logits: Tensor) -> bool:
+def _is_transformed(logits: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     # Subclasses may not lie where they say; dual numbers and torch.func need rules that only plain operations have.
@@ -98,7 +98,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
                 return rows.forward_backward(flat, row_terms, ctx.gradient, normalizer, empty).value
             result = rows.forward(flat, row_terms, normalizer, empty)
         except rows.BadTargetError:
-            check_counted_indices(target, logits, terms.ignore_index, terms.sample_weight)
+            check_counted_indices(target, _num_classes(logits), counted_rows(target, target.shape, terms))
             raise
         ctx.found, ctx.grad_scale, ctx.row_terms = (result.stats, result.largest), result.grad_scale, row_terms
         return result.losses.view(_row_shape(logits)) if terms.reduction == "none" else result.value
@@ -114,7 +114,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
         if ctx.gradient is not None:
             gradient = ctx.gradient * grad_output
         elif ctx.terms.reduction == "none":
-            grad_rows = _row_values(grad_output, rows.real_dtype(logits))
+            grad_rows = row_values(grad_output, rows.real_dtype(logits))
             gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, grad_rows, 1.0)
         else:
             grad_scale = ctx.grad_scale * grad_output.item()
@@ -132,26 +132,37 @@ def _flat(values: Tensor) -> Tensor:
     return values.flatten(2) if values.ndim > 3 else values
 
 
+def _num_classes(logits: Tensor) -> int:
+    return logits.shape[min(logits.ndim - 1, 1)]
+
+
 def _row_shape(logits: Tensor) -> torch.Size:
     return logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
 
 
 def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerms:
+    """Return the terms as the kernels take them.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    """
     real = rows.real_dtype(logits)
     is_index = not target.is_floating_point()
-    num_classes = logits.shape[min(logits.ndim - 1, 1)]
+    num_classes = _num_classes(logits)
     mask = terms.class_mask
     if terms.sample_weight is not None:
         check_per_row("sample_weight", terms.sample_weight, _row_shape(logits))
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
     return rows.RowTerms(
-        _row_values(target, torch.int64) if is_index else None,
+        row_values(target, torch.int64) if is_index else None,
         None if is_index else _flat(target),
         None if mask is None else _flat(mask),
         None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
         _per_class("class_weight", terms.class_weight, num_classes, real),
-        None if terms.sample_weight is None else _row_values(terms.sample_weight, real),
+        None if terms.sample_weight is None else row_values(terms.sample_weight, real),
         _per_class("log_prior", terms.log_prior, num_classes, real),
         terms.ignore_index,
         terms.label_smoothing,
@@ -163,7 +174,8 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTe
     )
 
 
-def _row_values(values: Tensor, dtype: torch.dtype) -> Tensor:
+def row_values(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return one value a row, as the kernels take them."""
     # Each of these calls costs as much as the kernel itself on a small batch, even where there is nothing to do.
     if values.dtype == dtype and values.ndim == 1 and values.is_contiguous():
         return values
@@ -185,7 +197,7 @@ def _count(mask: Tensor, logits: Tensor, real: torch.dtype) -> Tensor:
 
 
 def mean_weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
-    """Return the weight of each row in a mean."""
+    """Return the weight of each row in a mean, of the shape and dtype of the losses."""
     weight = torch.ones_like(losses) if terms.sample_weight is None else terms.sample_weight
     if terms.target is None:
         return weight

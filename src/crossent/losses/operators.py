@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossent.checks import check_class_indices
 from crossent.kernels import rows
-from crossent.losses.plain import fill_ignored
+from crossent.losses.plain import check_counted_indices
 
 _TENSORS = "target distribution possible possible_count class_weight sample_weight log_prior"
 _NUMBERS = "label_smoothing temperature softcap z_loss focal_gamma"
@@ -29,20 +28,6 @@ def losses_by_operator(logits: Tensor, terms: rows.RowTerms) -> Tensor:
     return losses
 
 
-def check_counted_indices(target: Tensor, logits: Tensor, ignore_index: int, sample_weight: Tensor | None) -> None:
-    """Check the class index of every row that counts, to explain a kernel's refusal.
-
-    Raises
-    ------
-    ShapeError
-        If one is out of range; it names the first.
-    """
-    counts = target.long() != ignore_index
-    if sample_weight is not None:
-        counts = counts & (sample_weight != 0)
-    check_class_indices(fill_ignored(target, counts), logits.shape[min(logits.ndim - 1, 1)])
-
-
 @torch.library.custom_op(
     "crossent::rows_forward",
     mutates_args=(),
@@ -54,7 +39,10 @@ def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]
         result = rows.forward(logits, terms, 1.0, math.nan)
     except rows.BadTargetError:
         if terms.target is not None:
-            check_counted_indices(terms.target, logits, terms.ignore_index, terms.sample_weight)
+            counts = terms.target != terms.ignore_index
+            if terms.sample_weight is not None:
+                counts &= terms.sample_weight != 0
+            check_counted_indices(terms.target, logits.shape[min(logits.ndim - 1, 1)], counts)
         raise
     return result.losses, result.stats, result.largest
 

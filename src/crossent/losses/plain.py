@@ -23,7 +23,7 @@ def plain_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Ten
     ShapeError
         If shapes do not fit, or a class index is out of range.
     """
-    row_weight = _row_weight(logits, target, terms.ignore_index, terms.sample_weight)
+    row_weight = _row_weight(logits, target, terms)
     counts = row_weight != 0
     possible = None if terms.class_mask is None else _possible_classes(terms.class_mask, logits, counts)
     logits = _transform(classes_last(logits), counts, possible, terms)
@@ -51,15 +51,13 @@ def classes_last(values: Tensor) -> Tensor:
     return values.movedim(1, -1) if values.ndim > 2 else values
 
 
-def _row_weight(logits: Tensor, target: Tensor, ignore_index: int, sample_weight: Tensor | None) -> Tensor:
+def _row_weight(logits: Tensor, target: Tensor, terms: LossTerms) -> Tensor:
     """Return the sample weights, or ones, with 0 at the rows that are ignored."""
-    rows = classes_last(logits).shape[:-1]
-    weight = torch.ones(rows, device=logits.device) if sample_weight is None else sample_weight
-    check_per_row("sample_weight", weight, rows)
-    counts = weight != 0
-    if not target.is_floating_point():
-        # As int64, because -100 as an unsigned byte would be class 156.
-        counts = counts & (target.long() != ignore_index)
+    shape = classes_last(logits).shape[:-1]
+    if terms.sample_weight is not None:
+        check_per_row("sample_weight", terms.sample_weight, shape)
+    counts = counted_rows(target, shape, terms)
+    weight = counts if terms.sample_weight is None else terms.sample_weight
     return torch.where(counts, weight.to(widen(logits).dtype), 0.0)
 
 
@@ -85,6 +83,26 @@ def _transform(logits: Tensor, counts: Tensor, possible: Tensor | None, terms: L
         check_per_class("log_prior", terms.log_prior, logits.shape[-1])
         logits = logits + terms.log_prior.to(logits.dtype)
     return logits if possible is None else logits.masked_fill(~possible, -math.inf)
+
+
+def counted_rows(target: Tensor, shape: torch.Size, terms: LossTerms) -> Tensor:
+    """Return where rows, of the given shape, are not ignored."""
+    counts = torch.ones(shape, dtype=torch.bool, device=target.device)
+    if terms.sample_weight is not None:
+        counts = terms.sample_weight != 0
+    # As int64, because -100 as an unsigned byte would be class 156.
+    return counts if target.is_floating_point() else counts & (target.long() != terms.ignore_index)
+
+
+def check_counted_indices(target: Tensor, num_classes: int, counts: Tensor) -> None:
+    """Check the class index of every row that counts, to explain a kernel's refusal.
+
+    Raises
+    ------
+    ShapeError
+        If one is out of range; it names the first.
+    """
+    check_class_indices(fill_ignored(target, counts), num_classes)
 
 
 def fill_ignored(target: Tensor, counts: Tensor) -> Tensor:

@@ -1,0 +1,200 @@
+"""Cross entropy of a linear layer, without its logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from crossent.checks import check_leading, check_linear, check_target
+from crossent.kernels import rows
+from crossent.losses.linear_tiles import Layer, RowSum, Wanted, losses_in_tiles
+from crossent.losses.native import can_run_native, mean_weights, native_cross_entropy, row_terms_of, row_values
+from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
+from crossent.losses.softmax import widen
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+
+
+def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
+    input: Tensor,  # noqa: A002 - torch's name
+    weight: Tensor,
+    target: Tensor,
+    bias: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    sample_weight: Tensor | None = None,
+    temperature: float = 1.0,
+    log_prior: Tensor | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    focal_gamma: float = 0.0,
+    class_mask: Tensor | None = None,
+    normalizer: float | None = None,
+    empty: Empty = "nan",
+    smoothing: Smoothing = "weighted",
+) -> Tensor:
+    """Cross entropy of the logits ``input @ weight.T + bias``, which are never all in memory.
+
+    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: whatever the shape,
+    loss and gradients take about 64 MB besides the gradients themselves. Rows that are ignored are left out of the
+    matrix products. Half precision is computed in float32, the logits too.
+
+    On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, the logits are
+    computed whole.
+
+    Parameters
+    ----------
+    input
+        ``(n, d)``, ``(..., d)`` or ``(d,)``, of any floating dtype.
+    weight
+        ``(C, d)``, of the dtype of the input.
+    target
+        Class indices of the input's shape without d, or distributions of that shape and C at its end.
+    bias
+        ``(C,)``.
+    class_weight, ignore_index, reduction, label_smoothing
+        As in `crossent.cross_entropy`.
+    sample_weight
+        Weight of each row, of the shape of the class indices.
+    class_mask
+        True where a class is possible: ``(C,)``, or the shape of the class indices and C at its end.
+    temperature, log_prior, z_loss, softcap, focal_gamma, normalizer, empty, smoothing
+        As in `crossent.cross_entropy`.
+
+    Returns
+    -------
+    Tensor
+        A scalar, or one value a row; float32 or wider whatever the dtype of the input.
+
+    Raises
+    ------
+    ShapeError
+        If shapes or dtypes do not fit, or a class index is out of range.
+    SettingError
+        If an option is out of bounds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> hidden, weight = torch.eye(2), torch.tensor([[20.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> linear_cross_entropy(hidden, weight, torch.tensor([0, 2]), reduction="none")
+    tensor([4.1223e-09, 8.6199e-01])
+    """
+    check_linear(input, weight, bias)
+    check_reduction(reduction, normalizer, empty)
+    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    leading, num_classes = input.shape[:-1], len(weight)
+    flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
+    check_target(_like_logits(flat_input, num_classes), flat_target)
+    has_row_mask = class_mask is not None and class_mask.shape != (num_classes,)
+    terms = LossTerms(
+        class_weight,
+        ignore_index,
+        reduction,
+        label_smoothing,
+        None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
+        temperature,
+        log_prior,
+        z_loss,
+        softcap,
+        focal_gamma,
+        _flat_rows("class_mask", class_mask, leading) if class_mask is not None and has_row_mask else class_mask,
+        normalizer,
+        empty,
+        smoothing,
+    )
+    loss = _flat_loss(flat_input, weight, bias, flat_target, terms)
+    return loss.view(leading) if reduction == "none" else loss
+
+
+def _flat_rows(name: str, values: Tensor, leading: torch.Size) -> Tensor:
+    """Return ``(..., m)`` or ``(...)`` as ``(n, m)`` or ``(n,)``."""
+    check_leading(name, values, leading)
+    return values.reshape(leading.numel(), *values.shape[len(leading) :])
+
+
+def _like_logits(inputs: Tensor, num_classes: int) -> Tensor:
+    """Return a tensor of the shape and dtype of the logits that takes no memory."""
+    return widen(inputs.detach().new_empty(())).expand(len(inputs), num_classes)
+
+
+def _flat_loss(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, terms: LossTerms) -> Tensor:
+    layer = (inputs, weight) if bias is None else (inputs, weight, bias)
+    if can_run_native(layer, target, terms) and not torch.compiler.is_compiling():
+        loss: Tensor = _TiledCrossEntropy.apply(inputs, weight, bias, target, terms)
+        return loss
+    logits = _logits(inputs, weight, bias, target, terms)
+    if can_run_native((logits,), target, terms):
+        return native_cross_entropy(logits, target, terms)
+    return plain_cross_entropy(logits, target, terms)
+
+
+def _logits(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, terms: LossTerms) -> Tensor:
+    """Return all logits, those of ignored rows without reading their input."""
+    counts = counted_rows(target, inputs.shape[:1], terms)
+    kept = torch.where(counts.unsqueeze(-1), widen(inputs), 0.0)
+    return functional.linear(kept, weight.to(kept.dtype), None if bias is None else bias.to(kept.dtype))
+
+
+class _TiledCrossEntropy(torch.autograd.Function):
+    """Computes the gradients with the loss, while the logits of a tile are there, wherever one number is asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, terms: LossTerms
+    ) -> Tensor:
+        ctx.save_for_backward(inputs, weight, bias, target)
+        ctx.terms, ctx.gradient = terms, None
+        wanted = Wanted(*ctx.needs_input_grad[:3]) if terms.reduction != "none" else Wanted()
+        losses = torch.empty(len(inputs), dtype=rows.real_dtype(inputs))
+        row_terms = row_terms_of(_like_logits(inputs, len(weight)), target, terms)
+        try:
+            divisor = mean_weights(losses, row_terms).sum(dtype=torch.float64)
+            counts = counted_rows(target, losses.shape, terms)
+            ctx.row_sum = _row_sum(counts, divisor, terms, row_terms)
+            losses, ctx.gradient = losses_in_tiles(Layer(inputs, weight, bias), ctx.row_sum, None, wanted)
+        except (rows.BadTargetError, IndexError):
+            check_counted_indices(target, len(weight), counted_rows(target, losses.shape, terms))
+            raise
+        if terms.reduction == "none":
+            return losses
+        return reduce_sums(losses.sum(dtype=torch.float64), divisor, terms).to(losses.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight, bias, target = ctx.saved_tensors
+        layer = Layer(inputs, weight, bias)
+        if torch.is_grad_enabled():
+            # Someone asks for derivatives of these gradients.
+            return (*_differentiable(layer, target, ctx.terms, grad_output, ctx.needs_input_grad), None, None)
+        # Handed over, not kept, so that the parameter's gradient need not be a copy.
+        gradient, ctx.gradient = ctx.gradient, None
+        of_rows = row_values(grad_output, rows.real_dtype(inputs)) if ctx.terms.reduction == "none" else None
+        if gradient is None or of_rows is not None:
+            _, gradient = losses_in_tiles(layer, ctx.row_sum, of_rows, Wanted(*ctx.needs_input_grad[:3]))
+        scale = 1.0 if of_rows is not None else grad_output.item()
+        parts = (gradient.input, gradient.weight, gradient.bias)
+        return (*(part if part is None or scale == 1 else part.mul_(scale) for part in parts), None, None)
+
+
+def _row_sum(counts: Tensor, divisor: Tensor, terms: LossTerms, row_terms: rows.RowTerms) -> RowSum:
+    normalizer = 1.0
+    if terms.reduction == "mean":
+        normalizer = terms.normalizer or divisor.item()
+    if normalizer == 0:
+        return RowSum(row_terms, torch.zeros_like(counts), 1.0)
+    return RowSum(row_terms, counts, normalizer)
+
+
+def _differentiable(
+    layer: Layer, target: Tensor, terms: LossTerms, grad_output: Tensor, needed: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Return the gradients by plain operations, which have derivatives of their own."""
+    loss = plain_cross_entropy(_logits(layer.input, layer.weight, layer.bias, target, terms), target, terms)
+    parts = (layer.input, layer.weight, layer.bias)
+    leaves = [part for part, needs in zip(parts, needed, strict=False) if part is not None and needs]
+    found = iter(torch.autograd.grad(loss, leaves, grad_output, create_graph=True))
+    return [next(found) if part is not None and needs else None for part, needs in zip(parts, needed, strict=False)]
