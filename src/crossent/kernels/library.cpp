@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "linear.h"
 #include "rows.h"
 
 #if defined(__x86_64__)
@@ -16,9 +17,12 @@
 
 namespace crossent {
 extern const RowKernels row_kernels_baseline;
+extern const LinearKernel linear_kernel_baseline;
 #if defined(CROSSENT_X86)
 extern const RowKernels row_kernels_avx2;
+extern const LinearKernel linear_kernel_avx2;
 extern const RowKernels row_kernels_avx512;
+extern const LinearKernel linear_kernel_avx512;
 #endif
 }  // namespace crossent
 
@@ -26,22 +30,23 @@ namespace {
 
 struct Level {
   const char* name;
-  const crossent::RowKernels* kernels;
+  const crossent::RowKernels* rows;
+  const crossent::LinearKernel* linear;
   bool (*runs_here)();
 };
 
 // From the best to the plainest.
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
-    {"avx512", &crossent::row_kernels_avx512,
+    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
-    {"avx2", &crossent::row_kernels_avx2,
+    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #endif
-    {"baseline", &crossent::row_kernels_baseline, [] { return true; }},
+    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, [] { return true; }},
 };
 
 const Level* find(const char* name) {
@@ -66,8 +71,13 @@ CROSSENT_EXPORT const char* crossent_level(const char* name) {
   return level ? level->name : "";
 }
 
-// Its kernels; null if it does not run here.
+// Its kernels; null if they do not run here.
 CROSSENT_EXPORT const crossent::RowKernels* crossent_row_kernels(const char* name) {
   const Level* level = find(name);
-  return level ? level->kernels : nullptr;
+  return level ? level->rows : nullptr;
+}
+
+CROSSENT_EXPORT crossent::LinearKernel crossent_linear_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->linear : nullptr;
 }

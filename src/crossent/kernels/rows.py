@@ -16,7 +16,7 @@ DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 
 _ABSENT = (None, 0, 0, 0, 0)
 
 
-class _RowProblem(ctypes.Structure):
+class RowProblem(ctypes.Structure):
     """The struct of the same name in rows.h, its views flattened."""
 
     _fields_ = (
@@ -182,7 +182,7 @@ def forward_backward(
         If a class index of a row that counts is out of range; nothing is written then.
     """
     problem, found = _prepare(logits, terms, gradient, normalizer, empty)
-    problem.grad_rows = _address(grad_rows)
+    problem.grad_rows = address(grad_rows)
     if _kernels().forward_backward(ctypes.byref(problem)):
         raise BadTargetError
     return RowResult(*found, problem.grad_scale)
@@ -208,9 +208,9 @@ def backward(
     """
     gradient = torch.empty_like(logits)
     stats, largest = result
-    problem = _problem(logits, terms, gradient)
+    problem = row_problem(logits, terms, gradient)
     problem.stats, problem.largest = stats.data_ptr(), largest.data_ptr()
-    problem.grad_rows, problem.grad_scale = _address(grad_rows), grad_scale
+    problem.grad_rows, problem.grad_scale = address(grad_rows), grad_scale
     _kernels().backward(ctypes.byref(problem))
     return gradient
 
@@ -263,14 +263,14 @@ def backward_tile(
 ) -> None:
     """Put the gradient in the place of the logits of some classes, in any order, after `forward_tile` took them all."""
     problem = _tile_problem(logits, first_class, terms, tiles, logits)
-    problem.grad_rows, problem.grad_scale = _address(grad_rows), grad_scale
+    problem.grad_rows, problem.grad_scale = address(grad_rows), grad_scale
     _kernels().backward(ctypes.byref(problem))
 
 
 def _tile_problem(
     logits: Tensor, first_class: int, terms: RowTerms, tiles: ClassTiles, gradient: Tensor | None
-) -> _RowProblem:
-    problem = _problem(logits, terms, gradient)
+) -> RowProblem:
+    problem = row_problem(logits, terms, gradient)
     problem.first_class, problem.total_classes = first_class, tiles.total_classes
     problem.last = int(first_class + logits.shape[1] == tiles.total_classes)
     problem.states, problem.stats = tiles.states.data_ptr(), tiles.stats.data_ptr()
@@ -292,7 +292,7 @@ def _kernels() -> _Kernels:
     library = ctypes.CDLL(found.path)
     library.crossent_row_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 3)
     addresses = library.crossent_row_kernels(found.level.encode()).contents
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(_RowProblem))
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(RowProblem))
     forward, backward, forward_backward = (prototype(address) for address in addresses)
     return _Kernels(forward, backward, forward_backward, _parallel_for())
 
@@ -309,23 +309,23 @@ def _parallel_for() -> int | None:
 
 def _prepare(
     logits: Tensor, terms: RowTerms, gradient: Tensor | None, normalizer: float, empty: float
-) -> tuple[_RowProblem, tuple[Tensor, Tensor, Tensor, Tensor]]:
+) -> tuple[RowProblem, tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Return the call and the tensors that it will fill: value, losses, stats, largest."""
     rows = logits.numel() // _num_classes(logits)
     real = real_dtype(logits)
     value, losses = torch.empty((), dtype=real), torch.empty(rows, dtype=real)
     stats, largest = torch.empty(rows, 4, dtype=real), torch.empty(rows, dtype=torch.int64)
-    problem = _problem(logits, terms, gradient)
+    problem = row_problem(logits, terms, gradient)
     problem.normalizer, problem.empty = normalizer, empty
     problem.result, problem.losses = value.data_ptr(), losses.data_ptr()
     problem.stats, problem.largest = stats.data_ptr(), largest.data_ptr()
     return problem, (value, losses, stats, largest)
 
 
-def _problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> _RowProblem:
+def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> RowProblem:
     """Return the call, its results apart."""
     num_classes = _num_classes(logits)
-    return _RowProblem(
+    return RowProblem(
         1 if logits.ndim == 1 else logits.shape[0],
         logits.shape[2] if logits.ndim == 3 else 1,
         num_classes,
@@ -335,18 +335,18 @@ def _problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> _RowPr
         *_view(terms.distribution),
         *_view(terms.possible),
         *_view(gradient),
-        _address(terms.target),
+        address(terms.target),
         terms.ignore_index,
-        _address(terms.class_weight),
-        _address(terms.sample_weight),
-        _address(terms.log_prior),
+        address(terms.class_weight),
+        address(terms.sample_weight),
+        address(terms.log_prior),
         terms.label_smoothing,
         terms.temperature,
         terms.softcap,
         terms.z_loss,
         terms.focal_gamma,
         terms.weighted_smoothing,
-        _address(terms.possible_count),
+        address(terms.possible_count),
         states=None,
         last=1,
         parallel_for=_kernels().parallel_for,
@@ -357,7 +357,8 @@ def _num_classes(logits: Tensor) -> int:
     return logits.shape[min(logits.ndim - 1, 1)]
 
 
-def _address(values: Tensor | None) -> int | None:
+def address(values: Tensor | None) -> int | None:
+    """Return where the data of a tensor begin."""
     return None if values is None else values.data_ptr()
 
 

@@ -8,12 +8,9 @@
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
 #include "elements.h"
+#include "memory.h"
 #include "rows.h"
 #include "vector.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace {
 
@@ -793,23 +790,9 @@ int64_t forward(RowProblem& p) {
   return 0;
 }
 
-// Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute the gradient.
-void use_large_pages(const RowProblem& p) {
-#if defined(__linux__)
-  constexpr uintptr_t page = uintptr_t(1) << 21;
-  const View& g = p.gradient;
-  const int64_t elements = p.outer_rows * p.inner_rows * p.classes;
-  const uintptr_t begin = (uintptr_t(g.data) + page - 1) & ~(page - 1);
-  const uintptr_t end = (uintptr_t(g.data) + elements * kBytes[g.dtype]) & ~(page - 1);
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)p;
-#endif
-}
-
 template <class A>
 int64_t backward(RowProblem& p) {
-  use_large_pages(p);
+  use_large_pages(p.gradient.data, p.outer_rows * p.inner_rows * p.classes * kBytes[p.gradient.dtype]);
   run<rows_between<A, false, true>>(p);
   return 0;
 }

@@ -5,13 +5,13 @@ the layer at once: three products in all. Where one row's classes fill the scrat
 classes finds the log-sum-exp of the rows and a second one computes the logits again: four products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from crossent.kernels import rows
+from crossent.kernels import linear, rows
 
 # Of the logits of a tile; inputs and gradients beside them take at most as much again.
 SCRATCH_BYTES = 24 << 20
@@ -124,25 +124,38 @@ def losses_in_tiles(
         If a class index of a row that counts is out of range.
     """
     size = tile_size(layer)
-    real = rows.real_dtype(layer.input)
-    losses = torch.zeros(len(layer.input), dtype=real)
-    scratch = torch.empty(size.rows * size.classes, dtype=real)
-    gradient = _zeros(layer, wanted)
-    sweep = _all_classes if size.classes == len(layer.weight) else _classes_in_tiles
-    for chosen in _row_tiles(row_sum.counts, size.rows):
-        part = replace(layer, input=_take(layer.input, chosen).to(real))
+    all_count = bool(row_sum.counts.all())
+    losses = torch.zeros(len(layer.input), dtype=rows.real_dtype(layer.input))
+    scratch = losses.new_empty(0 if _is_fused(layer) else size.rows * size.classes)
+    gradient = _room_for_gradient(layer, wanted, all_count)
+    sweep = _sweep_for(layer, size)
+    if all_count and sweep is _in_one_pass:
+        size = replace(size, rows=len(losses))
+    for chosen in _slices(len(losses), size.rows) if all_count else _chosen_rows(row_sum.counts, size.rows):
+        part = replace(layer, input=_take(layer.input, chosen).to(losses.dtype))
         grad_losses = None if grad_rows is None else _take(grad_rows, chosen).contiguous()
+        grad_input = None if gradient.input is None else _room_for_input(gradient.input, chosen, losses.dtype)
+        found = replace(gradient, input=grad_input)
         terms = _take_terms(row_sum.terms, chosen)
-        tile = _Tile(part, terms, row_sum.normalizer, grad_losses, scratch, size.classes)
-        losses[chosen], grad_input = sweep(tile, gradient, wanted)
-        if gradient.input is not None and grad_input is not None:
+        losses[chosen] = sweep(_Tile(part, terms, row_sum.normalizer, grad_losses, scratch, size.classes, found))
+        if gradient.input is not None and grad_input is not None and not _shares_memory(grad_input, gradient.input):
             gradient.input[chosen] = grad_input.to(layer.input.dtype)
     return losses, _as_layer(gradient, layer)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """Rows that count, with their input widened, and the scratch memory of their logits."""
+    """Rows that count, with their input widened.
+
+    Attributes
+    ----------
+    scratch
+        Room for the logits.
+    classes
+        How many of them at a time.
+    gradient
+        Room for the derivatives: by the input of these rows to be written, by the rest to be added to.
+    """
 
     layer: Layer
     terms: rows.RowTerms
@@ -150,20 +163,31 @@ class _Tile:
     grad_rows: Tensor | None
     scratch: Tensor
     classes: int
+    gradient: LayerGradient
 
 
-def _zeros(layer: Layer, wanted: Wanted) -> LayerGradient:
-    """Return room for the derivatives; sums over many rows are kept wide where that takes little memory."""
+def _room_for_gradient(layer: Layer, wanted: Wanted, all_count: bool) -> LayerGradient:
+    """Return zeros; sums over many rows are kept wide where that takes little memory."""
     real = rows.real_dtype(layer.input)
     is_small = layer.weight.numel() * real.itemsize <= SCRATCH_BYTES // 4
-    weight_dtype = real if is_small else layer.weight.dtype
+    shape, weight_dtype = layer.weight.shape, real if is_small else layer.weight.dtype
+    make = torch.empty if all_count else torch.zeros
     return LayerGradient(
-        torch.zeros_like(layer.input) if wanted.input else None,
-        torch.zeros_like(layer.weight, dtype=weight_dtype, memory_format=torch.contiguous_format)
-        if wanted.weight
-        else None,
+        make(layer.input.shape, dtype=layer.input.dtype) if wanted.input else None,
+        torch.zeros(shape, dtype=weight_dtype) if wanted.weight else None,
         torch.zeros(len(layer.weight), dtype=real) if wanted.bias else None,
     )
+
+
+def _room_for_input(grad_input: Tensor, chosen: Tensor | slice, real: torch.dtype) -> Tensor:
+    """Return where the gradient of some rows' input is to be computed: in its place if that is possible."""
+    if isinstance(chosen, slice) and grad_input.dtype == real:
+        return grad_input[chosen]
+    return grad_input.new_empty(len(_take(grad_input, chosen)), grad_input.shape[1], dtype=real)
+
+
+def _shares_memory(part: Tensor, whole: Tensor) -> bool:
+    return part.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
 
 
 def _as_layer(gradient: LayerGradient, layer: Layer) -> LayerGradient:
@@ -175,12 +199,12 @@ def _as_layer(gradient: LayerGradient, layer: Layer) -> LayerGradient:
     )
 
 
-def _row_tiles(counts: Tensor, size: int) -> Iterator[Tensor | slice]:
-    """Give the rows that count, as slices where all do."""
-    if bool(counts.all()):
-        yield from (slice(begin, min(begin + size, len(counts))) for begin in range(0, len(counts), size))
-    else:
-        yield from (part for part in torch.split(counts.nonzero().squeeze(1), size) if len(part))
+def _slices(count: int, size: int) -> Iterator[slice]:
+    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
+
+
+def _chosen_rows(counts: Tensor, size: int) -> Iterator[Tensor]:
+    return (part for part in torch.split(counts.nonzero().squeeze(1), size) if len(part))
 
 
 def _take(values: Tensor, chosen: Tensor | slice) -> Tensor:
@@ -213,32 +237,64 @@ def _cut_terms(terms: rows.RowTerms, first: int, end: int) -> rows.RowTerms:
     )
 
 
-def _all_classes(tile: _Tile, gradient: LayerGradient, wanted: Wanted) -> tuple[Tensor, Tensor | None]:
-    """Return the losses of the rows and the gradient of their input, all classes at once."""
+def _is_fused(layer: Layer) -> bool:
+    return len(layer.weight) <= linear.MOST_CLASSES and rows.real_dtype(layer.input) == layer.input.dtype
+
+
+def _sweep_for(layer: Layer, size: TileSize) -> Callable[[_Tile], Tensor]:
+    if _is_fused(layer):
+        return _in_one_pass
+    return _all_classes if size.classes == len(layer.weight) else _classes_in_tiles
+
+
+def _in_one_pass(tile: _Tile) -> Tensor:
+    """Return the losses of the rows, and fill their gradients, by the kernel for few classes."""
+    layer, gradient = tile.layer, tile.gradient
+    return linear.linear_losses(
+        layer.input.contiguous(),
+        layer.weight.contiguous(),
+        None if layer.bias is None else layer.bias.to(layer.input.dtype).contiguous(),
+        tile.terms,
+        tile.normalizer,
+        tile.grad_rows,
+        gradient.input,
+        gradient.weight,
+        gradient.bias,
+    )
+
+
+def _all_classes(tile: _Tile) -> Tensor:
+    """Return the same, by one matrix product for the logits of all classes and one for each gradient."""
     logits = _logits(tile, 0, tile.classes)
-    if wanted == Wanted():
-        return rows.forward(logits, tile.terms, 1.0, 0.0).losses, None
+    if _is_empty(tile.gradient):
+        return rows.forward(logits, tile.terms, 1.0, 0.0).losses
     losses = rows.forward_backward(logits, tile.terms, logits, tile.normalizer, 0.0, tile.grad_rows).losses
-    return losses, _carry_back(logits, 0, tile, gradient, None)
+    _carry_back(logits, 0, tile, is_first=True)
+    return losses
 
 
-def _classes_in_tiles(tile: _Tile, gradient: LayerGradient, wanted: Wanted) -> tuple[Tensor, Tensor | None]:
+def _classes_in_tiles(tile: _Tile) -> Tensor:
     """Return the same, a few classes at a time."""
     num_classes = len(tile.layer.weight)
     known = rows.start_tiles(len(tile.layer.input), num_classes, tile.scratch.dtype)
-    spans = [(first, min(first + tile.classes, num_classes)) for first in range(0, num_classes, tile.classes)]
+    spans = [(span.start, span.stop) for span in _slices(num_classes, tile.classes)]
     logits = tile.scratch
     for first, end in spans:
         logits = _logits(tile, first, end)
         rows.forward_tile(logits, first, _cut_terms(tile.terms, first, end), known)
-    grad_input = None
-    for first, end in reversed(spans) if wanted != Wanted() else ():
+    if _is_empty(tile.gradient):
+        return known.losses
+    for first, end in reversed(spans):
         if end < num_classes:  # the last logits are still there
             logits = _logits(tile, first, end)
         terms = _cut_terms(tile.terms, first, end)
         rows.backward_tile(logits, first, terms, known, tile.grad_rows, 1 / tile.normalizer)
-        grad_input = _carry_back(logits, first, tile, gradient, grad_input)
-    return known.losses, grad_input
+        _carry_back(logits, first, tile, is_first=end == num_classes)
+    return known.losses
+
+
+def _is_empty(gradient: LayerGradient) -> bool:
+    return gradient.input is None and gradient.weight is None and gradient.bias is None
 
 
 def _logits(tile: _Tile, first: int, end: int) -> Tensor:
@@ -251,11 +307,9 @@ def _logits(tile: _Tile, first: int, end: int) -> Tensor:
     return torch.addmm(layer.bias[first:end].to(real), layer.input, weight, out=out)
 
 
-def _carry_back(
-    grad_logits: Tensor, first: int, tile: _Tile, gradient: LayerGradient, grad_input: Tensor | None
-) -> Tensor | None:
-    """Add what some classes give to the derivatives; return that of the input."""
-    end = first + grad_logits.shape[1]
+def _carry_back(grad_logits: Tensor, first: int, tile: _Tile, *, is_first: bool) -> None:
+    """Add what some classes give to the derivatives."""
+    end, gradient = first + grad_logits.shape[1], tile.gradient
     if gradient.weight is not None:
         sums = gradient.weight[first:end]
         if sums.dtype == grad_logits.dtype:
@@ -264,7 +318,7 @@ def _carry_back(
             sums += grad_logits.t() @ tile.layer.input
     if gradient.bias is not None:
         gradient.bias[first:end] += grad_logits.sum(0)
-    if gradient.input is None:
-        return None
-    weight = tile.layer.weight[first:end].to(grad_logits.dtype)
-    return grad_logits @ weight if grad_input is None else grad_input.addmm_(grad_logits, weight)
+    if gradient.input is not None:
+        weight = tile.layer.weight[first:end].to(grad_logits.dtype)
+        # What was in its room before is nothing yet, and may be NaN.
+        gradient.input.addmm_(grad_logits, weight, beta=0 if is_first else 1)
