@@ -1,0 +1,214 @@
+// Blocks of a row: its logits and the weights of its target as the loss takes them, and sums over them.
+#pragma once
+
+#include "elements.h"
+#include "rows.h"
+#include "vector.h"
+
+namespace {
+
+using crossent::kBytes;
+using crossent::RowProblem;
+
+constexpr int64_t kBlock = 2048;
+template <class A>
+struct Buffers {
+  A logits[kBlock];
+  A derivative[kBlock];
+  A weight[kBlock];
+  A gradient[kBlock];
+  A possible[kBlock];
+};
+
+inline int64_t offset(const RowProblem& p, const View& view, int64_t row) {
+  if (p.inner_rows == 1) return row * view.outer;
+  return row / p.inner_rows * view.outer + row % p.inner_rows * view.inner;
+}
+
+template <class A>
+inline A at(const void* values, int64_t i, A absent) {
+  return values ? static_cast<const A*>(values)[i] : absent;
+}
+
+template <class A>
+inline A sample_weight(const RowProblem& p, int64_t row) {
+  return p.target && p.target[row] == p.ignore_index ? A(0) : at<A>(p.sample_weight, row, 1);
+}
+
+template <class A>
+inline A target_weight(const RowProblem& p, int64_t row) {
+  return p.target ? at<A>(p.class_weight, p.target[row], 1) : A(1);
+}
+
+inline bool has_distribution(const RowProblem& p) { return p.distribution.data || p.label_smoothing > 0; }
+
+inline bool is_transformed(const RowProblem& p) {
+  return p.softcap > 0 || p.temperature != 1 || p.log_prior || p.possible.data;
+}
+
+// Caps the logits in the buffer and leaves the derivative of the capped by the uncapped.
+template <class A>
+void cap(A* logits, int64_t n, A softcap, A* derivative) {
+  for (int64_t j = n; j % kWidth<A>; ++j) logits[j] = 0;
+  for (int64_t j = 0; j < n; j += kWidth<A>) {
+    const Vector<A> t = tanh_of<A>(load(logits + j) / softcap);
+    store<A>(logits + j, t * softcap);
+    store<A>(derivative + j, A(1) - t * t);
+  }
+}
+
+// One at the classes among columns [j, j + n) that are possible, zero at the others.
+template <class A>
+const A* possible_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  return read(p.possible, offset(p, p.possible, row) + j * p.possible.classes, n, buffers.possible);
+}
+
+// Logits of columns [j, j + n) of a row as the softmax takes them: capped, divided, shifted, minus infinity where a
+// class is impossible. The derivative of each by its input is left in its buffer, if there is any transformation.
+template <class A>
+const A* logits_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  const A* source = read(p.logits, offset(p, p.logits, row) + j * p.logits.classes, n, buffers.logits);
+  if (!is_transformed(p)) return source;
+  A* logits = buffers.logits;
+  A* derivative = buffers.derivative;
+  if (source != logits) __builtin_memcpy(logits, source, n * sizeof(A));
+  for (int64_t i = 0; i < n; ++i) derivative[i] = 1;
+  if (p.softcap > 0) cap(logits, n, A(p.softcap), derivative);
+  if (p.temperature != 1) {
+    const A temperature = A(p.temperature);
+    for (int64_t i = 0; i < n; ++i) logits[i] /= temperature, derivative[i] /= temperature;
+  }
+  if (p.log_prior) {
+    const A* log_prior = static_cast<const A*>(p.log_prior) + p.first_class + j;
+    for (int64_t i = 0; i < n; ++i) logits[i] += log_prior[i];
+  }
+  if (p.possible.data) {
+    const A* possible = possible_block(p, row, j, n, buffers);
+    for (int64_t i = 0; i < n; ++i) {
+      logits[i] = possible[i] != 0 ? logits[i] : A(-INFINITY);
+      derivative[i] = possible[i] != 0 ? derivative[i] : A(0);
+    }
+  }
+  return logits;
+}
+
+template <class A>
+inline void times(A* values, const A* factors, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) values[i] *= factors[i];
+}
+
+// The target's distribution over columns [j, j + n), smoothed and times the class weights, without the index's share.
+template <class A>
+const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
+  if (!has_distribution(p)) return nullptr;
+  A* weight = buffers.weight;
+  const A* class_weight = p.class_weight ? static_cast<const A*>(p.class_weight) + p.first_class + j : nullptr;
+  if (p.distribution.data) {
+    const A kept = A(1 - p.label_smoothing);
+    const A* given = read(p.distribution, offset(p, p.distribution, row) + j * p.distribution.classes, n, weight);
+    if (!class_weight && p.label_smoothing == 0) return given;
+    for (int64_t i = 0; i < n; ++i) weight[i] = given[i] * kept;
+    if (class_weight && !p.weighted_smoothing) times(weight, class_weight, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) weight[i] = 0;
+  }
+  const A even = A(p.label_smoothing) / at<A>(p.possible_count, row, A(p.total_classes));
+  if (p.possible.data && p.label_smoothing > 0) {
+    const A* possible = possible_block(p, row, j, n, buffers);
+    for (int64_t i = 0; i < n; ++i) weight[i] += possible[i] * even;
+  } else {
+    for (int64_t i = 0; i < n; ++i) weight[i] += even;
+  }
+  if (class_weight && p.weighted_smoothing) times(weight, class_weight, n);
+  return weight;
+}
+
+// The largest of n values, passing over NaN; minus infinity if there is none.
+template <class A>
+A largest_value(const A* values, int64_t n) {
+  constexpr int64_t w = kWidth<A>;
+  Vector<A> top0 = all<A>(-INFINITY), top1 = top0, top2 = top0, top3 = top0;
+  int64_t j = 0;
+  for (; j + 4 * w <= n; j += 4 * w) {
+    top0 = larger<A>(load(values + j), top0);
+    top1 = larger<A>(load(values + j + w), top1);
+    top2 = larger<A>(load(values + j + 2 * w), top2);
+    top3 = larger<A>(load(values + j + 3 * w), top3);
+  }
+  for (; j + w <= n; j += w) top0 = larger<A>(load(values + j), top0);
+  if (j < n) top1 = larger<A>(load_part<A>(values + j, n - j, -INFINITY), top1);
+  return largest_lane<A>(larger<A>(larger<A>(top0, top1), larger<A>(top2, top3)));
+}
+
+// Place of the first of n values that equals one of them.
+template <class A>
+int64_t find(const A* values, int64_t n, A value) {
+  constexpr int64_t w = kWidth<A>;
+  int64_t j = 0;
+  for (; j + 4 * w <= n; j += 4 * w) {
+    const Integers<A> pair = (load(values + j) == value) | (load(values + j + w) == value);
+    const Integers<A> next = (load(values + j + 2 * w) == value) | (load(values + j + 3 * w) == value);
+    if (any_lane<A>(pair | next)) break;
+  }
+  while (values[j] != value) ++j;
+  return j;
+}
+
+// Sum of exp(value - top) over n values, but the one at `omitted`, if any.
+template <class A>
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t border = omitted < 0 ? n : omitted / w * w;
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= border; j += 2 * w) {
+    sum0 += exp_of<A>(load(values + j) - top);
+    sum1 += exp_of<A>(load(values + j + w) - top);
+  }
+  for (; j + w <= border; j += w) sum0 += exp_of<A>(load(values + j) - top);
+  if (omitted >= 0) {
+    A kept[w];
+    for (int64_t i = 0; i < w; ++i) kept[i] = j + i < n && j + i != omitted ? values[j + i] : A(-INFINITY);
+    sum1 += exp_of<A>(load(kept) - top);
+    j += w;
+  }
+  for (; j + 2 * w <= n; j += 2 * w) {
+    sum0 += exp_of<A>(load(values + j) - top);
+    sum1 += exp_of<A>(load(values + j + w) - top);
+  }
+  for (; j + w <= n; j += w) sum0 += exp_of<A>(load(values + j) - top);
+  if (j < n) sum1 += exp_of<A>(load_part<A>(values + j, n - j, -INFINITY) - top);
+  return sum_lanes<A>(sum0 + sum1);
+}
+
+// Sum of weight * (top - logit), in which zero weight on an infinite distance is zero.
+template <class A>
+double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
+  constexpr int64_t w = kWidth<A>;
+  const auto product = [top](Vector<A> z, Vector<A> weights) {
+    const Vector<A> below = z < top ? top - z : Vector<A>{};
+    return weights == 0 ? Vector<A>{} : weights * below;
+  };
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= n; j += 2 * w) {
+    sum0 += product(load(logits + j), load(weight + j));
+    sum1 += product(load(logits + j + w), load(weight + j + w));
+  }
+  for (; j + w <= n; j += w) sum0 += product(load(logits + j), load(weight + j));
+  if (j < n) sum1 += product(load_part<A>(logits + j, n - j, 0), load_part<A>(weight + j, n - j, 0));
+  return sum_lanes<A>(sum0 + sum1);
+}
+
+template <class A>
+double sum(const A* values, int64_t n) {
+  constexpr int64_t w = kWidth<A>;
+  Vector<A> sum0{}, sum1{};
+  int64_t j = 0;
+  for (; j + 2 * w <= n; j += 2 * w) sum0 += load(values + j), sum1 += load(values + j + w);
+  double rest = 0;
+  for (; j < n; ++j) rest += values[j];
+  return sum_lanes<A>(sum0 + sum1) + rest;
+}
+
+}  // namespace

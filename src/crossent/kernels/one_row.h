@@ -1,0 +1,258 @@
+// Loss and gradient of one row of logits.
+//
+// A row is read in blocks that stay in the first cache. The largest logit so far is the reference of all sums; when a
+// block brings a larger one, the sums are moved to it. The largest logit's own exponential, which is 1, is left out of
+// the sum: log-sum-exp is then log1p of the others, exact however small they are. Sums run over vectors inside a block
+// and in double over the blocks, in one order whatever the number of threads.
+#pragma once
+
+#include "blocks.h"
+
+namespace {
+
+// What is known of a row after some of its classes. Sums of weights are of the target's distribution, class weights
+// included, without the share of an index target.
+struct State {
+  double top = -INFINITY;    // the largest logit
+  double others = 0;         // sum of exp(logit - top) over all classes but the largest
+  double below = 0;          // sum of weight * (top - logit)
+  double weight = 0;         // sum of weights
+  double weight_others = 0;  // the same without the class of the largest logit
+  double target_logit = NAN;
+  double largest = 0;  // the class of the largest logit
+  double unused = 0;
+};
+static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight numbers a row");
+
+// Takes n logits of a row into its state; the first of them is of class `first`.
+template <class A>
+void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first) {
+  const A top = largest_value(logits, n);
+  if (top > s.top) {
+    const int64_t largest = find(logits, n, top);
+    // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
+    if (s.top > -INFINITY) s.others = (s.others + 1) * std::exp(s.top - top);
+    s.others += sum_exp(logits, n, top, largest);
+    if (weight) {
+      if (s.weight != 0) s.below += s.weight * (top - s.top);
+      s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, n - largest - 1);
+      s.weight = s.weight_others + weight[largest];
+    }
+    s.top = top;
+    s.largest = double(first + largest);
+  } else {
+    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1);
+    if (weight) {
+      const double total = sum(weight, n);
+      s.weight += total;
+      s.weight_others += total;
+    }
+  }
+  if (weight) s.below += weighted_below(logits, weight, n, A(s.top));
+}
+
+// Column of the target's class among the logits given here, or -1.
+inline int64_t target_column(const RowProblem& p, int64_t row) {
+  if (!p.target) return -1;
+  const int64_t column = p.target[row] - p.first_class;
+  return column >= 0 && column < p.classes ? column : -1;
+}
+
+template <class A>
+void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const A* logits = logits_block(p, row, j, n, buffers);
+    take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j);
+  }
+  const int64_t column = target_column(p, row);
+  if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
+}
+
+// The focal loss of a negative log-likelihood and its derivative. At infinity, and where 1 - p is too near zero for the
+// power to be a number, the loss stands for itself.
+inline double focal(double nll, double gamma, double* derivative) {
+  if (gamma == 0 || nll < 1e-300 || nll == INFINITY) {
+    *derivative = 1;
+    return nll;
+  }
+  const double error = -std::expm1(-nll);
+  const double power = std::pow(error, gamma);
+  *derivative = power + nll * gamma * power / error * (1 - error);
+  return nll * power;
+}
+
+inline double negative_log_likelihood(double top, double log_sum, double target_logit) {
+  return (target_logit < top ? top - target_logit : 0) + log_sum;
+}
+
+// The product, in which zero times infinity is zero.
+inline double weigh(double weight, double value) {
+  return weight == 0 && std::isinf(value) ? 0 : weight * value;
+}
+
+// Turns a complete state into the row's loss and what backward needs.
+template <class A>
+void finish_row(const RowProblem& p, int64_t row, const State& s, double log_sum) {
+  A* stats = static_cast<A*>(p.stats) + 4 * row;
+  stats[0] = A(s.top);
+  stats[1] = s.top > -INFINITY ? A(s.others) : A(NAN);
+  stats[2] = A(s.weight);
+  stats[3] = A(s.weight_others);
+  p.largest[row] = int64_t(s.largest);
+  const double weight = target_weight<A>(p, row);
+  double loss = 0, derivative;
+  if (p.target) {
+    const double nll = negative_log_likelihood(s.top, log_sum, s.target_logit);
+    loss = weigh((1 - p.label_smoothing) * weight, focal(nll, p.focal_gamma, &derivative));
+  }
+  if (has_distribution(p)) loss += s.below + weigh(s.weight, log_sum);
+  if (p.z_loss > 0) loss += weigh(weight * p.z_loss, (s.top + log_sum) * (s.top + log_sum));
+  static_cast<A*>(p.losses)[row] = A(sample_weight<A>(p, row) * loss);
+}
+
+inline double log_of_sum(const State& s) { return s.top > -INFINITY ? std::log1p(s.others) : NAN; }
+
+template <class A>
+void forward_row(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
+  State s;
+  if (sample_weight<A>(p, row) == 0) {
+    if (p.last) static_cast<A*>(p.losses)[row] = 0;
+    return;
+  }
+  if (p.states && p.first_class > 0) __builtin_memcpy(static_cast<void*>(&s), p.states + 8 * row, sizeof s);
+  take_row(p, row, s, buffers);
+  if (p.last) finish_row<A>(p, row, s, log_of_sum(s));
+  if (p.states) __builtin_memcpy(p.states + 8 * row, &s, sizeof s);
+}
+
+// What the gradient of a row is made of: alpha * p - g * weight, and beta less at the target.
+struct Slope {
+  double g;      // derivative of the result by the row's loss
+  double beta;   // ... by the log-likelihood of the index target
+  double spread; // ... by log-sum-exp, the index target apart
+  double z;       // ... of which by the z-loss
+  double top;
+  double prob;    // of the largest logit
+  double others;  // ... and of all others
+};
+
+template <class A>
+Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double scale) {
+  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
+  const double weight = target_weight<A>(p, row);
+  Slope s{};
+  s.g = scale * at<A>(p.grad_rows, row, 1) * sample_weight<A>(p, row);
+  s.top = stats[0];
+  s.prob = 1 / (1 + double(stats[1]));
+  s.others = stats[1] * s.prob;
+  const double log_sum = p.focal_gamma > 0 || p.z_loss > 0 ? std::log1p(double(stats[1])) : 0;
+  if (p.target) {
+    double derivative = 1;
+    if (p.focal_gamma > 0) focal(negative_log_likelihood(s.top, log_sum, target_logit), p.focal_gamma, &derivative);
+    s.beta = s.g * (1 - p.label_smoothing) * weight * derivative;
+  }
+  if (has_distribution(p)) s.spread += s.g * stats[2];
+  if (p.z_loss > 0) s.z = weigh(2 * s.g * weight * p.z_loss, s.top + log_sum);
+  s.spread += s.z;
+  return s;
+}
+
+// The gradient at one class, where it is a difference that loses digits when it is written like the others.
+template <class A>
+double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, Buffers<A>& buffers) {
+  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
+  const double logit = *logits_block(p, row, column, 1, buffers);
+  const double derivative = is_transformed(p) ? buffers.derivative[0] : 1;
+  const A* weights = weight_block(p, row, column, 1, buffers);
+  const double weight = weights ? *weights : 0;
+  const bool is_top = logit == s.top;
+  const double prob = is_top ? s.prob : std::exp(logit - s.top) * s.prob;
+  const double less = is_top ? -s.others : prob - 1;  // prob - 1
+  const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
+  double rest = s.spread * prob - s.g * weight;
+  // All but the z-loss, if most of the target's weight is on the largest logit.
+  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > stats[2]) {
+    rest = s.g * (stats[3] + stats[2] * less) + s.z * prob;
+  }
+  return (beta + rest) * derivative;
+}
+
+// Column of the largest logit, if the gradient there must be written apart; else -1.
+inline int64_t largest_column(const RowProblem& p, int64_t row, const Slope& s) {
+  const int64_t column = p.largest[row] - p.first_class;
+  const bool apart = p.distribution.data || s.top == INFINITY;
+  return apart && column >= 0 && column < p.classes ? column : -1;
+}
+
+template <class A>
+void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s) {
+  const A alpha = A((s.beta + s.spread) * s.prob), top = A(s.top), g = A(s.g);
+  constexpr int64_t w = kWidth<A>;
+  int64_t j = 0;
+  if (weight) {
+    for (; j + w <= n; j += w) {
+      store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top) - g * load(weight + j));
+    }
+    if (j < n) {
+      const Vector<A> e = exp_of<A>(load_part<A>(logits + j, n - j, 0) - top);
+      store_part<A>(gradient + j, n - j, alpha * e - g * load_part<A>(weight + j, n - j, 0));
+    }
+  } else {
+    for (; j + 2 * w <= n; j += 2 * w) {
+      const Vector<A> first = alpha * exp_of<A>(load(logits + j) - top);
+      store<A>(gradient + j + w, alpha * exp_of<A>(load(logits + j + w) - top));
+      store<A>(gradient + j, first);
+    }
+    for (; j + w <= n; j += w) store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top));
+    if (j < n) store_part<A>(gradient + j, n - j, alpha * exp_of<A>(load_part<A>(logits + j, n - j, 0) - top));
+  }
+}
+
+template <class A>
+void write_one(const RowProblem& p, int64_t row, int64_t column, A value) {
+  A buffer = value;
+  const int64_t where = offset(p, p.gradient, row) + column * p.gradient.classes;
+  *place(p.gradient, where, &buffer) = value;
+  finish(p.gradient, where, 1, &buffer);
+}
+
+template <class A>
+void write_zeros(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const int64_t where = offset(p, p.gradient, row) + j * p.gradient.classes;
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    for (int64_t i = 0; i < n; ++i) gradient[i] = 0;
+    finish(p.gradient, where, n, buffers.gradient);
+  }
+}
+
+template <class A>
+void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& buffers) {
+  if (scale * at<A>(p.grad_rows, row, 1) * sample_weight<A>(p, row) == 0) return write_zeros(p, row, buffers);
+  const int64_t target = target_column(p, row);
+  const double target_logit = p.target && target >= 0 ? *logits_block(p, row, target, 1, buffers) : NAN;
+  const Slope s = slope_of<A>(p, row, p.states ? p.states[8 * row + 5] : target_logit, scale);
+  const int64_t largest = largest_column(p, row, s);
+  // Before anything is written, for the gradient may lie over the logits.
+  const double at_target = target >= 0 ? exact_gradient(p, row, s, target, buffers) : 0;
+  const double at_largest = largest >= 0 ? exact_gradient(p, row, s, largest, buffers) : 0;
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const int64_t where = offset(p, p.gradient, row) + j * p.gradient.classes;
+    A* gradient = place(p.gradient, where, buffers.gradient);
+    const A* logits = logits_block(p, row, j, n, buffers);
+    write_block(gradient, logits, weight_block(p, row, j, n, buffers), n, s);
+    if (is_transformed(p)) {
+      for (int64_t i = 0; i < n; ++i) {
+        gradient[i] = buffers.derivative[i] == 0 ? A(0) : gradient[i] * buffers.derivative[i];
+      }
+    }
+    finish(p.gradient, where, n, buffers.gradient);
+  }
+  if (largest >= 0) write_one(p, row, largest, A(at_largest));
+  if (target >= 0) write_one(p, row, target, A(at_target));
+}
+
+}  // namespace
