@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -64,8 +65,7 @@ def times(rounds: int) -> None:
 
 
 def peak_bytes() -> int:
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 
@@ -76,8 +76,7 @@ def measure_scratch(name: str, shape: tuple[int, int, int]) -> None:
     forward_backward(LOSSES[name], *small)
     inputs, weight, target = draw(shape)
     # Resets the peak to what is in use now.
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")
+    Path("/proc/self/clear_refs").write_text("5")
     before = peak_bytes()
     forward_backward(LOSSES[name], inputs, weight, target)
     gradients = 4 * (inputs.numel() + weight.numel())
@@ -109,7 +108,7 @@ def errors() -> None:
 
 
 def gradients(loss: Loss, inputs: Tensor, weight: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    leaves = [inputs.detach().requires_grad_(), weight.detach().requires_grad_()]
+    leaves = inputs.detach().requires_grad_(), weight.detach().requires_grad_()
     value = loss(*leaves, target)
     return (value.detach(), *torch.autograd.grad(value, leaves))
 

@@ -117,7 +117,9 @@ def test_gradient_over_the_logits(num_classes: int, dtype: torch.dtype) -> None:
     terms = rows.RowTerms(target)
     result = rows.forward_backward(logits, terms, logits, 0.0, math.nan)
     assert result.value == loss
-    torch.testing.assert_close(logits, expected, rtol=1e-6, atol=0)
+    # One exponential in place of two: other roundings.
+    bound = STEP[dtype] * 10 * expected.abs().amax(1, keepdim=True)
+    assert bool(((logits - expected).abs() <= bound).all())
 
 
 @pytest.mark.slow

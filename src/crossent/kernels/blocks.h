@@ -2,6 +2,7 @@
 #pragma once
 
 #include "elements.h"
+#include "memory.h"
 #include "rows.h"
 #include "vector.h"
 
@@ -11,6 +12,8 @@ using crossent::kBytes;
 using crossent::RowProblem;
 
 constexpr int64_t kBlock = 2048;
+// Bytes to ask for in advance, because processors by themselves look no further than the end of a page.
+constexpr int64_t kAhead = 3072;
 template <class A>
 struct Buffers {
   A logits[kBlock];
@@ -97,10 +100,27 @@ inline void times(A* values, const A* factors, int64_t n) {
   for (int64_t i = 0; i < n; ++i) values[i] *= factors[i];
 }
 
+// Smoothed indices without a mask have the same weights in all rows, made once.
+template <class A>
+struct EvenWeight {
+  Array<A> values;
+
+  explicit EvenWeight(RowProblem& p) : values(p.target && p.label_smoothing > 0 && !p.possible.data ? p.classes : 0) {
+    if (values.size == 0) return;
+    const A* class_weight = p.weighted_smoothing ? static_cast<const A*>(p.class_weight) : nullptr;
+    const A even = A(p.label_smoothing) / A(p.total_classes);
+    for (int64_t j = 0; j < p.classes; ++j) {
+      values[j] = class_weight ? even * class_weight[p.first_class + j] : even;
+    }
+    p.even_weight = values.data;
+  }
+};
+
 // The target's distribution over columns [j, j + n), smoothed and times the class weights, without the index's share.
 template <class A>
 const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
   if (!has_distribution(p)) return nullptr;
+  if (p.even_weight) return static_cast<const A*>(p.even_weight) + j;
   A* weight = buffers.weight;
   const A* class_weight = p.class_weight ? static_cast<const A*>(p.class_weight) + p.first_class + j : nullptr;
   if (p.distribution.data) {
@@ -130,6 +150,8 @@ A largest_value(const A* values, int64_t n) {
   Vector<A> top0 = all<A>(-INFINITY), top1 = top0, top2 = top0, top3 = top0;
   int64_t j = 0;
   for (; j + 4 * w <= n; j += 4 * w) {
+    __builtin_prefetch(values + j + kAhead / sizeof(A));
+    __builtin_prefetch(values + j + kAhead / sizeof(A) + 2 * w);
     top0 = larger<A>(load(values + j), top0);
     top1 = larger<A>(load(values + j + w), top1);
     top2 = larger<A>(load(values + j + 2 * w), top2);
@@ -154,50 +176,62 @@ int64_t find(const A* values, int64_t n, A value) {
   return j;
 }
 
-// Sum of exp(value - top) over n values, but the one at `omitted`, if any.
+// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if that is not null,
+// which may be the values themselves.
 template <class A>
-double sum_exp(const A* values, int64_t n, A top, int64_t omitted) {
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t border = omitted < 0 ? n : omitted / w * w;
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
-  for (; j + 2 * w <= border; j += 2 * w) {
-    sum0 += exp_of<A>(load(values + j) - top);
-    sum1 += exp_of<A>(load(values + j + w) - top);
-  }
-  for (; j + w <= border; j += w) sum0 += exp_of<A>(load(values + j) - top);
-  if (omitted >= 0) {
-    A kept[w];
-    for (int64_t i = 0; i < w; ++i) kept[i] = j + i < n && j + i != omitted ? values[j + i] : A(-INFINITY);
-    sum1 += exp_of<A>(load(kept) - top);
+  const auto take = [&](Vector<A>& sum, int64_t i) {
+    const Vector<A> e = exp_of<A>(load(values + i) - top);
+    if (kept) store<A>(kept + i, e);
+    sum += e;
+  };
+  const auto take_until = [&](int64_t end) {
+    for (; j + 2 * w <= end; j += 2 * w) take(sum0, j), take(sum1, j + w);
+    for (; j + w <= end; j += w) take(sum0, j);
+  };
+  const auto take_part = [&](int64_t count) {
+    Vector<A> e = exp_of<A>(load_part<A>(values + j, count, -INFINITY) - top);
+    if (kept) store_part<A>(kept + j, count, e);
+    if (omitted >= j && omitted < j + w) e[omitted - j] = 0;
+    sum1 += e;
     j += w;
+  };
+  if (omitted >= 0) {
+    take_until(omitted / w * w);
+    take_part(n - j < w ? n - j : w);
   }
-  for (; j + 2 * w <= n; j += 2 * w) {
-    sum0 += exp_of<A>(load(values + j) - top);
-    sum1 += exp_of<A>(load(values + j + w) - top);
-  }
-  for (; j + w <= n; j += w) sum0 += exp_of<A>(load(values + j) - top);
-  if (j < n) sum1 += exp_of<A>(load_part<A>(values + j, n - j, -INFINITY) - top);
+  take_until(n);
+  if (j < n) take_part(n - j);
   return sum_lanes<A>(sum0 + sum1);
 }
 
-// Sum of weight * (top - logit), in which zero weight on an infinite distance is zero.
+// Sum of weight * (top - logit), in which zero weight on an infinite distance is zero, and infinity is no distance from
+// itself.
+template <class A>
+double weighted_below_infinite(const A* logits, const A* weight, int64_t n, A top) {
+  double sum = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    if (weight[j] != 0 && logits[j] < top) sum += weight[j] * (top - logits[j]);
+  }
+  return sum;
+}
+
 template <class A>
 double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
   constexpr int64_t w = kWidth<A>;
-  const auto product = [top](Vector<A> z, Vector<A> weights) {
-    const Vector<A> below = z < top ? top - z : Vector<A>{};
-    return weights == 0 ? Vector<A>{} : weights * below;
-  };
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
   for (; j + 2 * w <= n; j += 2 * w) {
-    sum0 += product(load(logits + j), load(weight + j));
-    sum1 += product(load(logits + j + w), load(weight + j + w));
+    sum0 += load(weight + j) * (top - load(logits + j));
+    sum1 += load(weight + j + w) * (top - load(logits + j + w));
   }
-  for (; j + w <= n; j += w) sum0 += product(load(logits + j), load(weight + j));
-  if (j < n) sum1 += product(load_part<A>(logits + j, n - j, 0), load_part<A>(weight + j, n - j, 0));
-  return sum_lanes<A>(sum0 + sum1);
+  for (; j + w <= n; j += w) sum0 += load(weight + j) * (top - load(logits + j));
+  if (j < n) sum1 += load_part<A>(weight + j, n - j, 0) * (top - load_part<A>(logits + j, n - j, 0));
+  const double sum = sum_lanes<A>(sum0 + sum1);
+  return std::isfinite(sum) ? sum : weighted_below_infinite(logits, weight, n, top);
 }
 
 template <class A>

@@ -30,7 +30,7 @@ inline bool counts_in_lane(const RowProblem& p, int64_t row, int64_t rows, int64
 // Where the target's distribution is the same in all rows, its lanes are filled once.
 template <class A>
 void fill_common_weight(const RowProblem& p, Lanes<A>& lanes, Buffers<A>& buffers) {
-  if (p.distribution.data || !has_distribution(p)) return;
+  if (!p.even_weight) return;
   const A* weight = weight_block(p, 0, 0, p.classes, buffers);
   for (int64_t j = 0; j < p.classes; ++j) store<A>(lanes.weight + j * kWidth<A>, all<A>(weight[j]));
 }

@@ -11,7 +11,7 @@ from crossent.kernels.library import info
 from crossent.kernels.rows import BadTargetError, RowProblem, RowTerms, address, row_problem
 
 # More classes are faster in torch's own matrix products.
-MOST_CLASSES = 64
+MOST_CLASSES = 32
 # Rows of a share with sums of its own.
 _ROWS_OF_PART, _MOST_PARTS = 2048, 32
 _PADDING = 16

@@ -6,8 +6,6 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
-#include <cstdlib>
-
 #include "linear.h"
 #include "memory.h"
 #include "vector.h"
@@ -34,19 +32,6 @@ constexpr int64_t kPadding = 16;
 inline int64_t padded(int64_t n) { return (n + kPadding - 1) / kPadding * kPadding; }
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Not std::vector: its functions would be compiled for each instruction set under one name, of which the linker keeps one.
-template <class T>
-struct Array {
-  T* data;
-  explicit Array(int64_t n) : data(static_cast<T*>(std::calloc(n + 1, sizeof(T)))) {
-    if (!data) std::abort();
-  }
-  ~Array() { std::free(data); }
-  Array(const Array&) = delete;
-  Array& operator=(const Array&) = delete;
-  T& operator[](int64_t i) { return data[i]; }
-};
 
 // A matrix whose element (i, k) stands at i * row + k * column.
 template <class A>

@@ -1,13 +1,29 @@
-// What the operating system is asked for.
+// Arrays of the kernels, and what the operating system is asked for under those of others.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 namespace {
+
+// Zeros. Not std::vector: its functions would be compiled for each instruction set under one name, of which the linker
+// keeps one.
+template <class T>
+struct Array {
+  int64_t size;
+  T* data;
+  explicit Array(int64_t n) : size(n), data(static_cast<T*>(std::calloc(n + 1, sizeof(T)))) {
+    if (!data) std::abort();
+  }
+  ~Array() { std::free(data); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  T& operator[](int64_t i) { return data[i]; }
+};
 
 // Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute what goes there.
 inline void use_large_pages(void* data, int64_t bytes) {

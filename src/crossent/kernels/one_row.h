@@ -24,15 +24,16 @@ struct State {
 };
 static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight numbers a row");
 
-// Takes n logits of a row into its state; the first of them is of class `first`.
+// Takes n logits of a row into its state; the first of them is of class `first`. Their exponentials, to the largest
+// logit so far, are left in `kept`, if that is not null.
 template <class A>
-void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first) {
+void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept) {
   const A top = largest_value(logits, n);
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
     // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
     if (s.top > -INFINITY) s.others = (s.others + 1) * std::exp(s.top - top);
-    s.others += sum_exp(logits, n, top, largest);
+    s.others += sum_exp(logits, n, top, largest, kept);
     if (weight) {
       if (s.weight != 0) s.below += s.weight * (top - s.top);
       s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, n - largest - 1);
@@ -41,7 +42,7 @@ void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t f
     s.top = top;
     s.largest = double(first + largest);
   } else {
-    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1);
+    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1, kept);
     if (weight) {
       const double total = sum(weight, n);
       s.weight += total;
@@ -63,7 +64,7 @@ void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
   for (int64_t j = 0; j < p.classes; j += kBlock) {
     const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
     const A* logits = logits_block(p, row, j, n, buffers);
-    take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j);
+    take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j, static_cast<A*>(nullptr));
   }
   const int64_t column = target_column(p, row);
   if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
@@ -160,10 +161,9 @@ Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double sca
 
 // The gradient at one class, where it is a difference that loses digits when it is written like the others.
 template <class A>
-double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, Buffers<A>& buffers) {
+double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, double logit,
+                      Buffers<A>& buffers) {
   const A* stats = static_cast<const A*>(p.stats) + 4 * row;
-  const double logit = *logits_block(p, row, column, 1, buffers);
-  const double derivative = is_transformed(p) ? buffers.derivative[0] : 1;
   const A* weights = weight_block(p, row, column, 1, buffers);
   const double weight = weights ? *weights : 0;
   const bool is_top = logit == s.top;
@@ -175,7 +175,15 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > stats[2]) {
     rest = s.g * (stats[3] + stats[2] * less) + s.z * prob;
   }
-  return (beta + rest) * derivative;
+  return beta + rest;
+}
+
+// The same, of a logit that is still where it was read.
+template <class A>
+double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, Buffers<A>& buffers) {
+  const double logit = *logits_block(p, row, column, 1, buffers);
+  const double derivative = is_transformed(p) ? buffers.derivative[0] : 1;
+  return exact_gradient(p, row, s, column, logit, buffers) * derivative;
 }
 
 // Column of the largest logit, if the gradient there must be written apart; else -1.
@@ -253,6 +261,61 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
   }
   if (largest >= 0) write_one(p, row, largest, A(at_largest));
   if (target >= 0) write_one(p, row, target, A(at_target));
+}
+
+// More classes than these blocks hold are read twice.
+constexpr int64_t kMostBlocks = 1024;
+
+// Whether the exponentials of the first reading can wait where the gradient will be.
+template <class A>
+bool keeps_exponentials(const RowProblem& p) {
+  const bool has_room = p.gradient.dtype == kOwnDType<A> && p.gradient.classes == 1;
+  return !is_transformed(p) && p.classes <= (has_room ? kMostBlocks : 1) * kBlock;
+}
+
+// gradient = factor * gradient - g * weight.
+template <class A>
+void scale_block(A* gradient, const A* weight, int64_t n, A factor, A g) {
+  if (weight) {
+    for (int64_t i = 0; i < n; ++i) gradient[i] = factor * gradient[i] - g * weight[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) gradient[i] *= factor;
+  }
+}
+
+// Loss and gradient with one exponential a class: each block's are taken to the largest logit so far, and brought to the
+// largest of the row when this is known.
+template <class A>
+void forward_backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& buffers) {
+  if (sample_weight<A>(p, row) == 0 || !keeps_exponentials<A>(p)) {
+    forward_row(p, row, buffers);
+    return backward_row(p, row, scale, buffers);
+  }
+  State state;
+  const int64_t target = target_column(p, row), start = offset(p, p.gradient, row);
+  if (target >= 0) state.target_logit = *logits_block(p, row, target, 1, buffers);
+  double tops[kMostBlocks];
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    A* kept = place(p.gradient, start + j * p.gradient.classes, buffers.gradient);
+    const A* logits = logits_block(p, row, j, n, buffers);
+    take_block(state, logits, weight_block(p, row, j, n, buffers), n, j, kept);
+    tops[j / kBlock] = state.top;
+  }
+  finish_row<A>(p, row, state, log_of_sum(state));
+  const Slope s = slope_of<A>(p, row, state.target_logit, scale);
+  if (s.g == 0) return write_zeros(p, row, buffers);
+  const double alpha = (s.beta + s.spread) * s.prob;
+  for (int64_t j = 0; j < p.classes; j += kBlock) {
+    const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
+    const double top = tops[j / kBlock], moved = top > -INFINITY && top < s.top ? std::exp(top - s.top) : 1;
+    A* gradient = place(p.gradient, start + j * p.gradient.classes, buffers.gradient);
+    scale_block(gradient, weight_block(p, row, j, n, buffers), n, A(alpha * moved), A(s.g));
+    finish(p.gradient, start + j * p.gradient.classes, n, buffers.gradient);
+  }
+  const int64_t largest = largest_column(p, row, s);
+  if (largest >= 0) write_one(p, row, largest, A(exact_gradient(p, row, s, largest, s.top, buffers)));
+  if (target >= 0) write_one(p, row, target, A(exact_gradient(p, row, s, target, state.target_logit, buffers)));
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ struct RowProblem {
   void* result;       // Real: forward writes the sum of the losses, divided
   double grad_scale;  // forward writes the derivative of the result by each loss; backward reads it
   ParallelFor parallel_for;
+  const void* even_weight;  // Real (classes,): made inside
 };
 
 // Result of a call: 0, or 1 + the first row whose class index is out of range, with nothing written.

@@ -85,11 +85,10 @@ void rows_between(int64_t begin, int64_t end, void* context) {
   Buffers<A> buffers;
   if (!is_few(p)) {
     for (int64_t row = begin; row < end; ++row) {
-      if (forth) forward_row(p, row, buffers);
-      if (back) {
-        if (!forth && row + 1 < end) prefetch_target(p, row + 1);
-        backward_row(p, row, p.grad_scale, buffers);
-      }
+      if (!forth && row + 1 < end) prefetch_target(p, row + 1);
+      if (!back) forward_row(p, row, buffers);
+      if (!forth) backward_row(p, row, p.grad_scale, buffers);
+      if (forth && back) forward_backward_row(p, row, p.grad_scale, buffers);
     }
     return;
   }
@@ -107,6 +106,7 @@ template <class A>
 int64_t forward(RowProblem& p) {
   const int64_t wrong = check_targets<A>(p);
   if (wrong) return wrong;
+  const EvenWeight<A> even(p);
   run<rows_between<A, true, false>>(p);
   if (!p.last) return 0;
   p.grad_scale = derivative_by_each<A>(p);
@@ -117,6 +117,7 @@ int64_t forward(RowProblem& p) {
 template <class A>
 int64_t backward(RowProblem& p) {
   use_large_pages(p.gradient.data, p.outer_rows * p.inner_rows * p.classes * kBytes[p.gradient.dtype]);
+  const EvenWeight<A> even(p);
   run<rows_between<A, false, true>>(p);
   return 0;
 }
@@ -126,6 +127,7 @@ int64_t forward_backward(RowProblem& p) {
   const int64_t wrong = check_targets<A>(p);
   if (wrong) return wrong;
   p.grad_scale = derivative_by_each<A>(p);
+  const EvenWeight<A> even(p);
   run<rows_between<A, true, true>>(p);
   write_result<A>(p);
   return 0;
