@@ -28,7 +28,7 @@ docs: .venv/installed-dev  ## the API pages, in build/docs
 clean:
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/kernels/*.cpp)
+.venv/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/crossent/kernels/*.cpp src/crossent/kernels/*.h)
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 	$(PIP) install --constraint constraints.txt --editable .

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import crossent as ce
 from crossent.errors import ShapeError
 from crossent.kernels import info, rows
+from crossent.kernels.problem import RowTerms
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.terms import LossTerms
 
@@ -101,7 +102,7 @@ def test_bad_target_raises_before_anything_is_written() -> None:
     logits, target = draw(50, 6)
     target[33] = 6
     written = logits.float().clone()
-    terms = rows.RowTerms(target)
+    terms = RowTerms(target)
     with pytest.raises(rows.BadTargetError):
         rows.forward_backward(written, terms, written, 0.0, math.nan)
     assert torch.equal(written, logits.float())
@@ -114,7 +115,7 @@ def test_gradient_over_the_logits(num_classes: int, dtype: torch.dtype) -> None:
     logits, target = draw(40, num_classes)
     logits = logits.to(dtype)
     loss, expected = gradient_of(logits, target)
-    terms = rows.RowTerms(target)
+    terms = RowTerms(target)
     result = rows.forward_backward(logits, terms, logits, 0.0, math.nan)
     assert result.value == loss
     # One exponential in place of two: other roundings.

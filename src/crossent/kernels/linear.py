@@ -3,12 +3,14 @@
 import ctypes
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from crossent.kernels.library import info
-from crossent.kernels.rows import BadTargetError, RowProblem, RowTerms, address, row_problem
+from crossent.kernels.problem import RowProblem, RowTerms, address, row_problem
+from crossent.kernels.rows import BadTargetError
 
 # More classes are faster in torch's own matrix products.
 MOST_CLASSES = 32
@@ -34,33 +36,51 @@ class _LinearProblem(ctypes.Structure):
     )
 
 
-def linear_losses(  # noqa: PLR0913 - a layer, a loss and the gradients to fill
-    inputs: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    terms: RowTerms,
-    normalizer: float,
-    grad_rows: Tensor | None,
-    grad_input: Tensor | None,
-    grad_weight: Tensor | None,
-    grad_bias: Tensor | None,
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A linear layer and its input.
+
+    Attributes
+    ----------
+    input
+        ``(n, d)``.
+    weight
+        ``(C, d)``.
+    bias
+        ``(C,)`` or None.
+    """
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGradient:
+    """Derivatives of a loss by a layer, of its shapes and dtypes; None where they were not wanted."""
+
+    input: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+
+def linear_losses(
+    layer: Layer, terms: RowTerms, normalizer: float, grad_rows: Tensor | None, gradient: LayerGradient
 ) -> Tensor:
     """Return the loss of each row, and fill the derivatives of their sum divided by the normalizer.
 
     Parameters
     ----------
-    inputs, weight, bias
-        ``(n, d)``, ``(C, d)`` and ``(C,)``: all float32 or all float64, contiguous, on the CPU.
+    layer
+        All float32 or all float64, contiguous, on the CPU.
     terms
         Of the n rows.
     normalizer
         Not 0.
     grad_rows
         ``(n,)`` weights of the losses in the sum, or None for ones.
-    grad_input
-        ``(n, d)`` to be written, or None.
-    grad_weight, grad_bias
-        To be added to, or None.
+    gradient
+        Room for the derivatives: by the input to be written, by weight and bias to be added to.
 
     Returns
     -------
@@ -72,18 +92,18 @@ def linear_losses(  # noqa: PLR0913 - a layer, a loss and the gradients to fill
     BadTargetError
         If a class index of a row that counts is out of range; nothing is added then.
     """
-    (n, d), num_classes = inputs.shape, len(weight)
-    losses = torch.empty(n, dtype=inputs.dtype)
+    (n, d), num_classes = layer.input.shape, len(layer.weight)
+    losses = torch.empty(n, dtype=layer.input.dtype)
     parts = max(1, min(_MOST_PARTS, n // _ROWS_OF_PART))
     sums = None
-    if grad_weight is not None or grad_bias is not None:
-        sums = torch.empty(parts, num_classes * _padded(d) + _padded(num_classes), dtype=inputs.dtype)
-    like_logits = inputs.new_empty(()).expand(n, num_classes)
-    problem = _LinearProblem(row_problem(like_logits, terms, None), d, *map(address, (inputs, weight, bias)), parts)
-    problem.sums, problem.grad_input = address(sums), address(grad_input)
-    problem.grad_weight, problem.grad_bias = address(grad_weight), address(grad_bias)
-    problem.rows.normalizer, problem.rows.grad_rows = normalizer, address(grad_rows)
-    problem.rows.losses = losses.data_ptr()
+    if gradient.weight is not None or gradient.bias is not None:
+        sums = losses.new_empty(parts, num_classes * _padded(d) + _padded(num_classes))
+    like_logits = losses.new_empty(()).expand(n, num_classes)
+    of_layer = map(address, (layer.input, layer.weight, layer.bias))
+    of_gradient = map(address, (gradient.input, gradient.weight, gradient.bias))
+    row_part = row_problem(like_logits, terms, None)
+    row_part.normalizer, row_part.grad_rows, row_part.losses = normalizer, address(grad_rows), losses.data_ptr()
+    problem = _LinearProblem(row_part, d, *of_layer, parts, address(sums), *of_gradient)
     if _kernel()(ctypes.byref(problem)):
         raise BadTargetError
     return losses

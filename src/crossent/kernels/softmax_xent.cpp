@@ -133,6 +133,27 @@ int64_t forward_backward(RowProblem& p) {
   return 0;
 }
 
+int64_t small(const float* logits, const int64_t* target, int64_t rows, int64_t classes, int64_t ignore_index,
+              double normalizer, double empty, float* gradient, float* result) {
+  Array<float> numbers(5 * rows);
+  Array<int64_t> largest(rows);
+  RowProblem p{};
+  p.outer_rows = rows;
+  p.inner_rows = p.temperature = p.last = 1;
+  p.classes = p.total_classes = classes;
+  p.logits = {const_cast<float*>(logits), crossent::kFloat32, classes, 0, 1};
+  p.gradient = {gradient, crossent::kFloat32, classes, 0, 1};
+  p.target = target;
+  p.ignore_index = ignore_index;
+  p.normalizer = normalizer;
+  p.empty = empty;
+  p.stats = numbers.data;
+  p.losses = numbers.data + 4 * rows;
+  p.largest = largest.data;
+  p.result = result;
+  return gradient ? forward_backward<float>(p) : forward<float>(p);
+}
+
 template <int64_t (*narrow)(RowProblem&), int64_t (*wide)(RowProblem&)>
 int64_t by_dtype(RowProblem* problem) {
   return problem->logits.dtype == crossent::kFloat64 ? wide(*problem) : narrow(*problem);
@@ -149,5 +170,6 @@ const RowKernels CROSSENT_NAMED(CROSSENT_LEVEL) = {
     by_dtype<forward<float>, forward<double>>,
     by_dtype<backward<float>, backward<double>>,
     by_dtype<forward_backward<float>, forward_backward<double>>,
+    small,
 };
 }  // namespace crossent

@@ -3,8 +3,10 @@
 from torch import Tensor
 
 from crossent.checks import check_target
+from crossent.kernels.rows import BadTargetError
 from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
+from crossent.losses.small import is_small, small_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
 
 
@@ -95,6 +97,20 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     >>> cross_entropy(logits, torch.tensor([0, 2]), reduction="none")
     tensor([4.1223e-09, 1.0986e+00])
     """
+    if (
+        class_weight is sample_weight is log_prior is class_mask is None
+        and softcap is normalizer is None
+        and label_smoothing == z_loss == focal_gamma == 0
+        and temperature == 1
+        and reduction in ("mean", "sum")
+        and empty == "nan"
+        and smoothing == "weighted"
+        and is_small(logits, target)
+    ):
+        try:
+            return small_cross_entropy(logits, target, ignore_index, reduction)
+        except BadTargetError:
+            pass  # explained below
     check_target(logits, target)
     check_reduction(reduction, normalizer, empty)
     check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)

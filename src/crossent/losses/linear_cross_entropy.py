@@ -8,7 +8,9 @@ from torch.nn import functional
 
 from crossent.checks import check_leading, check_linear, check_target
 from crossent.kernels import rows
-from crossent.losses.linear_tiles import Layer, RowSum, Wanted, losses_in_tiles
+from crossent.kernels.linear import Layer
+from crossent.kernels.problem import RowTerms, real_dtype
+from crossent.losses.linear_tiles import RowSum, Wanted, losses_in_tiles
 from crossent.losses.native import can_run_native, mean_weights, native_cross_entropy, row_terms_of, row_values
 from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.softmax import widen
@@ -149,7 +151,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(inputs, weight, bias, target)
         ctx.terms, ctx.gradient = terms, None
         wanted = Wanted(*ctx.needs_input_grad[:3]) if terms.reduction != "none" else Wanted()
-        losses = torch.empty(len(inputs), dtype=rows.real_dtype(inputs))
+        losses = torch.empty(len(inputs), dtype=real_dtype(inputs))
         row_terms = row_terms_of(_like_logits(inputs, len(weight)), target, terms)
         try:
             divisor = mean_weights(losses, row_terms).sum(dtype=torch.float64)
@@ -172,7 +174,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
             return (*_differentiable(layer, target, ctx.terms, grad_output, ctx.needs_input_grad), None, None)
         # Handed over, not kept, so that the parameter's gradient need not be a copy.
         gradient, ctx.gradient = ctx.gradient, None
-        of_rows = row_values(grad_output, rows.real_dtype(inputs)) if ctx.terms.reduction == "none" else None
+        of_rows = row_values(grad_output, real_dtype(inputs)) if ctx.terms.reduction == "none" else None
         if gradient is None or of_rows is not None:
             _, gradient = losses_in_tiles(layer, ctx.row_sum, of_rows, Wanted(*ctx.needs_input_grad[:3]))
         scale = 1.0 if of_rows is not None else grad_output.item()
@@ -180,7 +182,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
         return (*(part if part is None or scale == 1 else part.mul_(scale) for part in parts), None, None)
 
 
-def _row_sum(counts: Tensor, divisor: Tensor, terms: LossTerms, row_terms: rows.RowTerms) -> RowSum:
+def _row_sum(counts: Tensor, divisor: Tensor, terms: LossTerms, row_terms: RowTerms) -> RowSum:
     normalizer = 1.0
     if terms.reduction == "mean":
         normalizer = terms.normalizer or divisor.item()

@@ -12,30 +12,13 @@ import torch
 from torch import Tensor
 
 from crossent.kernels import linear, rows
+from crossent.kernels.linear import Layer, LayerGradient
+from crossent.kernels.problem import RowTerms, real_dtype
 
 # Of the logits of a tile; inputs and gradients beside them take at most as much again.
 SCRATCH_BYTES = 24 << 20
 # Fewer rows make poor matrix products, more leave the caches.
 FEWEST_ROWS, MOST_ROWS = 64, 8192
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A linear layer and its input.
-
-    Attributes
-    ----------
-    input
-        ``(n, d)``.
-    weight
-        ``(C, d)``.
-    bias
-        ``(C,)`` or None.
-    """
-
-    input: Tensor
-    weight: Tensor
-    bias: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +35,9 @@ class RowSum:
         Divides the sum of the losses; not 0.
     """
 
-    terms: rows.RowTerms
+    terms: RowTerms
     counts: Tensor
     normalizer: float
-
-
-@dataclass(frozen=True, eq=False)
-class LayerGradient:
-    """Derivatives of a loss by a layer, of its shapes and dtypes; None where they were not wanted."""
-
-    input: Tensor | None
-    weight: Tensor | None
-    bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class TileSize:
 def tile_size(layer: Layer) -> TileSize:
     """Choose tiles by the shape alone, so that the number of threads does not change a result."""
     (n, d), num_classes = layer.input.shape, layer.weight.shape[0]
-    real = rows.real_dtype(layer.input)
+    real = real_dtype(layer.input)
     room = SCRATCH_BYTES // real.itemsize
     most_rows = max(1, min(n, MOST_ROWS, room // (4 * d)))
     # Weights in half precision are widened a tile at a time.
@@ -125,7 +99,7 @@ def losses_in_tiles(
     """
     size = tile_size(layer)
     all_count = bool(row_sum.counts.all())
-    losses = torch.zeros(len(layer.input), dtype=rows.real_dtype(layer.input))
+    losses = torch.zeros(len(layer.input), dtype=real_dtype(layer.input))
     scratch = losses.new_empty(0 if _is_fused(layer) else size.rows * size.classes)
     gradient = _room_for_gradient(layer, wanted, all_count)
     sweep = _sweep_for(layer, size)
@@ -158,7 +132,7 @@ class _Tile:
     """
 
     layer: Layer
-    terms: rows.RowTerms
+    terms: RowTerms
     normalizer: float
     grad_rows: Tensor | None
     scratch: Tensor
@@ -168,7 +142,7 @@ class _Tile:
 
 def _room_for_gradient(layer: Layer, wanted: Wanted, all_count: bool) -> LayerGradient:
     """Return zeros; sums over many rows are kept wide where that takes little memory."""
-    real = rows.real_dtype(layer.input)
+    real = real_dtype(layer.input)
     is_small = layer.weight.numel() * real.itemsize <= SCRATCH_BYTES // 4
     shape, weight_dtype = layer.weight.shape, real if is_small else layer.weight.dtype
     make = torch.empty if all_count else torch.zeros
@@ -211,7 +185,7 @@ def _take(values: Tensor, chosen: Tensor | slice) -> Tensor:
     return values[chosen] if isinstance(chosen, slice) else values.index_select(0, chosen)
 
 
-def _take_terms(terms: rows.RowTerms, chosen: Tensor | slice) -> rows.RowTerms:
+def _take_terms(terms: RowTerms, chosen: Tensor | slice) -> RowTerms:
     def take(values: Tensor | None) -> Tensor | None:
         return None if values is None else _take(values, chosen)
 
@@ -226,7 +200,7 @@ def _take_terms(terms: rows.RowTerms, chosen: Tensor | slice) -> rows.RowTerms:
     )
 
 
-def _cut_terms(terms: rows.RowTerms, first: int, end: int) -> rows.RowTerms:
+def _cut_terms(terms: RowTerms, first: int, end: int) -> RowTerms:
     """Return the terms for some of the classes; what is one value a class is cut by the kernels."""
     if terms.distribution is None and terms.possible is None:
         return terms
@@ -238,7 +212,7 @@ def _cut_terms(terms: rows.RowTerms, first: int, end: int) -> rows.RowTerms:
 
 
 def _is_fused(layer: Layer) -> bool:
-    return len(layer.weight) <= linear.MOST_CLASSES and rows.real_dtype(layer.input) == layer.input.dtype
+    return len(layer.weight) <= linear.MOST_CLASSES and real_dtype(layer.input) == layer.input.dtype
 
 
 def _sweep_for(layer: Layer, size: TileSize) -> Callable[[_Tile], Tensor]:
@@ -249,18 +223,13 @@ def _sweep_for(layer: Layer, size: TileSize) -> Callable[[_Tile], Tensor]:
 
 def _in_one_pass(tile: _Tile) -> Tensor:
     """Return the losses of the rows, and fill their gradients, by the kernel for few classes."""
-    layer, gradient = tile.layer, tile.gradient
-    return linear.linear_losses(
+    layer = tile.layer
+    contiguous = Layer(
         layer.input.contiguous(),
         layer.weight.contiguous(),
         None if layer.bias is None else layer.bias.to(layer.input.dtype).contiguous(),
-        tile.terms,
-        tile.normalizer,
-        tile.grad_rows,
-        gradient.input,
-        gradient.weight,
-        gradient.bias,
     )
+    return linear.linear_losses(contiguous, tile.terms, tile.normalizer, tile.grad_rows, tile.gradient)
 
 
 def _all_classes(tile: _Tile) -> Tensor:

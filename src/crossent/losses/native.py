@@ -10,10 +10,12 @@ from torch.autograd import forward_ad
 from crossent import kernels
 from crossent.checks import check_class_mask, check_per_class, check_per_row
 from crossent.kernels import rows
+from crossent.kernels.problem import DTYPES, RowTerms, real_dtype
 from crossent.losses.operators import losses_by_operator
 from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
+# Logits, in all, up to which calling a kernel takes longer than its work.
 SMALL_CALL = 16_384
 
 
@@ -23,9 +25,9 @@ def can_run_native(leaves: tuple[Tensor, ...], target: Tensor, terms: LossTerms)
     is_soft = target.is_floating_point()
     if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
         return False
-    if not _has_kernels() or (is_soft and target.dtype not in rows.DTYPES) or not _is_constant(target):
+    if not _has_kernels() or (is_soft and target.dtype not in DTYPES) or not _is_constant(target):
         return False
-    if not all(_is_plain_cpu(leaf) and leaf.dtype in rows.DTYPES and leaf.numel() for leaf in leaves):
+    if not all(_is_plain_cpu(leaf) and leaf.dtype in DTYPES and leaf.numel() for leaf in leaves):
         return False
     if any(_is_transformed(leaf) for leaf in leaves):
         return False
@@ -82,7 +84,7 @@ def _is_transformed(logits: Tensor) -> bool:
 class _NativeCrossEntropy(torch.autograd.Function):
     """Saves the logits and a few numbers a row; the gradient is computed from them in the backward pass.
 
-    Up to `SMALL_CALL` elements it is computed at once instead: calling the kernel again would take longer.
+    Small calls compute it at once instead.
     """
 
     @staticmethod
@@ -91,7 +93,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
         ctx.terms, ctx.gradient = terms, None
         flat, row_terms = _flat(logits), row_terms_of(logits, target, terms)
         normalizer, empty = _normalizer(terms), math.nan if terms.empty == "nan" else 0.0
-        at_once = logits.numel() <= SMALL_CALL and terms.reduction != "none" and logits.dtype == rows.real_dtype(logits)
+        at_once = logits.numel() <= SMALL_CALL and terms.reduction != "none" and logits.dtype == real_dtype(logits)
         try:
             if at_once and ctx.needs_input_grad[0]:
                 ctx.gradient = torch.empty_like(flat)
@@ -114,7 +116,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
         if ctx.gradient is not None:
             gradient = ctx.gradient * grad_output
         elif ctx.terms.reduction == "none":
-            grad_rows = row_values(grad_output, rows.real_dtype(logits))
+            grad_rows = row_values(grad_output, real_dtype(logits))
             gradient = rows.backward(_flat(logits), ctx.row_terms, ctx.found, grad_rows, 1.0)
         else:
             grad_scale = ctx.grad_scale * grad_output.item()
@@ -140,7 +142,7 @@ def _row_shape(logits: Tensor) -> torch.Size:
     return logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
 
 
-def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTerms:
+def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> RowTerms:
     """Return the terms as the kernels take them.
 
     Raises
@@ -148,7 +150,7 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTe
     ShapeError
         If shapes do not fit.
     """
-    real = rows.real_dtype(logits)
+    real = real_dtype(logits)
     is_index = not target.is_floating_point()
     num_classes = _num_classes(logits)
     mask = terms.class_mask
@@ -156,7 +158,7 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> rows.RowTe
         check_per_row("sample_weight", terms.sample_weight, _row_shape(logits))
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
-    return rows.RowTerms(
+    return RowTerms(
         row_values(target, torch.int64) if is_index else None,
         None if is_index else _flat(target),
         None if mask is None else _flat(mask),
@@ -196,7 +198,7 @@ def _count(mask: Tensor, logits: Tensor, real: torch.dtype) -> Tensor:
     return mask.sum(1).to(real).reshape(-1).contiguous()
 
 
-def mean_weights(losses: Tensor, terms: rows.RowTerms) -> Tensor:
+def mean_weights(losses: Tensor, terms: RowTerms) -> Tensor:
     """Return the weight of each row in a mean, of the shape and dtype of the losses."""
     weight = torch.ones_like(losses) if terms.sample_weight is None else terms.sample_weight
     if terms.target is None:

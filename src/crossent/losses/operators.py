@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from crossent.kernels import rows
+from crossent.kernels.problem import RowTerms, real_dtype
 from crossent.losses.plain import check_counted_indices
 
 _TENSORS = "target distribution possible possible_count class_weight sample_weight log_prior"
@@ -21,7 +22,7 @@ _TERMS = ", ".join(
 )
 
 
-def losses_by_operator(logits: Tensor, terms: rows.RowTerms) -> Tensor:
+def losses_by_operator(logits: Tensor, terms: RowTerms) -> Tensor:
     """Return the ``(rows,)`` losses; arguments as in `crossent.kernels.rows.forward`."""
     values = [getattr(terms, field.name) for field in fields(terms)]
     losses: Tensor = torch.ops.crossent.rows_forward(logits, *values)[0]
@@ -34,7 +35,7 @@ def losses_by_operator(logits: Tensor, terms: rows.RowTerms) -> Tensor:
     schema=f"(Tensor logits, {_TERMS}) -> (Tensor losses, Tensor stats, Tensor largest)",
 )
 def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]:
-    terms = rows.RowTerms(*values)
+    terms = RowTerms(*values)
     try:
         result = rows.forward(logits, terms, 1.0, math.nan)
     except rows.BadTargetError:
@@ -50,7 +51,7 @@ def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]
 @_rows_forward.register_fake
 def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
-    real = rows.real_dtype(logits)
+    real = real_dtype(logits)
     return (
         logits.new_empty(count, dtype=real),
         logits.new_empty(count, 4, dtype=real),
@@ -64,7 +65,7 @@ def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     schema=f"(Tensor logits, Tensor stats, Tensor largest, Tensor grad_rows, {_TERMS}) -> Tensor",
 )
 def _rows_backward(logits: Tensor, stats: Tensor, largest: Tensor, grad_rows: Tensor, *values: Any) -> Tensor:
-    return rows.backward(logits, rows.RowTerms(*values), (stats, largest), grad_rows, 1.0)
+    return rows.backward(logits, RowTerms(*values), (stats, largest), grad_rows, 1.0)
 
 
 @_rows_backward.register_fake

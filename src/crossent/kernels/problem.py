@@ -1,0 +1,144 @@
+"""A call of the row kernels: what the loss of each row is made of, as the struct that they take."""
+
+import ctypes
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.bool: 4}
+
+_ABSENT = (None, 0, 0, 0, 0)
+
+
+class RowProblem(ctypes.Structure):
+    """The struct of the same name in rows.h, its views flattened."""
+
+    _fields_ = (
+        [(name, ctypes.c_int64) for name in ("outer_rows", "inner_rows", "classes", "first_class", "total_classes")]
+        + [
+            (f"{view}_{part}", ctypes.c_void_p if part == "data" else ctypes.c_int64)
+            for view in ("logits", "distribution", "possible", "gradient")
+            for part in ("data", "dtype", "outer", "inner", "classes")
+        ]
+        + [("target", ctypes.c_void_p), ("ignore_index", ctypes.c_int64)]
+        + [(name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")]
+        + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
+        + [("weighted_smoothing", ctypes.c_int64)]
+        + [("possible_count", ctypes.c_void_p), ("states", ctypes.c_void_p), ("last", ctypes.c_int64)]
+        + [(name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")]
+        + [("normalizer", ctypes.c_double), ("empty", ctypes.c_double), ("result", ctypes.c_void_p)]
+        + [("grad_scale", ctypes.c_double), ("parallel_for", ctypes.c_void_p)]
+        + [("even_weight", ctypes.c_void_p)]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RowTerms:
+    """What the loss of each row is made of, besides its logits.
+
+    "Real" is float64 for float64 logits, and float32 for all others. Rows are counted in the order of the index target.
+
+    Attributes
+    ----------
+    target
+        ``(rows,)`` int64 class indices, or None with a distribution.
+    distribution
+        Distributions of the shape of the logits, or None with indices.
+    possible
+        Boolean class mask of the shape of the logits, or ``(K,)``.
+    possible_count
+        ``(rows,)`` Real number of possible classes, for label smoothing under a mask.
+    class_weight, log_prior
+        ``(K,)`` Real.
+    sample_weight
+        ``(rows,)`` Real; 0 ignores a row.
+    ignore_index, label_smoothing, temperature, softcap, z_loss, focal_gamma
+        As in `crossent.cross_entropy`; a softcap of 0 is none.
+    weighted_smoothing
+        Whether the class weights hold for the smoothed part of the target.
+    """
+
+    target: Tensor | None = None
+    distribution: Tensor | None = None
+    possible: Tensor | None = None
+    possible_count: Tensor | None = None
+    class_weight: Tensor | None = None
+    sample_weight: Tensor | None = None
+    log_prior: Tensor | None = None
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    temperature: float = 1.0
+    softcap: float = 0.0
+    z_loss: float = 0.0
+    focal_gamma: float = 0.0
+    weighted_smoothing: bool = True
+
+
+def real_dtype(logits: Tensor) -> torch.dtype:
+    """Return the dtype that the kernels compute in."""
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> RowProblem:
+    """Return the call, its results apart."""
+    num_classes = num_classes_of(logits)
+    return RowProblem(
+        1 if logits.ndim == 1 else logits.shape[0],
+        logits.shape[2] if logits.ndim == 3 else 1,
+        num_classes,
+        0,
+        num_classes,
+        *_view(logits),
+        *_view(terms.distribution),
+        *_view(terms.possible),
+        *_view(gradient),
+        address(terms.target),
+        terms.ignore_index,
+        address(terms.class_weight),
+        address(terms.sample_weight),
+        address(terms.log_prior),
+        terms.label_smoothing,
+        terms.temperature,
+        terms.softcap,
+        terms.z_loss,
+        terms.focal_gamma,
+        terms.weighted_smoothing,
+        address(terms.possible_count),
+        states=None,
+        last=1,
+        parallel_for=_parallel_for(),
+    )
+
+
+def num_classes_of(logits: Tensor) -> int:
+    """Return K."""
+    return logits.shape[min(logits.ndim - 1, 1)]
+
+
+def address(values: Tensor | None) -> int | None:
+    """Return where the data of a tensor begin."""
+    return None if values is None else values.data_ptr()
+
+
+def _view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
+    """Return address, dtype, and the strides of outer rows, inner rows and classes."""
+    if values is None:
+        return _ABSENT
+    stride = values.stride()
+    if values.ndim == 1:
+        return values.data_ptr(), DTYPES[values.dtype], 0, 0, stride[0]
+    return values.data_ptr(), DTYPES[values.dtype], stride[0], stride[2] if values.ndim == 3 else 0, stride[1]
+
+
+@functools.cache
+def _parallel_for() -> int | None:
+    """Return the address of torch's own parallel loop, so that `torch.set_num_threads` holds for the kernels too."""
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
+        path = Path(torch.__file__).parent / "lib" / name
+        if path.is_file():
+            function = getattr(ctypes.CDLL(str(path)), "torch_parallel_for", None)
+            return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
+    return None
