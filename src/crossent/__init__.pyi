@@ -7,6 +7,7 @@ from .data.dataset import Dataset as Dataset
 from .data.read import read as read
 from .errors import CrossentError as CrossentError
 from .losses.cross_entropy import cross_entropy as cross_entropy
+from .losses.cross_entropy_and_grad import cross_entropy_and_grad as cross_entropy_and_grad
 from .losses.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from .losses.softmax import log_softmax as log_softmax
 from .losses.softmax import softmax as softmax

@@ -135,6 +135,30 @@ def check_per_row(name: str, values: Tensor, shape: torch.Size) -> None:
         )
 
 
+def check_out(logits: Tensor, out: Tensor | None) -> None:
+    """Check that a tensor has room for the gradient of the logits.
+
+    Raises
+    ------
+    ShapeError
+        Unless it is None or of shape, dtype and device of the logits, each element in a place of its own.
+    """
+    if out is None:
+        return
+    if (out.shape, out.dtype, out.device) != (logits.shape, logits.dtype, logits.device):
+        raise ShapeError(
+            f"out is like the logits: {logits.dtype} of shape {tuple(logits.shape)} on {logits.device}.",
+            f"It is {out.dtype} of shape {tuple(out.shape)} on {out.device}.",
+            "Give torch.empty_like(logits), or the logits themselves.",
+        )
+    if any(size > 1 and step == 0 for size, step in zip(out.shape, out.stride(), strict=True)):
+        raise ShapeError(
+            "Each element of out has a place of its own.",
+            f"Its strides are {out.stride()}: it was expanded.",
+            "Give torch.empty_like(logits), or the logits themselves.",
+        )
+
+
 def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """Check that a linear layer can make logits.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from crossent.losses.cross_entropy import cross_entropy
+from crossent.losses.linear_cross_entropy import linear_cross_entropy
 from crossent.losses.terms import Empty, Reduction, Smoothing, check_reduction, check_terms
 
 
@@ -118,3 +119,61 @@ class CrossEntropyLoss(torch.nn.Module):
             if values is not None
         ]
         return ", ".join(tensors + changed)
+
+
+@final
+class LinearCrossEntropyLoss(torch.nn.Module):
+    """`crossent.linear_cross_entropy` of a layer that the module holds, in place of `torch.nn.LinearCrossEntropyLoss`.
+
+    Parameters
+    ----------
+    linear
+        The layer that gives the logits. To predict, call it: ``module.linear(input)``.
+    loss
+        The options; without one, those of a new `CrossEntropyLoss`.
+
+    Examples
+    --------
+    >>> linear = torch.nn.Linear(8, 100_000)
+    >>> loss = LinearCrossEntropyLoss(linear, CrossEntropyLoss(label_smoothing=0.1))
+    >>> loss
+    LinearCrossEntropyLoss(
+      (linear): Linear(in_features=8, out_features=100000, bias=True)
+      (loss): CrossEntropyLoss(label_smoothing=0.1)
+    )
+    >>> loss(torch.randn(2, 8), torch.tensor([1, 99_999])).backward()
+    """
+
+    def __init__(self, linear: torch.nn.Linear, loss: CrossEntropyLoss | None = None) -> None:
+        super().__init__()
+        self.linear = linear
+        self.loss = CrossEntropyLoss() if loss is None else loss
+
+    def forward(
+        self,
+        input: Tensor,  # noqa: A002 - torch's name
+        target: Tensor,
+        sample_weight: Tensor | None = None,
+        class_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss: a scalar, or one value a row; shapes and errors as in `crossent.linear_cross_entropy`."""
+        return linear_cross_entropy(
+            input,
+            self.linear.weight,
+            target,
+            self.linear.bias,
+            self.loss.class_weight,
+            self.loss.ignore_index,
+            self.loss.reduction,
+            self.loss.label_smoothing,
+            sample_weight=sample_weight,
+            temperature=self.loss.temperature,
+            log_prior=self.loss.log_prior,
+            z_loss=self.loss.z_loss,
+            softcap=self.loss.softcap,
+            focal_gamma=self.loss.focal_gamma,
+            class_mask=class_mask,
+            normalizer=self.loss.normalizer,
+            empty=self.loss.empty,
+            smoothing=self.loss.smoothing,
+        )

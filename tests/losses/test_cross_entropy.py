@@ -248,19 +248,26 @@ def test_normalizer_divides_the_sum() -> None:
     assert ce.cross_entropy(logits, target, normalizer=7.0).item() == pytest.approx(total.item() / 7)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"label_smoothing": 0.1},
-        {"temperature": 2.0, "softcap": 3.0},
-        {"focal_gamma": 2.0, "z_loss": 0.1},
-        {"focal_gamma": 0.5, "label_smoothing": 0.1},
-    ],
-)
-def test_first_and_second_derivatives(options: dict[str, float]) -> None:
+DERIVED = [
+    {},
+    {"reduction": "sum", "label_smoothing": 0.1},
+    {"reduction": "none", "label_smoothing": 0.1, "smoothing": "unweighted"},
+    {"temperature": 2.0, "softcap": 3.0},
+    {"focal_gamma": 2.0, "z_loss": 0.1},
+    {"focal_gamma": 0.5, "label_smoothing": 0.1},
+    {"normalizer": 3.0, "log_prior": torch.tensor([0.1, -1.0, 0.5], dtype=torch.float64)},
+    {"sample_weight": torch.tensor([0.5, 0.0, 2.0, 1.0], dtype=torch.float64), "empty": "zero"},
+    {"class_mask": torch.tensor([[True, False, True]]).expand(4, 3), "label_smoothing": 0.1},
+]
+
+
+@pytest.mark.parametrize("options", DERIVED)
+@pytest.mark.parametrize("soft", [False, True])
+def test_first_and_second_derivatives(options: dict[str, object], soft: bool) -> None:
     logits = torch.randn(4, 3, dtype=torch.float64, generator=generator(), requires_grad=True)
-    target = torch.tensor([0, 2, -100, 1])
+    target = torch.tensor([0, 2, -100, 0])
+    if soft:
+        target = torch.tensor([[0.5, 0.0, 0.7], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.2, 0.0, 0.3]]).double()
     weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
 
     def loss(z: torch.Tensor) -> torch.Tensor:

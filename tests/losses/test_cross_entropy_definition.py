@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ class Options:
     z_loss: float
     softcap: float
     focal_gamma: float
+    smoothing: str
 
 
 def reference(logits: np.ndarray, target: np.ndarray, options: Options) -> float:
@@ -40,10 +42,15 @@ def reference(logits: np.ndarray, target: np.ndarray, options: Options) -> float
         log_sum = np.log1p(np.exp(np.delete(z, z.argmax()) - top).sum())
         nll = log_sum + (top - z)
         share = target[i] if soft else np.eye(len(z))[target[i]]
-        share = (1 - options.label_smoothing) * share + options.label_smoothing * possible / possible.sum()
+        even = options.label_smoothing * possible / possible.sum()
+        share = (1 - options.label_smoothing) * share
+        if options.smoothing == "weighted":
+            share = (share + even) * options.class_weight
+        else:
+            share = share * options.class_weight + even
         own_weight = 1.0 if soft else options.class_weight[target[i]]
         focal = (-np.expm1(-nll)) ** options.focal_gamma * np.where(share == 0, 0, nll)
-        row = (share * options.class_weight * focal).sum() + own_weight * options.z_loss * (top + log_sum) ** 2
+        row = (share * focal).sum() + own_weight * options.z_loss * (top + log_sum) ** 2
         total += weight * row
         divisor += weight * own_weight
     return total / divisor if divisor else math.nan
@@ -69,13 +76,12 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Options]:
         z_loss=draw(st.sampled_from([0.0, 0.01])),
         softcap=draw(st.floats(1, 100)),
         focal_gamma=draw(st.sampled_from([0.0, 0.5, 2.0])),
+        smoothing=draw(st.sampled_from(["weighted", "unweighted"])),
     )
     return rng.normal(0, 10, size=(n, classes)), target, options
 
 
-@given(problems())
-@settings(max_examples=300, deadline=None)
-def test_equals_the_definition_for_drawn_options(problem: tuple[np.ndarray, np.ndarray, Options]) -> None:
+def check(problem: tuple[np.ndarray, np.ndarray, Options]) -> None:
     logits, target, options = problem
     keywords = {
         name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
@@ -83,3 +89,18 @@ def test_equals_the_definition_for_drawn_options(problem: tuple[np.ndarray, np.n
     }
     loss = ce.cross_entropy(torch.from_numpy(logits), torch.from_numpy(target), **keywords)
     np.testing.assert_allclose(loss.item(), reference(logits, target, options), rtol=1e-9, atol=1e-300, equal_nan=True)
+
+
+@given(problems())
+@settings(max_examples=300, deadline=None)
+def test_equals_the_definition_for_drawn_options(problem: tuple[np.ndarray, np.ndarray, Options]) -> None:
+    check(problem)
+
+
+@pytest.mark.slow
+@given(problems())
+@settings(max_examples=10_000, deadline=None)
+def test_equals_the_definition_for_ten_thousand_drawn_options(
+    problem: tuple[np.ndarray, np.ndarray, Options],
+) -> None:
+    check(problem)

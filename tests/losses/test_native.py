@@ -123,6 +123,39 @@ def test_gradient_over_the_logits(num_classes: int, dtype: torch.dtype) -> None:
     assert bool(((logits - expected).abs() <= bound).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32])
+@pytest.mark.parametrize("num_classes", [100, 3000])
+def test_class_indices_of_any_whole_dtype(dtype: torch.dtype, num_classes: int) -> None:
+    logits, _ = draw(40, num_classes)
+    target = torch.arange(40)
+    loss, expected = gradient_of(logits, target, label_smoothing=0.1)
+    same_loss, gradient = gradient_of(logits, target.to(dtype), label_smoothing=0.1)
+    assert torch.equal(loss, same_loss)
+    assert torch.equal(gradient, expected)
+
+
+def available_memory() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+def test_more_elements_than_32_bits_count() -> None:
+    if available_memory() < 7 << 30:
+        pytest.skip("needs 7 GB of memory")
+    num_classes = 1 << 13
+    n = (1 << 18) + 1
+    logits = torch.zeros(n, num_classes, dtype=torch.bfloat16)
+    logits[-1, -1] = 5
+    target = torch.full((n,), num_classes - 1)
+    kept = logits[-2:].clone()
+    last, expected = ce.cross_entropy_and_grad(kept, target[-2:], reduction="none")
+    assert logits.numel() > 1 << 31
+    losses, gradient = ce.cross_entropy_and_grad(logits, target, reduction="none", out=logits)
+    assert torch.equal(losses[-2:], last)
+    assert torch.equal(gradient[-2:], expected)
+    assert bool((losses[:-1] == losses[0]).all())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"reduction": "none", "temperature": 2.0}])
 @pytest.mark.parametrize("soft", [False, True])
@@ -216,9 +249,15 @@ def levels() -> list[str]:
 @pytest.mark.parametrize("level", levels())
 def test_suite_of_losses_passes_on_every_path(level: str) -> None:
     here = Path(__file__)
-    tests = [
-        str(here.parent / name) for name in ("test_cross_entropy.py", "test_cross_entropy_definition.py", here.name)
-    ]
+    names = (
+        "test_cross_entropy.py",
+        "test_cross_entropy_and_grad.py",
+        "test_cross_entropy_definition.py",
+        "test_linear_cross_entropy.py",
+        "test_small.py",
+        here.name,
+    )
+    tests = [str(here.parent / name) for name in names]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = os.environ | {"CROSSENT_KERNELS": level}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -53,6 +53,41 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
     return result
 
 
+def native_cross_entropy_and_grad(
+    logits: Tensor, target: Tensor, terms: LossTerms, out: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and the gradient of its sum, the latter in its place if there is one.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit, or a class index is out of range; nothing is written then.
+    """
+    flat, row_terms = _flat(logits), row_terms_of(logits, target, terms)
+    gradient = torch.empty_like(flat) if out is None or not _can_be_written(out, logits) else _flat(out)
+    normalizer, empty = _normalizer(terms), math.nan if terms.empty == "nan" else 0.0
+    try:
+        result = rows.forward_backward(flat, row_terms, gradient, normalizer, empty)
+    except rows.BadTargetError:
+        check_counted_indices(target, _num_classes(logits), counted_rows(target, target.shape, terms))
+        raise
+    loss = result.losses.view(_row_shape(logits)) if terms.reduction == "none" else result.value
+    if out is None:
+        return loss, gradient.view(logits.shape)
+    if gradient.data_ptr() == out.data_ptr():
+        # Autograd is to know that what may be saved for it has changed.
+        torch.autograd.graph.increment_version(out)
+        return loss, out
+    return loss, out.copy_(gradient.view(out.shape))
+
+
+def _can_be_written(out: Tensor, logits: Tensor) -> bool:
+    """Say whether results may go to their place while the logits are read: if that is theirs, or apart from theirs."""
+    if out.untyped_storage().data_ptr() != logits.untyped_storage().data_ptr():
+        return _is_plain_cpu(out)
+    return out.data_ptr() == logits.data_ptr() and out.stride() == logits.stride() and _is_plain_cpu(out)
+
+
 # torch.compile takes the answer as it is, and does not trace how it was found.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _has_kernels() -> bool:

@@ -1,0 +1,94 @@
+"""Cross entropy and its gradient in one call, for training loops that do without autograd at the last layer."""
+
+import torch
+from torch import Tensor
+
+from crossent.checks import check_out, check_target
+from crossent.losses.native import can_run_native, native_cross_entropy_and_grad
+from crossent.losses.plain import plain_cross_entropy
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+
+
+def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
+    logits: Tensor,
+    target: Tensor,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    sample_weight: Tensor | None = None,
+    temperature: float = 1.0,
+    log_prior: Tensor | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    focal_gamma: float = 0.0,
+    class_mask: Tensor | None = None,
+    normalizer: float | None = None,
+    empty: Empty = "nan",
+    smoothing: Smoothing = "weighted",
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy and its derivative by the logits, computed while these are at hand.
+
+    Neither result is part of an autograd graph. Each class takes one exponential in place of two and the logits are
+    read once; with ``out=logits.detach()`` the gradient takes no memory of its own.
+
+    Parameters
+    ----------
+    logits, target, class_weight, ignore_index, reduction, label_smoothing
+        As in `crossent.cross_entropy`.
+    sample_weight, temperature, log_prior, z_loss, softcap, focal_gamma, class_mask, normalizer, empty, smoothing
+        As in `crossent.cross_entropy`.
+    out
+        Where the gradient is to be written, of shape, dtype and device of the logits; may be the logits themselves.
+
+    Returns
+    -------
+    tuple
+        The loss as `crossent.cross_entropy` gives it, and the gradient of its sum, of shape and dtype of the logits.
+
+    Raises
+    ------
+    ShapeError
+        If shapes or dtypes do not fit, or a class index is out of range; nothing is written then.
+    SettingError
+        If an option is out of bounds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer, rows = torch.nn.Linear(4, 3), torch.ones(2, 4)
+    >>> logits = layer(rows)
+    >>> loss, grad = cross_entropy_and_grad(logits, torch.tensor([0, 2]), out=logits.detach())
+    >>> logits.backward(grad)
+    """
+    check_target(logits, target)
+    check_reduction(reduction, normalizer, empty)
+    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    check_out(logits, out)
+    terms = LossTerms(
+        class_weight,
+        ignore_index,
+        reduction,
+        label_smoothing,
+        sample_weight,
+        temperature,
+        log_prior,
+        z_loss,
+        softcap,
+        focal_gamma,
+        class_mask,
+        normalizer,
+        empty,
+        smoothing,
+    )
+    with torch.no_grad():
+        if can_run_native((logits,), target, terms) and not torch.compiler.is_compiling():
+            return native_cross_entropy_and_grad(logits, target, terms, out)
+    leaf = logits.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = plain_cross_entropy(leaf, target, terms)
+        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+    with torch.no_grad():
+        return loss.detach(), gradient if out is None else out.copy_(gradient)
