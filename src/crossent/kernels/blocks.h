@@ -12,8 +12,7 @@ using crossent::kBytes;
 using crossent::RowProblem;
 
 constexpr int64_t kBlock = 2048;
-// Bytes to ask for in advance, because processors by themselves look no further than the end of a page.
-constexpr int64_t kAhead = 3072;
+
 template <class A>
 struct Buffers {
   A logits[kBlock];
@@ -150,15 +149,13 @@ A largest_value(const A* values, int64_t n) {
   Vector<A> top0 = all<A>(-INFINITY), top1 = top0, top2 = top0, top3 = top0;
   int64_t j = 0;
   for (; j + 4 * w <= n; j += 4 * w) {
-    __builtin_prefetch(values + j + kAhead / sizeof(A));
-    __builtin_prefetch(values + j + kAhead / sizeof(A) + 2 * w);
     top0 = larger<A>(load(values + j), top0);
     top1 = larger<A>(load(values + j + w), top1);
     top2 = larger<A>(load(values + j + 2 * w), top2);
     top3 = larger<A>(load(values + j + 3 * w), top3);
   }
   for (; j + w <= n; j += w) top0 = larger<A>(load(values + j), top0);
-  if (j < n) top1 = larger<A>(load_part<A>(values + j, n - j, -INFINITY), top1);
+  if (j < n) top1 = larger<A>(load_part(values + j, n - j, A(-INFINITY)), top1);
   return largest_lane<A>(larger<A>(larger<A>(top0, top1), larger<A>(top2, top3)));
 }
 
@@ -176,36 +173,48 @@ int64_t find(const A* values, int64_t n, A value) {
   return j;
 }
 
-// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if that is not null,
-// which may be the values themselves.
-template <class A>
-double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept) {
+// Where the logits lie that are wanted next, each of so many bytes.
+struct Next {
+  const char* data;
+  int64_t bytes;
+};
+
+inline Next after_block(const RowProblem& p, int64_t row, int64_t j, int64_t n) {
+  const int64_t bytes = kBytes[p.logits.dtype];
+  const int64_t element = offset(p, p.logits, row) + (j + n) * p.logits.classes;
+  return {static_cast<const char*>(p.logits.data) + element * bytes, p.logits.classes == 1 ? bytes : 0};
+}
+
+// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if asked for, which may be
+// the values themselves. The next logits are asked for beside it, so that memory does not wait for the exponentials.
+template <class A, bool keeps>
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Next next) {
   constexpr int64_t w = kWidth<A>;
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
   const auto take = [&](Vector<A>& sum, int64_t i) {
+    __builtin_prefetch(next.data + i * next.bytes);
     const Vector<A> e = exp_of<A>(load(values + i) - top);
-    if (kept) store<A>(kept + i, e);
+    if (keeps) store<A>(kept + i, e);
     sum += e;
   };
   const auto take_until = [&](int64_t end) {
     for (; j + 2 * w <= end; j += 2 * w) take(sum0, j), take(sum1, j + w);
     for (; j + w <= end; j += w) take(sum0, j);
   };
-  const auto take_part = [&](int64_t count) {
-    Vector<A> e = exp_of<A>(load_part<A>(values + j, count, -INFINITY) - top);
-    if (kept) store_part<A>(kept + j, count, e);
-    if (omitted >= j && omitted < j + w) e[omitted - j] = 0;
-    sum1 += e;
+  const auto take_apart = [&]() {
+    const Vector<A> e = exp_of<A>(load_up_to<A>(values + j, n - j, -INFINITY) - top);
+    if (keeps) store_up_to<A>(kept + j, n - j, e);
+    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : e;
     j += w;
   };
   if (omitted >= 0) {
     take_until(omitted / w * w);
-    take_part(n - j < w ? n - j : w);
+    take_apart();
   }
   take_until(n);
-  if (j < n) take_part(n - j);
-  return sum_lanes<A>(sum0 + sum1);
+  if (j < n) take_apart();
+  return sum_lanes(sum0 + sum1);
 }
 
 // Sum of weight * (top - logit), in which zero weight on an infinite distance is zero, and infinity is no distance from
@@ -229,20 +238,33 @@ double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
     sum1 += load(weight + j + w) * (top - load(logits + j + w));
   }
   for (; j + w <= n; j += w) sum0 += load(weight + j) * (top - load(logits + j));
-  if (j < n) sum1 += load_part<A>(weight + j, n - j, 0) * (top - load_part<A>(logits + j, n - j, 0));
-  const double sum = sum_lanes<A>(sum0 + sum1);
+  if (j < n) sum1 += load_part(weight + j, n - j, A(0)) * (top - load_part(logits + j, n - j, A(0)));
+  const double sum = sum_lanes(sum0 + sum1);
   return std::isfinite(sum) ? sum : weighted_below_infinite(logits, weight, n, top);
 }
 
+// Sum of n values but the one at `omitted`.
 template <class A>
-double sum(const A* values, int64_t n) {
+double sum_others(const A* values, int64_t n, int64_t omitted) {
   constexpr int64_t w = kWidth<A>;
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
-  for (; j + 2 * w <= n; j += 2 * w) sum0 += load(values + j), sum1 += load(values + j + w);
-  double rest = 0;
-  for (; j < n; ++j) rest += values[j];
-  return sum_lanes<A>(sum0 + sum1) + rest;
+  const auto take_until = [&](int64_t end) {
+    for (; j + 2 * w <= end; j += 2 * w) sum0 += load(values + j), sum1 += load(values + j + w);
+    for (; j + w <= end; j += w) sum0 += load(values + j);
+  };
+  const auto take_apart = [&]() {
+    const Vector<A> v = load_up_to<A>(values + j, n - j, 0);
+    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : v;
+    j += w;
+  };
+  if (omitted >= 0) {
+    take_until(omitted / w * w);
+    take_apart();
+  }
+  take_until(n);
+  if (j < n) take_apart();
+  return sum_lanes(sum0 + sum1);
 }
 
 }  // namespace

@@ -27,6 +27,11 @@ inline bool counts_in_lane(const RowProblem& p, int64_t row, int64_t rows, int64
   return lane < rows && sample_weight<A>(p, row + lane) != 0;
 }
 
+// Whether each row begins where the one before ends, so that many are converted at once.
+inline bool are_together(const RowProblem& p, const View& view) {
+  return p.inner_rows == 1 && view.classes == 1 && view.outer == p.classes;
+}
+
 // Where the target's distribution is the same in all rows, its lanes are filled once.
 template <class A>
 void fill_common_weight(const RowProblem& p, Lanes<A>& lanes, Buffers<A>& buffers) {
@@ -39,17 +44,22 @@ void fill_common_weight(const RowProblem& p, Lanes<A>& lanes, Buffers<A>& buffer
 template <class A>
 void fill_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes, Buffers<A>& buffers) {
   const A* sources[kWidth<A>];
+  const bool together = are_together(p, p.logits);
+  const A* first = together ? read(p.logits, offset(p, p.logits, row), rows * p.classes, lanes.rows) : nullptr;
   for (int64_t lane = 0; lane < kWidth<A>; ++lane) {
     A* buffer = lanes.rows + lane * kFewClasses;
-    const bool counts = counts_in_lane<A>(p, row, rows, lane);
-    sources[lane] = counts ? read(p.logits, offset(p, p.logits, row + lane), p.classes, buffer) : lanes.zeros;
+    sources[lane] = lanes.zeros;
+    if (!counts_in_lane<A>(p, row, rows, lane)) continue;
+    sources[lane] = first ? first + lane * p.classes : read(p.logits, offset(p, p.logits, row + lane), p.classes, buffer);
   }
   rows_to_lanes(sources, p.classes, lanes.logits);
   if (!p.distribution.data) return;
+  const bool as_given = !p.class_weight && p.label_smoothing == 0 && are_together(p, p.distribution);
+  first = as_given ? read(p.distribution, offset(p, p.distribution, row), rows * p.classes, lanes.rows) : nullptr;
   for (int64_t lane = 0; lane < kWidth<A>; ++lane) {
     sources[lane] = lanes.zeros;
     if (!counts_in_lane<A>(p, row, rows, lane)) continue;
-    sources[lane] = weight_block(p, row + lane, 0, p.classes, buffers);
+    sources[lane] = first ? first + lane * p.classes : weight_block(p, row + lane, 0, p.classes, buffers);
     if (sources[lane] != buffers.weight) continue;
     A* buffer = lanes.rows + lane * kFewClasses;
     __builtin_memcpy(buffer, buffers.weight, p.classes * sizeof(A));
@@ -63,20 +73,44 @@ struct LaneStates {
   Vector<A> top, largest, others, below, weight, weight_others;
 };
 
+// Classes are taken four at a time, so that none waits for the sum or the comparison of the one before.
+constexpr int64_t kChains = 4;
+
+// The largest logit of each lane, and the first class that has it; the lanes are filled up with minus infinity.
 template <class A>
-LaneStates<A> take_lanes(const RowProblem& p, const Lanes<A>& lanes) {
+LaneStates<A> largest_in_lanes(const RowProblem& p, Lanes<A>& lanes) {
   constexpr int64_t w = kWidth<A>;
-  LaneStates<A> s{};
-  s.top = all<A>(-INFINITY);
-  for (int64_t j = 0; j < p.classes; ++j) {
-    const Vector<A> z = load(lanes.logits + j * w);
-    s.largest = z > s.top ? all<A>(A(j)) : s.largest;
-    s.top = larger<A>(z, s.top);
+  for (int64_t j = p.classes; j % kChains; ++j) store<A>(lanes.logits + j * w, all<A>(-INFINITY));
+  Vector<A> top[kChains], largest[kChains] = {};
+  for (int64_t i = 0; i < kChains; ++i) top[i] = all<A>(-INFINITY);
+  for (int64_t j = 0; j < p.classes; j += kChains) {
+    for (int64_t i = 0; i < kChains; ++i) {
+      const Vector<A> z = load(lanes.logits + (j + i) * w);
+      largest[i] = z > top[i] ? all<A>(A(j + i)) : largest[i];
+      top[i] = larger<A>(z, top[i]);
+    }
   }
-  Vector<A> sums[4] = {};
-  for (int64_t j = 0; j < p.classes; ++j) {
-    const Vector<A> e = exp_of<A>(load(lanes.logits + j * w) - s.top);
-    sums[j % 4] += s.largest == A(j) ? Vector<A>{} : e;
+  for (int64_t i = 1; i < kChains; ++i) {
+    const Integers<A> first = (top[i] > top[0]) | ((top[i] == top[0]) & (largest[i] < largest[0]));
+    largest[0] = first ? largest[i] : largest[0];
+    top[0] = larger<A>(top[i], top[0]);
+  }
+  LaneStates<A> s{};
+  s.top = top[0];
+  s.largest = largest[0];
+  return s;
+}
+
+template <class A>
+LaneStates<A> take_lanes(const RowProblem& p, Lanes<A>& lanes) {
+  constexpr int64_t w = kWidth<A>;
+  LaneStates<A> s = largest_in_lanes<A>(p, lanes);
+  Vector<A> sums[kChains] = {};
+  for (int64_t j = 0; j < p.classes; j += kChains) {
+    for (int64_t i = 0; i < kChains; ++i) {
+      const Vector<A> e = exp_of<A>(load(lanes.logits + (j + i) * w) - s.top);
+      sums[i] += s.largest == A(j + i) ? Vector<A>{} : e;
+    }
   }
   s.others = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   if (!has_distribution(p)) return s;
@@ -124,7 +158,7 @@ inline Vector<A> weigh_lanes(Vector<A> weight, Vector<A> value) {
 inline bool is_common(const RowProblem& p) { return p.focal_gamma == 0 && p.z_loss == 0; }
 
 template <class A>
-void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, const Lanes<A>& lanes) {
+void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes) {
   const LaneStates<A> s = take_lanes(p, lanes);
   const LaneTargets<A> t = lane_targets(p, row, rows, lanes);
   const Vector<A> others = s.top > A(-INFINITY) ? s.others : all<A>(NAN);
@@ -133,7 +167,7 @@ void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, const 
   if (p.target) losses = weigh_lanes<A>(t.weight, (t.logit < s.top ? s.top - t.logit : Vector<A>{}) + log_sum);
   if (has_distribution(p)) losses += s.below + weigh_lanes<A>(s.weight, log_sum);
   losses = t.sample_weight == 0 ? Vector<A>{} : losses * t.sample_weight;
-  store_part(static_cast<A*>(p.losses) + row, rows, losses);
+  store_up_to(static_cast<A*>(p.losses) + row, rows, losses);
   A* stats = static_cast<A*>(p.stats) + 4 * row;
   for (int64_t lane = 0; lane < rows; ++lane, stats += 4) {
     stats[0] = s.top[lane];
@@ -145,7 +179,7 @@ void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, const 
 }
 
 template <class A>
-void forward_lanes(const RowProblem& p, int64_t row, int64_t rows, const Lanes<A>& lanes) {
+void forward_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes) {
   if (is_common(p)) return forward_common_lanes(p, row, rows, lanes);
   const LaneStates<A> found = take_lanes(p, lanes);
   const Vector<A> log_sums = log1p_of(found.others);
@@ -269,10 +303,13 @@ void backward_any_lanes(const RowProblem& p, int64_t row, int64_t rows, double s
 template <class A>
 void write_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes) {
   A* targets[kWidth<A>];
+  const bool together = are_together(p, p.gradient);
+  const int64_t step = together ? p.classes : kFewClasses;
   for (int64_t lane = 0; lane < rows; ++lane) {
-    targets[lane] = place(p.gradient, offset(p, p.gradient, row + lane), lanes.rows + lane * kFewClasses);
+    targets[lane] = place(p.gradient, offset(p, p.gradient, row + lane), lanes.rows + lane * step);
   }
   lanes_to_rows(lanes.gradient, p.classes, targets, rows);
+  if (together) return finish(p.gradient, offset(p, p.gradient, row), rows * p.classes, targets[0]);
   for (int64_t lane = 0; lane < rows; ++lane) {
     finish(p.gradient, offset(p, p.gradient, row + lane), p.classes, targets[lane]);
   }

@@ -25,26 +25,26 @@ struct State {
 static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight numbers a row");
 
 // Takes n logits of a row into its state; the first of them is of class `first`. Their exponentials, to the largest
-// logit so far, are left in `kept`, if that is not null.
-template <class A>
-void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept) {
+// logit so far, are left in `kept`, if asked for.
+template <class A, bool keeps>
+void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Next next) {
   const A top = largest_value(logits, n);
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
     // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
     if (s.top > -INFINITY) s.others = (s.others + 1) * std::exp(s.top - top);
-    s.others += sum_exp(logits, n, top, largest, kept);
+    s.others += sum_exp<A, keeps>(logits, n, top, largest, kept, next);
     if (weight) {
       if (s.weight != 0) s.below += s.weight * (top - s.top);
-      s.weight_others = s.weight + sum(weight, largest) + sum(weight + largest + 1, n - largest - 1);
+      s.weight_others = s.weight + sum_others(weight, n, largest);
       s.weight = s.weight_others + weight[largest];
     }
     s.top = top;
     s.largest = double(first + largest);
   } else {
-    s.others += sum_exp(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1, kept);
+    s.others += sum_exp<A, keeps>(logits, n, s.top > -INFINITY ? A(s.top) : A(0), -1, kept, next);
     if (weight) {
-      const double total = sum(weight, n);
+      const double total = sum_others(weight, n, -1);
       s.weight += total;
       s.weight_others += total;
     }
@@ -64,7 +64,8 @@ void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
   for (int64_t j = 0; j < p.classes; j += kBlock) {
     const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
     const A* logits = logits_block(p, row, j, n, buffers);
-    take_block(s, logits, weight_block(p, row, j, n, buffers), n, p.first_class + j, static_cast<A*>(nullptr));
+    const A* weight = weight_block(p, row, j, n, buffers);
+    take_block<A, false>(s, logits, weight, n, p.first_class + j, nullptr, after_block(p, row, j, n));
   }
   const int64_t column = target_column(p, row);
   if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
@@ -112,7 +113,13 @@ void finish_row(const RowProblem& p, int64_t row, const State& s, double log_sum
   static_cast<A*>(p.losses)[row] = A(sample_weight<A>(p, row) * loss);
 }
 
-inline double log_of_sum(const State& s) { return s.top > -INFINITY ? std::log1p(s.others) : NAN; }
+// As exact as the numbers that it is made for.
+template <class A>
+inline double log_of_sum(const State& s) {
+  if (!(s.top > -INFINITY)) return NAN;
+  if constexpr (sizeof(A) == 8) return std::log1p(s.others);
+  else return log1p_of(all(A(s.others)))[0];
+}
 
 template <class A>
 void forward_row(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
@@ -123,7 +130,7 @@ void forward_row(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
   }
   if (p.states && p.first_class > 0) __builtin_memcpy(static_cast<void*>(&s), p.states + 8 * row, sizeof s);
   take_row(p, row, s, buffers);
-  if (p.last) finish_row<A>(p, row, s, log_of_sum(s));
+  if (p.last) finish_row<A>(p, row, s, log_of_sum<A>(s));
   if (p.states) __builtin_memcpy(p.states + 8 * row, &s, sizeof s);
 }
 
@@ -203,8 +210,8 @@ void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const
       store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top) - g * load(weight + j));
     }
     if (j < n) {
-      const Vector<A> e = exp_of<A>(load_part<A>(logits + j, n - j, 0) - top);
-      store_part<A>(gradient + j, n - j, alpha * e - g * load_part<A>(weight + j, n - j, 0));
+      const Vector<A> e = exp_of<A>(load_part(logits + j, n - j, A(0)) - top);
+      store_part(gradient + j, n - j, alpha * e - g * load_part(weight + j, n - j, A(0)));
     }
   } else {
     for (; j + 2 * w <= n; j += 2 * w) {
@@ -213,7 +220,7 @@ void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const
       store<A>(gradient + j, first);
     }
     for (; j + w <= n; j += w) store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top));
-    if (j < n) store_part<A>(gradient + j, n - j, alpha * exp_of<A>(load_part<A>(logits + j, n - j, 0) - top));
+    if (j < n) store_part(gradient + j, n - j, alpha * exp_of<A>(load_part(logits + j, n - j, A(0)) - top));
   }
 }
 
@@ -299,10 +306,11 @@ void forward_backward_row(const RowProblem& p, int64_t row, double scale, Buffer
     const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
     A* kept = place(p.gradient, start + j * p.gradient.classes, buffers.gradient);
     const A* logits = logits_block(p, row, j, n, buffers);
-    take_block(state, logits, weight_block(p, row, j, n, buffers), n, j, kept);
+    const A* weight = weight_block(p, row, j, n, buffers);
+    take_block<A, true>(state, logits, weight, n, j, kept, after_block(p, row, j, n));
     tops[j / kBlock] = state.top;
   }
-  finish_row<A>(p, row, state, log_of_sum(state));
+  finish_row<A>(p, row, state, log_of_sum<A>(state));
   const Slope s = slope_of<A>(p, row, state.target_logit, scale);
   if (s.g == 0) return write_zeros(p, row, buffers);
   const double alpha = (s.beta + s.spread) * s.prob;

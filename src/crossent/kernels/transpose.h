@@ -34,15 +34,15 @@ inline void turn(Vector<A>* rows) {
 template <class A>
 void rows_to_lanes(const A* const* rows, int64_t n, A* lanes) {
   constexpr int64_t w = kWidth<A>;
+  Vector<A> square[w];
   if (n < w) {
-    for (int64_t i = 0; i < w; ++i) {
-      for (int64_t j = 0; j < n; ++j) lanes[j * w + i] = rows[i][j];
-    }
+    for (int64_t i = 0; i < w; ++i) square[i] = load_part(rows[i], n, A(0));
+    turn<A>(square);
+    for (int64_t i = 0; i < n; ++i) store<A>(lanes + i * w, square[i]);
     return;
   }
   for (int64_t j = 0; j < n; j += w) {
     const int64_t first = j + w <= n ? j : n - w;  // the last square may overlap the one before
-    Vector<A> square[w];
     for (int64_t i = 0; i < w; ++i) square[i] = load(rows[i] + first);
     turn<A>(square);
     for (int64_t i = 0; i < w; ++i) store<A>(lanes + (first + i) * w, square[i]);
@@ -53,15 +53,15 @@ void rows_to_lanes(const A* const* rows, int64_t n, A* lanes) {
 template <class A>
 void lanes_to_rows(const A* lanes, int64_t n, A* const* rows, int64_t count) {
   constexpr int64_t w = kWidth<A>;
+  Vector<A> square[w] = {};
   if (n < w) {
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t j = 0; j < n; ++j) rows[i][j] = lanes[j * w + i];
-    }
+    for (int64_t i = 0; i < n; ++i) square[i] = load(lanes + i * w);
+    turn<A>(square);
+    for (int64_t i = 0; i < count; ++i) store_part(rows[i], n, square[i]);
     return;
   }
   for (int64_t j = 0; j < n; j += w) {
     const int64_t first = j + w <= n ? j : n - w;
-    Vector<A> square[w];
     for (int64_t i = 0; i < w; ++i) square[i] = load(lanes + (first + i) * w);
     turn<A>(square);
     for (int64_t i = 0; i < count; ++i) store<A>(rows[i] + first, square[i]);

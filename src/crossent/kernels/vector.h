@@ -6,6 +6,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -58,17 +63,67 @@ inline Vector<A> all(A value) {
   return Vector<A>{} + value;
 }
 
-// The first n < width elements, then the filling.
+// 0, 1, 2, ...
+template <class A>
+inline Integers<A> lane_numbers() {
+  Integers<A> numbers{};
+  for (int64_t i = 0; i < kWidth<A>; ++i) numbers[i] = typename Types<A>::Integer(i);
+  return numbers;
+}
+
+// The first n < width elements, then the filling; and the first n < width lanes to memory.
+#if defined(__AVX512F__)
+inline Vector<float> load_part(const float* from, int64_t n, float filling) {
+  return Vector<float>(_mm512_mask_loadu_ps(__m512(all(filling)), __mmask16((1u << n) - 1), from));
+}
+inline Vector<double> load_part(const double* from, int64_t n, double filling) {
+  return Vector<double>(_mm512_mask_loadu_pd(__m512d(all(filling)), __mmask8((1u << n) - 1), from));
+}
+inline void store_part(float* to, int64_t n, Vector<float> v) {
+  _mm512_mask_storeu_ps(to, __mmask16((1u << n) - 1), __m512(v));
+}
+inline void store_part(double* to, int64_t n, Vector<double> v) {
+  _mm512_mask_storeu_pd(to, __mmask8((1u << n) - 1), __m512d(v));
+}
+#elif defined(__AVX2__)
+inline Vector<float> load_part(const float* from, int64_t n, float filling) {
+  const Integers<float> kept = lane_numbers<float>() < int32_t(n);
+  const Vector<float> v = Vector<float>(_mm256_maskload_ps(from, __m256i(kept)));
+  return kept ? v : all(filling);
+}
+inline Vector<double> load_part(const double* from, int64_t n, double filling) {
+  const Integers<double> kept = lane_numbers<double>() < n;
+  const Vector<double> v = Vector<double>(_mm256_maskload_pd(from, __m256i(kept)));
+  return kept ? v : all(filling);
+}
+inline void store_part(float* to, int64_t n, Vector<float> v) {
+  _mm256_maskstore_ps(to, __m256i(lane_numbers<float>() < int32_t(n)), __m256(v));
+}
+inline void store_part(double* to, int64_t n, Vector<double> v) {
+  _mm256_maskstore_pd(to, __m256i(lane_numbers<double>() < n), __m256d(v));
+}
+#else
 template <class A>
 inline Vector<A> load_part(const A* from, int64_t n, A filling) {
   A padded[kWidth<A>];
   for (int64_t i = 0; i < kWidth<A>; ++i) padded[i] = i < n ? from[i] : filling;
   return load<A>(padded);
 }
-
 template <class A>
 inline void store_part(A* to, int64_t n, Vector<A> v) {
   for (int64_t i = 0; i < n; ++i) to[i] = v[i];
+}
+#endif
+
+// The first n <= width elements, then the filling.
+template <class A>
+inline Vector<A> load_up_to(const A* from, int64_t n, A filling) {
+  return n < kWidth<A> ? load_part(from, n, filling) : load(from);
+}
+template <class A>
+inline void store_up_to(A* to, int64_t n, Vector<A> v) {
+  if (n < kWidth<A>) return store_part(to, n, v);
+  store<A>(to, v);
 }
 
 template <class A>
@@ -76,28 +131,46 @@ inline Vector<A> larger(Vector<A> a, Vector<A> b) {
   return a > b ? a : b;
 }
 
-template <class A>
-inline double sum_lanes(Vector<A> v) {
-  double sum = 0;
-  for (int64_t i = 0; i < kWidth<A>; ++i) sum += v[i];
-  return sum;
+// Each lane with its neighbour at a distance of h, a power of two.
+template <class A, int h, size_t... lane>
+inline Vector<A> neighbours(Vector<A> v, std::index_sequence<lane...>) {
+  return __builtin_shufflevector(v, v, (lane ^ h)...);
 }
 
-template <class A>
+template <int h>
+inline double sum_double_lanes(Vector<double> v) {
+  if constexpr (h == 0) return v[0];
+  else return sum_double_lanes<h / 2>(v + neighbours<double, h>(v, std::make_index_sequence<kWidth<double>>{}));
+}
+
+inline double sum_lanes(Vector<double> v) { return sum_double_lanes<kWidth<double> / 2>(v); }
+inline double sum_lanes(Vector<float> v) {
+  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
+  Half halves[2];
+  __builtin_memcpy(halves, &v, sizeof v);
+  return sum_lanes(__builtin_convertvector(halves[0], Vector<double>) +
+                   __builtin_convertvector(halves[1], Vector<double>));
+}
+
+template <class A, int h = kWidth<A> / 2>
 inline A largest_lane(Vector<A> v) {
-  A top = v[0];
-  for (int64_t i = 1; i < kWidth<A>; ++i) top = v[i] > top ? v[i] : top;
-  return top;
+  if constexpr (h == 0) return v[0];
+  else return largest_lane<A, h / 2>(larger<A>(v, neighbours<A, h>(v, std::make_index_sequence<kWidth<A>>{})));
 }
 
 template <class A>
 inline bool any_lane(Integers<A> mask) {
-  typedef int64_t Words __attribute__((vector_size(kVectorBytes)));
-  Words words;
-  __builtin_memcpy(&words, &mask, sizeof words);
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(__m512i(mask), __m512i(mask)) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256(__m256i(mask), __m256i(mask));
+#else
+  int64_t words[kVectorBytes / 8];
+  __builtin_memcpy(words, &mask, sizeof words);
   int64_t found = 0;
-  for (int64_t i = 0; i < kVectorBytes / 8; ++i) found |= words[i];
+  for (const int64_t word : words) found |= word;
   return found != 0;
+#endif
 }
 
 template <class A>
