@@ -99,6 +99,23 @@ def compare(title: str, job: Callable[[Tensor], Competitors], rounds: int) -> No
         print(f"\n{name}: least {min(values):.2f}x, geometric mean {statistics.geometric_mean(values):.2f}x")
 
 
+def in_place(rounds: int) -> None:
+    print("\n### Loss and gradient over the logits, beside a plain copy of them\n")
+    print("| (n, K) | dtype | crossent | copy | times as long as the copy |\n|---|---|---|---|---|")
+    for dtype in DTYPES:
+        for shape in SHAPES:
+            kept = torch.randn(shape).to(dtype)
+            logits, target = kept.clone(), torch.randint(0, shape[1], (shape[0],))
+            competitors: Competitors = {
+                "crossent": partial(ce.cross_entropy_and_grad, logits, target, out=logits),
+                "copy": kept.clone,
+            }
+            seconds = seconds_by_round(competitors, rounds)
+            cells = " | ".join(f"{1e3 * statistics.median(values):.2f} ms" for values in seconds.values())
+            ratio = median_ratio(seconds, "crossent", "copy")
+            print(f"| {shape} | {str(dtype)[6:]} | {cells} | {ratio:.2f} |", flush=True)
+
+
 def small_call(rounds: int) -> None:
     logits, target = torch.randn(64, 10).requires_grad_(), torch.randint(0, 10, (64,))
 
@@ -149,6 +166,7 @@ def main() -> None:
     print(ce.kernels.info())
     for title, job in JOBS.items():
         compare(title, job, rounds)
+    in_place(rounds)
     small_call(rounds)
     errors()
 

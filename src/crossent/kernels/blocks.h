@@ -14,7 +14,7 @@ using crossent::RowProblem;
 constexpr int64_t kBlock = 2048;
 
 template <class A>
-struct Buffers {
+struct alignas(64) Buffers {
   A logits[kBlock];
   A derivative[kBlock];
   A weight[kBlock];
@@ -173,27 +173,31 @@ int64_t find(const A* values, int64_t n, A value) {
   return j;
 }
 
-// Where the logits lie that are wanted next, each of so many bytes.
-struct Next {
+// Where the elements of a row from column j on begin, and the bytes of each, to be asked for before they are wanted:
+// memory is not to wait for the exponentials.
+struct Ahead {
   const char* data;
   int64_t bytes;
 };
 
-inline Next after_block(const RowProblem& p, int64_t row, int64_t j, int64_t n) {
-  const int64_t bytes = kBytes[p.logits.dtype];
-  const int64_t element = offset(p, p.logits, row) + (j + n) * p.logits.classes;
-  return {static_cast<const char*>(p.logits.data) + element * bytes, p.logits.classes == 1 ? bytes : 0};
+inline Ahead ahead(const RowProblem& p, const View& view, int64_t row, int64_t j) {
+  const int64_t bytes = kBytes[view.dtype];
+  const int64_t element = offset(p, view, row) + j * view.classes;
+  return {static_cast<const char*>(view.data) + element * bytes, view.classes == 1 ? bytes : 0};
 }
 
-// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if asked for, which may be
-// the values themselves. The next logits are asked for beside it, so that memory does not wait for the exponentials.
+inline void prefetch(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes); }
+inline void prefetch_to_write(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes, 1); }
+
+// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if asked for, which
+// may be the values themselves.
 template <class A, bool keeps>
-double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Next next) {
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Ahead next) {
   constexpr int64_t w = kWidth<A>;
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
   const auto take = [&](Vector<A>& sum, int64_t i) {
-    __builtin_prefetch(next.data + i * next.bytes);
+    prefetch(next, i);
     const Vector<A> e = exp_of<A>(load(values + i) - top);
     if (keeps) store<A>(kept + i, e);
     sum += e;

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kFewClasses = 128;
 
 template <class A>
-struct Lanes {
+struct alignas(64) Lanes {
   A logits[kFewClasses * kWidth<A>];
   A weight[kFewClasses * kWidth<A>];
   A gradient[kFewClasses * kWidth<A>];
@@ -50,7 +50,8 @@ void fill_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes,
     A* buffer = lanes.rows + lane * kFewClasses;
     sources[lane] = lanes.zeros;
     if (!counts_in_lane<A>(p, row, rows, lane)) continue;
-    sources[lane] = first ? first + lane * p.classes : read(p.logits, offset(p, p.logits, row + lane), p.classes, buffer);
+    const int64_t start = offset(p, p.logits, row + lane);
+    sources[lane] = first ? first + lane * p.classes : read(p.logits, start, p.classes, buffer);
   }
   rows_to_lanes(sources, p.classes, lanes.logits);
   if (!p.distribution.data) return;
@@ -101,20 +102,31 @@ LaneStates<A> largest_in_lanes(const RowProblem& p, Lanes<A>& lanes) {
   return s;
 }
 
+// Of some rows as many elements a class as there are lanes.
 template <class A>
-LaneStates<A> take_lanes(const RowProblem& p, Lanes<A>& lanes) {
+Ahead lanes_ahead(const RowProblem& p, const View& view, int64_t row) {
+  const Ahead first = ahead(p, view, row, 0);
+  return {first.data, first.bytes * kWidth<A>};
+}
+
+template <class A>
+LaneStates<A> take_lanes(const RowProblem& p, int64_t next_row, Lanes<A>& lanes) {
   constexpr int64_t w = kWidth<A>;
+  const Ahead next = lanes_ahead<A>(p, p.logits, next_row);
   LaneStates<A> s = largest_in_lanes<A>(p, lanes);
   Vector<A> sums[kChains] = {};
   for (int64_t j = 0; j < p.classes; j += kChains) {
     for (int64_t i = 0; i < kChains; ++i) {
+      prefetch(next, j + i);
       const Vector<A> e = exp_of<A>(load(lanes.logits + (j + i) * w) - s.top);
       sums[i] += s.largest == A(j + i) ? Vector<A>{} : e;
     }
   }
   s.others = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   if (!has_distribution(p)) return s;
+  const Ahead next_weight = lanes_ahead<A>(p, p.distribution.data ? p.distribution : p.logits, next_row);
   for (int64_t j = 0; j < p.classes; ++j) {
+    prefetch(next_weight, j);
     const Vector<A> z = load(lanes.logits + j * w), weight = load(lanes.weight + j * w);
     s.below += weight == 0 ? Vector<A>{} : weight * (z < s.top ? s.top - z : Vector<A>{});
     s.weight += weight;
@@ -159,7 +171,7 @@ inline bool is_common(const RowProblem& p) { return p.focal_gamma == 0 && p.z_lo
 
 template <class A>
 void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes) {
-  const LaneStates<A> s = take_lanes(p, lanes);
+  const LaneStates<A> s = take_lanes(p, row + rows, lanes);
   const LaneTargets<A> t = lane_targets(p, row, rows, lanes);
   const Vector<A> others = s.top > A(-INFINITY) ? s.others : all<A>(NAN);
   const Vector<A> log_sum = log1p_of(others);
@@ -181,7 +193,7 @@ void forward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<
 template <class A>
 void forward_lanes(const RowProblem& p, int64_t row, int64_t rows, Lanes<A>& lanes) {
   if (is_common(p)) return forward_common_lanes(p, row, rows, lanes);
-  const LaneStates<A> found = take_lanes(p, lanes);
+  const LaneStates<A> found = take_lanes(p, row + rows, lanes);
   const Vector<A> log_sums = log1p_of(found.others);
   for (int64_t lane = 0; lane < rows; ++lane) {
     if (sample_weight<A>(p, row + lane) == 0) {
@@ -233,7 +245,12 @@ bool backward_common_lanes(const RowProblem& p, int64_t row, int64_t rows, doubl
   const Vector<A> top = load(s.top), others = load(s.others), g = load(s.slope), beta = g * t.weight;
   const Vector<A> spread = weighted ? g * load(s.weight) : Vector<A>{};
   const Vector<A> prob = A(1) / (A(1) + others), alpha = (beta + spread) * prob, share = prob * others;
+  const Ahead next = lanes_ahead<A>(p, p.logits, row + rows), to_write = lanes_ahead<A>(p, p.gradient, row);
+  const Ahead next_weight = lanes_ahead<A>(p, p.distribution.data ? p.distribution : p.logits, row + rows);
   for (int64_t j = 0; j < p.classes; ++j) {
+    prefetch(next, j);
+    if (weighted) prefetch(next_weight, j);
+    prefetch_to_write(to_write, j);
     Vector<A> gradient = alpha * exp_of<A>(load(lanes.logits + j * w) - top);
     if (weighted) gradient -= g * load(lanes.weight + j * w);
     store<A>(lanes.gradient + j * w, g == 0 ? Vector<A>{} : gradient);

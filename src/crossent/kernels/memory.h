@@ -25,7 +25,8 @@ struct Array {
   T& operator[](int64_t i) { return data[i]; }
 };
 
-// Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute what goes there.
+// Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute what goes
+// there.
 inline void use_large_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
   constexpr uintptr_t page = uintptr_t(1) << 21;

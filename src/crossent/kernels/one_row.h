@@ -27,7 +27,7 @@ static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight 
 // Takes n logits of a row into its state; the first of them is of class `first`. Their exponentials, to the largest
 // logit so far, are left in `kept`, if asked for.
 template <class A, bool keeps>
-void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Next next) {
+void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Ahead next) {
   const A top = largest_value(logits, n);
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
@@ -65,7 +65,7 @@ void take_row(const RowProblem& p, int64_t row, State& s, Buffers<A>& buffers) {
     const int64_t n = p.classes - j < kBlock ? p.classes - j : kBlock;
     const A* logits = logits_block(p, row, j, n, buffers);
     const A* weight = weight_block(p, row, j, n, buffers);
-    take_block<A, false>(s, logits, weight, n, p.first_class + j, nullptr, after_block(p, row, j, n));
+    take_block<A, false>(s, logits, weight, n, p.first_class + j, nullptr, ahead(p, p.logits, row, j + n));
   }
   const int64_t column = target_column(p, row);
   if (column >= 0) s.target_logit = *logits_block(p, row, column, 1, buffers);
@@ -200,13 +200,32 @@ inline int64_t largest_column(const RowProblem& p, int64_t row, const Slope& s) 
   return apart && column >= 0 && column < p.classes ? column : -1;
 }
 
-template <class A>
-void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s) {
+// What a block's gradient is made of and goes to, of the block after it.
+struct BlockAhead {
+  Ahead logits, weight, gradient;
+};
+
+inline BlockAhead block_ahead(const RowProblem& p, int64_t row, int64_t j) {
+  const View& weight = p.distribution.data ? p.distribution : p.logits;
+  return {ahead(p, p.logits, row, j), ahead(p, weight, row, j), ahead(p, p.gradient, row, j)};
+}
+
+// Processors foresee by themselves what is read and written in place, but not what is converted block by block: then it
+// is asked for.
+template <class A, bool asks>
+void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s, BlockAhead next) {
   const A alpha = A((s.beta + s.spread) * s.prob), top = A(s.top), g = A(s.g);
   constexpr int64_t w = kWidth<A>;
+  const auto ask = [=](int64_t j) {
+    if (!asks) return;
+    prefetch(next.logits, j);
+    if (weight) prefetch(next.weight, j);
+    prefetch_to_write(next.gradient, j);
+  };
   int64_t j = 0;
   if (weight) {
     for (; j + w <= n; j += w) {
+      ask(j);
       store<A>(gradient + j, alpha * exp_of<A>(load(logits + j) - top) - g * load(weight + j));
     }
     if (j < n) {
@@ -215,6 +234,7 @@ void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const
     }
   } else {
     for (; j + 2 * w <= n; j += 2 * w) {
+      ask(j), ask(j + w);
       const Vector<A> first = alpha * exp_of<A>(load(logits + j) - top);
       store<A>(gradient + j + w, alpha * exp_of<A>(load(logits + j + w) - top));
       store<A>(gradient + j, first);
@@ -258,7 +278,9 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
     const int64_t where = offset(p, p.gradient, row) + j * p.gradient.classes;
     A* gradient = place(p.gradient, where, buffers.gradient);
     const A* logits = logits_block(p, row, j, n, buffers);
-    write_block(gradient, logits, weight_block(p, row, j, n, buffers), n, s);
+    const A* weight = weight_block(p, row, j, n, buffers);
+    const auto write = gradient == buffers.gradient ? write_block<A, true> : write_block<A, false>;
+    write(gradient, logits, weight, n, s, block_ahead(p, row, j + n));
     if (is_transformed(p)) {
       for (int64_t i = 0; i < n; ++i) {
         gradient[i] = buffers.derivative[i] == 0 ? A(0) : gradient[i] * buffers.derivative[i];
@@ -290,8 +312,8 @@ void scale_block(A* gradient, const A* weight, int64_t n, A factor, A g) {
   }
 }
 
-// Loss and gradient with one exponential a class: each block's are taken to the largest logit so far, and brought to the
-// largest of the row when this is known.
+// Loss and gradient with one exponential a class: each block's are taken to the largest logit so far, and brought to
+// the largest of the row when this is known.
 template <class A>
 void forward_backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& buffers) {
   if (sample_weight<A>(p, row) == 0 || !keeps_exponentials<A>(p)) {
@@ -307,7 +329,7 @@ void forward_backward_row(const RowProblem& p, int64_t row, double scale, Buffer
     A* kept = place(p.gradient, start + j * p.gradient.classes, buffers.gradient);
     const A* logits = logits_block(p, row, j, n, buffers);
     const A* weight = weight_block(p, row, j, n, buffers);
-    take_block<A, true>(state, logits, weight, n, j, kept, after_block(p, row, j, n));
+    take_block<A, true>(state, logits, weight, n, j, kept, ahead(p, p.logits, row, j + n));
     tops[j / kBlock] = state.top;
   }
   finish_row<A>(p, row, state, log_of_sum<A>(state));
