@@ -26,3 +26,9 @@ def test_help_answers_without_torch() -> None:
         "print('torch' in sys.modules, 'pandas' in sys.modules)"
     )
     assert run(code).splitlines()[-1] == "False False"
+
+
+def test_losses_load_torch_without_its_compiler() -> None:
+    code = "import sys, crossent as ce; ce.cross_entropy, ce.linear_cross_entropy, ce.nn; print('{}' in sys.modules)"
+    assert run(code.format("torch")) == "True"
+    assert run(code.format("torch._dynamo")) == "False"

@@ -18,6 +18,9 @@ from crossent.losses.terms import LossTerms
 # Logits, in all, up to which calling a kernel takes longer than its work.
 SMALL_CALL = 16_384
 
+# A constant, so that torch.compile need not trace how it is found.
+HAS_KERNELS = kernels.info().available
+
 
 def can_run_native(leaves: tuple[Tensor, ...], target: Tensor, terms: LossTerms) -> bool:
     """Say whether the kernels can give this loss and its derivatives by its leaves: the logits, or input and layer."""
@@ -25,7 +28,7 @@ def can_run_native(leaves: tuple[Tensor, ...], target: Tensor, terms: LossTerms)
     is_soft = target.is_floating_point()
     if terms.focal_gamma > 0 and (is_soft or terms.label_smoothing > 0):
         return False
-    if not _has_kernels() or (is_soft and target.dtype not in DTYPES) or not _is_constant(target):
+    if not HAS_KERNELS or (is_soft and target.dtype not in DTYPES) or not _is_constant(target):
         return False
     if not all(_is_plain_cpu(leaf) and leaf.dtype in DTYPES and leaf.numel() for leaf in leaves):
         return False
@@ -86,12 +89,6 @@ def _can_be_written(out: Tensor, logits: Tensor) -> bool:
     if out.untyped_storage().data_ptr() != logits.untyped_storage().data_ptr():
         return _is_plain_cpu(out)
     return out.data_ptr() == logits.data_ptr() and out.stride() == logits.stride() and _is_plain_cpu(out)
-
-
-# torch.compile takes the answer as it is, and does not trace how it was found.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _has_kernels() -> bool:
-    return kernels.info().available
 
 
 def _is_plain_cpu(tensor: Tensor) -> bool:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from crossent import kernels
 from crossent.kernels import rows
-from crossent.losses.native import SMALL_CALL
+from crossent.losses.native import HAS_KERNELS, SMALL_CALL
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.terms import LossTerms
 
@@ -31,7 +30,7 @@ def is_small(logits: Tensor, target: Tensor) -> bool:
         and not logits.is_neg()
         and not torch._C._are_functorch_transforms_active()
         and forward_ad._current_level < 0
-        and kernels.info().available
+        and HAS_KERNELS
     )
 
 
