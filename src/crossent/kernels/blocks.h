@@ -189,27 +189,19 @@ inline Ahead ahead(const RowProblem& p, const View& view, int64_t row, int64_t j
 inline void prefetch(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes); }
 inline void prefetch_to_write(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes, 1); }
 
-// Sum of exp(value - top) over n values, but the one at `omitted`, if any; all are left in `kept`, if asked for, which
-// may be the values themselves.
-template <class A, bool keeps>
-double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Ahead next) {
+// Sum over n values but the one at `omitted`, if any, of what whole(j) makes of the vector of those from j on. Those that
+// hold the omitted value or end the values come from part(j), filled up with what adds nothing.
+template <class A, class Whole, class Part>
+inline double sum_vectors(int64_t n, int64_t omitted, const Whole& whole, const Part& part) {
   constexpr int64_t w = kWidth<A>;
   Vector<A> sum0{}, sum1{};
   int64_t j = 0;
-  const auto take = [&](Vector<A>& sum, int64_t i) {
-    prefetch(next, i);
-    const Vector<A> e = exp_of<A>(load(values + i) - top);
-    if (keeps) store<A>(kept + i, e);
-    sum += e;
-  };
   const auto take_until = [&](int64_t end) {
-    for (; j + 2 * w <= end; j += 2 * w) take(sum0, j), take(sum1, j + w);
-    for (; j + w <= end; j += w) take(sum0, j);
+    for (; j + 2 * w <= end; j += 2 * w) sum0 += whole(j), sum1 += whole(j + w);
+    for (; j + w <= end; j += w) sum0 += whole(j);
   };
   const auto take_apart = [&]() {
-    const Vector<A> e = exp_of<A>(load_up_to<A>(values + j, n - j, -INFINITY) - top);
-    if (keeps) store_up_to<A>(kept + j, n - j, e);
-    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : e;
+    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : part(j);
     j += w;
   };
   if (omitted >= 0) {
@@ -219,6 +211,30 @@ double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Ahea
   take_until(n);
   if (j < n) take_apart();
   return sum_lanes(sum0 + sum1);
+}
+
+// Sum of exp(value - top); all of them are left in `kept`, if asked for, which may be the values themselves.
+template <class A, bool keeps>
+double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Ahead next) {
+  const auto whole = [=](int64_t j) {
+    prefetch(next, j);
+    const Vector<A> e = exp_of<A>(load(values + j) - top);
+    if (keeps) store<A>(kept + j, e);
+    return e;
+  };
+  const auto part = [=](int64_t j) {
+    const Vector<A> e = exp_of<A>(load_up_to<A>(values + j, n - j, -INFINITY) - top);
+    if (keeps) store_up_to<A>(kept + j, n - j, e);
+    return e;
+  };
+  return sum_vectors<A>(n, omitted, whole, part);
+}
+
+template <class A>
+double sum_others(const A* values, int64_t n, int64_t omitted) {
+  const auto whole = [=](int64_t j) { return load(values + j); };
+  const auto part = [=](int64_t j) { return load_up_to<A>(values + j, n - j, 0); };
+  return sum_vectors<A>(n, omitted, whole, part);
 }
 
 // Sum of weight * (top - logit), in which zero weight on an infinite distance is zero, and infinity is no distance from
@@ -245,30 +261,6 @@ double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
   if (j < n) sum1 += load_part(weight + j, n - j, A(0)) * (top - load_part(logits + j, n - j, A(0)));
   const double sum = sum_lanes(sum0 + sum1);
   return std::isfinite(sum) ? sum : weighted_below_infinite(logits, weight, n, top);
-}
-
-// Sum of n values but the one at `omitted`.
-template <class A>
-double sum_others(const A* values, int64_t n, int64_t omitted) {
-  constexpr int64_t w = kWidth<A>;
-  Vector<A> sum0{}, sum1{};
-  int64_t j = 0;
-  const auto take_until = [&](int64_t end) {
-    for (; j + 2 * w <= end; j += 2 * w) sum0 += load(values + j), sum1 += load(values + j + w);
-    for (; j + w <= end; j += w) sum0 += load(values + j);
-  };
-  const auto take_apart = [&]() {
-    const Vector<A> v = load_up_to<A>(values + j, n - j, 0);
-    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : v;
-    j += w;
-  };
-  if (omitted >= 0) {
-    take_until(omitted / w * w);
-    take_apart();
-  }
-  take_until(n);
-  if (j < n) take_apart();
-  return sum_lanes(sum0 + sum1);
 }
 
 }  // namespace
