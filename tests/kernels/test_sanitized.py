@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("test_native.py", "test_small.py", "test_linear_cross_entropy.py", "test_cross_entropy_and_grad.py")
+TESTS = (
+    "kernels/test_regression.py",
+    "losses/test_native.py",
+    "losses/test_small.py",
+    "losses/test_linear_cross_entropy.py",
+    "losses/test_cross_entropy_and_grad.py",
+)
 # The process finds this build before the one that is installed.
 RUN = """
 import sys, pytest, crossent.kernels
@@ -39,6 +45,6 @@ def test_kernels_are_clean_under_address_and_undefined_behaviour_sanitizers(tmp_
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
-    command = [sys.executable, "-c", RUN, str(tmp_path), *(str(ROOT / "tests" / "losses" / name) for name in TESTS)]
+    command = [sys.executable, "-c", RUN, str(tmp_path), *(str(ROOT / "tests" / name) for name in TESTS)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -1,0 +1,35 @@
+// The C interface of the kernels of softmax regression: rows of features to the derivatives of their loss, in one pass.
+#pragma once
+
+#include <cstdint>
+
+namespace crossent {
+
+// Arrays are of one Real type, float or double, and contiguous. Absent arrays are null. W is K rounded up to 16; what
+// stands beyond K is 0 in `weight` and `direction`, and does not matter in the rest.
+struct RegressionProblem {
+  int64_t rows;
+  int64_t features;
+  int64_t classes;        // K
+  const void* dense;      // (rows, features); or, as compressed sparse rows:
+  const int64_t* ends;    // (rows + 1,): where the elements of each row begin, and at last end
+  const int32_t* columns;
+  const void* values;
+  const void* weight;     // (features + 1, W): the bias last
+  const int64_t* target;  // (rows,) class indices; or
+  const void* distribution;  // (rows, K)
+  const void* row_weight;    // (rows,)
+  void* probs;            // (rows, W): written by the gradient, read by the product
+  const void* direction;  // (features + 1, W)
+  void* sums;             // (features + 1, W): added to
+  double loss;            // the sum of the cross entropies
+};
+
+struct RegressionKernels {
+  void (*gradient)(RegressionProblem* of_float);
+  void (*product)(RegressionProblem* of_float);  // of the Hessian and the direction
+  void (*wide_gradient)(RegressionProblem* of_double);
+  void (*wide_product)(RegressionProblem* of_double);
+};
+
+}  // namespace crossent

@@ -1,0 +1,199 @@
+// Loss, gradient and Hessian-vector product of softmax regression: each block of rows is read once, and stays in the second
+// cache from its logits to its share of the derivatives.
+//
+// Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
+
+#include "memory.h"
+#include "products.h"
+#include "regression.h"
+
+#define CROSSENT_JOIN(a, b) a##b
+#define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
+
+namespace {
+
+using crossent::RegressionProblem;
+
+// Bytes of features in a block of rows.
+constexpr int64_t kBlockBytes = 131072;
+constexpr int64_t kFewestRows = 12, kMostRows = 480;
+
+template <class A>
+int64_t rows_of_block(const RegressionProblem& p) {
+  const int64_t fitting = kBlockBytes / int64_t((p.dense ? p.features : padded(p.classes)) * sizeof(A) + 1);
+  const int64_t rows = fitting < kFewestRows ? kFewestRows : smaller(fitting, kMostRows);
+  return rows / kFewestRows * kFewestRows;
+}
+
+// Vectors that hold the classes.
+template <class A>
+int64_t columns_of(const RegressionProblem& p) {
+  return (p.classes + kWidth<A> - 1) / kWidth<A> * kWidth<A>;
+}
+
+// Elements of a sparse row to ask for before their turn.
+constexpr int64_t kElementsAhead = 8;
+
+// out = the features of one sparse row times `right`.
+template <class A, int vectors>
+void sparse_row_product(const RegressionProblem& p, int64_t row, const A* right, int64_t stride, A* out) {
+  constexpr int64_t w = kWidth<A>;
+  const A* values = static_cast<const A*>(p.values);
+  Vector<A> sums[vectors] = {};
+  const int64_t end = p.ends[row + 1];
+  for (int64_t i = p.ends[row]; i < end; ++i) {
+    if (i + kElementsAhead < end) __builtin_prefetch(right + p.columns[i + kElementsAhead] * stride);
+    const A* of_feature = right + p.columns[i] * stride;
+    for (int v = 0; v < vectors; ++v) sums[v] += values[i] * load(of_feature + v * w);
+  }
+  for (int v = 0; v < vectors; ++v) store<A>(out + v * w, sums[v]);
+}
+
+// out = features @ right, without the bias, of the rows [begin, begin + rows).
+template <class A>
+void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, A* out) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
+  if (p.dense) {
+    const A* features = static_cast<const A*>(p.dense) + begin * p.features;
+    return multiply<A, false>({features, p.features, 1}, rows, p.features, right, stride, columns, out, stride);
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    int64_t j = 0;
+    for (; j + 4 * w <= columns; j += 4 * w) sparse_row_product<A, 4>(p, begin + i, right + j, stride, out + i * stride + j);
+    for (; j + 2 * w <= columns; j += 2 * w) sparse_row_product<A, 2>(p, begin + i, right + j, stride, out + i * stride + j);
+    for (; j < columns; j += w) sparse_row_product<A, 1>(p, begin + i, right + j, stride, out + i * stride + j);
+  }
+}
+
+// sums += features.T @ slopes, and to the bias their own sum.
+template <class A>
+void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
+  A* sums = static_cast<A*>(p.sums);
+  A* of_bias = sums + p.features * stride;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; j += w) store<A>(of_bias + j, load(of_bias + j) + load(slopes + i * stride + j));
+  }
+  if (p.dense) {
+    const A* features = static_cast<const A*>(p.dense) + begin * p.features;
+    return multiply<A, true>({features, 1, p.features}, p.features, rows, slopes, stride, columns, sums, stride);
+  }
+  const A* values = static_cast<const A*>(p.values);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t end = p.ends[begin + row + 1];
+    for (int64_t i = p.ends[begin + row]; i < end; ++i) {
+      if (i + kElementsAhead < end) __builtin_prefetch(sums + p.columns[i + kElementsAhead] * stride, 1);
+      A* of_feature = sums + p.columns[i] * stride;
+      for (int64_t j = 0; j < columns; j += w) {
+        store<A>(of_feature + j, load(of_feature + j) + values[i] * load(slopes + row * stride + j));
+      }
+    }
+  }
+}
+
+// Adds the bias to the logits of a row, and finds their probabilities; returns the log of the sum of exponentials.
+template <class A>
+double softmax_of_row(const RegressionProblem& p, A* logits, A* probs) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t columns = columns_of<A>(p);
+  const A* bias = static_cast<const A*>(p.weight) + p.features * padded(p.classes);
+  Vector<A> tops = all<A>(-INFINITY), sums{};
+  for (int64_t j = 0; j < columns; j += w) {
+    const Vector<A> z = load(logits + j) + load_up_to<A>(bias + j, p.classes - j, -INFINITY);
+    store<A>(logits + j, z);
+    tops = larger<A>(z, tops);
+  }
+  const A top = largest_lane<A>(tops);
+  for (int64_t j = 0; j < columns; j += w) {
+    const Vector<A> e = exp_of<A>(load(logits + j) - top);
+    store<A>(probs + j, e);
+    sums += e;
+  }
+  const double sum = sum_lanes(sums);
+  for (int64_t j = 0; j < columns; j += w) store<A>(probs + j, load(probs + j) * A(1 / sum));
+  return top + std::log(sum);
+}
+
+// Puts the derivative of a row's loss by its logits in the place of its probabilities; returns the loss.
+template <class A>
+double loss_of_row(const RegressionProblem& p, int64_t row, const A* logits, double log_sum, A* slopes) {
+  const double weight = p.row_weight ? static_cast<const A*>(p.row_weight)[row] : 1;
+  double loss = 0, total = 1;
+  if (p.target) {
+    const int64_t target = p.target[row];
+    loss = log_sum - logits[target];
+    slopes[target] -= 1;
+  } else {
+    const A* distribution = static_cast<const A*>(p.distribution) + row * p.classes;
+    total = 0;
+    for (int64_t k = 0; k < p.classes; ++k) {
+      total += distribution[k];
+      if (distribution[k] != 0) loss += distribution[k] * (log_sum - logits[k]);
+    }
+    for (int64_t k = 0; k < p.classes; ++k) slopes[k] = A(total) * slopes[k] - distribution[k];
+  }
+  if (weight == 1) return loss;
+  for (int64_t k = 0; k < p.classes; ++k) slopes[k] *= A(weight);
+  return weight == 0 ? 0 : weight * loss;
+}
+
+template <class A>
+void gradient(RegressionProblem* problem) {
+  const RegressionProblem& p = *problem;
+  const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
+  Array<A> logits(most * stride), slopes(most * stride);
+  double loss = 0;
+  for (int64_t begin = 0; begin < p.rows; begin += most) {
+    const int64_t rows = smaller(most, p.rows - begin);
+    features_times(p, begin, rows, static_cast<const A*>(p.weight), logits.data);
+    for (int64_t i = 0; i < rows; ++i) {
+      A *of_row = logits.data + i * stride, *slope = slopes.data + i * stride;
+      const double log_sum = softmax_of_row(p, of_row, slope);
+      if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * stride, slope, stride * sizeof(A));
+      loss += loss_of_row(p, begin + i, of_row, log_sum, slope);
+    }
+    if (p.sums) add_to_sums(p, begin, rows, slopes.data);
+  }
+  problem->loss = loss;
+}
+
+// Slopes of a row's derivative along a direction in which its logits change by the `change`.
+template <class A>
+void slopes_of_change(const RegressionProblem& p, int64_t row, A* change) {
+  constexpr int64_t w = kWidth<A>;
+  const int64_t columns = columns_of<A>(p), stride = padded(p.classes);
+  const A* probs = static_cast<const A*>(p.probs) + row * stride;
+  const A* of_bias = static_cast<const A*>(p.direction) + p.features * stride;
+  const A weight = p.row_weight ? static_cast<const A*>(p.row_weight)[row] : A(1);
+  Vector<A> sums{};
+  for (int64_t j = 0; j < columns; j += w) {
+    const Vector<A> q = load(probs + j) * (load(change + j) + load(of_bias + j));
+    store<A>(change + j, q);
+    sums += q;
+  }
+  const A mean = A(sum_lanes(sums));
+  for (int64_t j = 0; j < columns; j += w) store<A>(change + j, (load(change + j) - load(probs + j) * mean) * weight);
+}
+
+template <class A>
+void product(RegressionProblem* problem) {
+  const RegressionProblem& p = *problem;
+  const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
+  Array<A> changes(most * stride);
+  for (int64_t begin = 0; begin < p.rows; begin += most) {
+    const int64_t rows = smaller(most, p.rows - begin);
+    features_times(p, begin, rows, static_cast<const A*>(p.direction), changes.data);
+    for (int64_t i = 0; i < rows; ++i) slopes_of_change(p, begin + i, changes.data + i * stride);
+    add_to_sums(p, begin, rows, changes.data);
+  }
+}
+
+}  // namespace
+
+namespace crossent {
+extern const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL);
+const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL) = {
+    gradient<float>, product<float>, gradient<double>, product<double>};
+}  // namespace crossent

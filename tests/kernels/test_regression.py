@@ -1,0 +1,92 @@
+"""The kernels of softmax regression against torch's derivatives in float64."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from torch.nn import functional
+
+from crossent.kernels import info
+from crossent.kernels.regression import DenseRows, RowTargets, SparseRows, add_gradient, add_product, padded_classes
+
+pytestmark = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
+
+# (n, d, K): a vector of classes and more, odd features, more rows than a block holds, rows wider than one.
+SHAPES = [(1, 1, 2), (7, 3, 3), (700, 5, 16), (50, 33, 17), (13, 20, 70), (3, 9000, 4), (1000, 1, 40)]
+
+
+def draw(n: int, d: int, num_classes: int, density: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(n + d)
+    features = rng.normal(size=(n, d)) * (rng.random((n, d)) < density)
+    theta, direction = rng.normal(size=(2, d + 1, num_classes)) / np.sqrt(d)
+    return features, theta, direction, rng.integers(0, num_classes, n)
+
+
+def padded(values: np.ndarray, dtype: type) -> np.ndarray:
+    wide = np.zeros((len(values), padded_classes(values.shape[1])), dtype)
+    wide[:, : values.shape[1]] = values
+    return wide
+
+
+def exact(
+    features: np.ndarray, theta: np.ndarray, direction: np.ndarray, target: np.ndarray, weight: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    x, y, w = torch.from_numpy(features), torch.from_numpy(target), torch.from_numpy(weight)
+
+    def loss(t: torch.Tensor) -> torch.Tensor:
+        return (w * functional.cross_entropy(x @ t[:-1] + t[-1], y, reduction="none")).sum()
+
+    start = torch.from_numpy(theta).requires_grad_()
+    value = loss(start)
+    (gradient,) = torch.autograd.grad(value, start, create_graph=True)
+    (product,) = torch.autograd.grad(gradient, start, torch.from_numpy(direction))
+    return value.item(), gradient.detach().numpy(), product.numpy()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["index", "weighted", "soft"])
+def test_derivatives(shape: tuple[int, int, int], sparse: bool, dtype: type, kind: str) -> None:
+    n, d, num_classes = shape
+    features, theta, direction, index = draw(*shape, density=0.3 if sparse else 1.0)
+    weight = np.arange(n) % 3 + 0.5 if kind == "weighted" else np.ones(n)
+    target = np.random.default_rng(1).dirichlet(np.ones(num_classes), n) if kind == "soft" else index
+    loss, gradient, product = exact(features, theta, direction, target, weight)
+
+    rows: DenseRows | SparseRows = DenseRows(features.astype(dtype))
+    if sparse:
+        csr = scipy.sparse.csr_array(features.astype(dtype))
+        rows = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data, d)
+    targets = RowTargets(
+        None if kind == "soft" else target,
+        target.astype(dtype) if kind == "soft" else None,
+        weight.astype(dtype) if kind == "weighted" else None,
+    )
+    probs, sums = (
+        np.empty((n, padded_classes(num_classes)), dtype),
+        np.zeros((d + 1, padded_classes(num_classes)), dtype),
+    )
+    tolerance = {"rtol": 1e-11, "atol": 1e-11} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-4}
+    # In two calls, for the sums are added to.
+    half = n // 2
+    found = 0.0
+    for part in (slice(0, half), slice(half, n)):
+        found += add_gradient(rows.take(part), targets.take(part), num_classes, padded(theta, dtype), probs[part], sums)
+    assert found == pytest.approx(loss, rel=1e-11 if dtype == np.float64 else 1e-5)
+    np.testing.assert_allclose(sums[:, :num_classes], gradient, **tolerance)
+    sums[:] = 0
+    add_product(rows, targets, num_classes, probs, padded(direction, dtype), sums)
+    np.testing.assert_allclose(sums[:, :num_classes], product, **tolerance)
+    np.testing.assert_allclose(probs[:, :num_classes].sum(1), 1, rtol=1e-5)
+
+
+def test_no_rows_and_empty_rows() -> None:
+    rows = SparseRows(np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), 5)
+    targets = RowTargets(np.array([0, 1, 2]), None, None)
+    probs, sums = np.empty((3, 16), np.float32), np.zeros((6, 16), np.float32)
+    loss = add_gradient(rows, targets, 3, np.zeros((6, 16), np.float32), probs, sums)
+    assert loss == pytest.approx(3 * np.log(3))
+    assert not sums[:5].any()
+    nothing = slice(0, 0)
+    assert add_gradient(rows.take(nothing), targets.take(nothing), 3, sums, probs[nothing], sums) == 0
