@@ -104,8 +104,11 @@ class RowTargets:
 
     def take(self, rows: slice) -> "RowTargets":
         """Return those of some of the rows, without a copy."""
-        parts = (self.target, self.distribution, self.row_weight)
-        return RowTargets(*(None if part is None else part[rows] for part in parts))
+        return RowTargets(
+            None if self.target is None else self.target[rows],
+            None if self.distribution is None else self.distribution[rows],
+            None if self.row_weight is None else self.row_weight[rows],
+        )
 
 
 class _RegressionProblem(ctypes.Structure):
