@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from crossent.kernels import info
-from crossent.kernels.regression import DenseRows, RowTargets, SparseRows, add_gradient, add_product, padded_classes
+from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows, add_gradient, add_product, padded_classes
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
 
@@ -44,20 +44,21 @@ def exact(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sparse", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["index", "weighted", "soft"])
-def test_derivatives(shape: tuple[int, int, int], sparse: bool, dtype: type, kind: str) -> None:
+def test_derivatives(shape: tuple[int, int, int], sparse: float, dtype: type, kind: str) -> None:
     n, d, num_classes = shape
     features, theta, direction, index = draw(*shape, density=0.3 if sparse else 1.0)
     weight = np.arange(n) % 3 + 0.5 if kind == "weighted" else np.ones(n)
     target = np.random.default_rng(1).dirichlet(np.ones(num_classes), n) if kind == "soft" else index
     loss, gradient, product = exact(features, theta, direction, target, weight)
 
-    rows: DenseRows | SparseRows = DenseRows(features.astype(dtype))
-    if sparse:
-        csr = scipy.sparse.csr_array(features.astype(dtype))
-        rows = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data, d)
+    dense = features[:, : d - round(sparse * d)].astype(dtype)
+    # The sparse part names features by their place among all.
+    csr = scipy.sparse.csr_array(np.where(np.arange(d) < dense.shape[1], 0, features).astype(dtype))
+    elements = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
+    rows = FeatureRows(dense, elements if sparse else None, d)
     targets = RowTargets(
         None if kind == "soft" else target,
         target.astype(dtype) if kind == "soft" else None,
@@ -82,7 +83,8 @@ def test_derivatives(shape: tuple[int, int, int], sparse: bool, dtype: type, kin
 
 
 def test_no_rows_and_empty_rows() -> None:
-    rows = SparseRows(np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), 5)
+    elements = SparseRows(np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    rows = FeatureRows(np.empty((3, 0), np.float32), elements, 5)
     targets = RowTargets(np.array([0, 1, 2]), None, None)
     probs, sums = np.empty((3, 16), np.float32), np.zeros((6, 16), np.float32)
     loss = add_gradient(rows, targets, 3, np.zeros((6, 16), np.float32), probs, sums)

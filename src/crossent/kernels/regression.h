@@ -9,10 +9,11 @@ namespace crossent {
 // stands beyond K is 0 in `weight` and `direction`, and does not matter in the rest.
 struct RegressionProblem {
   int64_t rows;
-  int64_t features;
-  int64_t classes;        // K
-  const void* dense;      // (rows, features); or, as compressed sparse rows:
-  const int64_t* ends;    // (rows + 1,): where the elements of each row begin, and at last end
+  int64_t features;          // in all
+  int64_t dense_features;    // the first of them, as
+  int64_t classes;           // K
+  const void* dense;         // (rows, dense_features); and any, the first ones too, as compressed sparse rows:
+  const int64_t* ends;       // (rows + 1,): where the elements of each row begin, and at last end; or null
   const int32_t* columns;
   const void* values;
   const void* weight;     // (features + 1, W): the bias last

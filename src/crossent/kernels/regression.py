@@ -20,34 +20,6 @@ _PADDING = 16
 
 
 @dataclass(frozen=True, eq=False)
-class DenseRows:
-    """Rows of features.
-
-    Attributes
-    ----------
-    values
-        ``(n, d)`` float32 or float64, contiguous.
-    """
-
-    values: Real
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and features."""
-        n, d = self.values.shape
-        return n, d
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """What the kernels compute in."""
-        return self.values.dtype
-
-    def take(self, rows: slice) -> "DenseRows":
-        """Return some of the rows, without a copy."""
-        return DenseRows(self.values[rows])
-
-
-@dataclass(frozen=True, eq=False)
 class SparseRows:
     """Compressed sparse rows.
 
@@ -58,30 +30,43 @@ class SparseRows:
     columns
         int32 feature of each element.
     values
-        float32 or float64 value of each element.
-    features
-        d.
+        Value of each element.
     """
 
     ends: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int32]
     values: Real
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """Rows of features, some of them dense and some sparse.
+
+    Attributes
+    ----------
+    dense
+        ``(n, p)`` float32 or float64, contiguous: the first p features.
+    sparse
+        More of them, of the same dtype, or None.
+    features
+        d, the number of all.
+    """
+
+    dense: Real
+    sparse: SparseRows | None
     features: int
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and features."""
-        return len(self.ends) - 1, self.features
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.dense)
 
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """What the kernels compute in."""
-        return self.values.dtype
-
-    def take(self, rows: slice) -> "SparseRows":
+    def take(self, rows: slice) -> "FeatureRows":
         """Return some of the rows, without a copy of their elements."""
-        begin, end, _ = rows.indices(len(self.ends) - 1)
-        return replace(self, ends=self.ends[begin : end + 1])
+        sparse = self.sparse
+        if sparse is not None:
+            begin, end, _ = rows.indices(len(self))
+            sparse = replace(sparse, ends=sparse.ends[begin : end + 1])
+        return FeatureRows(self.dense[rows], sparse, self.features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +102,7 @@ class _RegressionProblem(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("features", ctypes.c_int64),
+        ("dense_features", ctypes.c_int64),
         ("classes", ctypes.c_int64),
         ("dense", ctypes.c_void_p),
         ("ends", ctypes.c_void_p),
@@ -139,7 +125,7 @@ def padded_classes(num_classes: int) -> int:
 
 
 def add_gradient(
-    rows: DenseRows | SparseRows, targets: RowTargets, num_classes: int, weight: Real, probs: Real, sums: Real
+    rows: FeatureRows, targets: RowTargets, num_classes: int, weight: Real, probs: Real, sums: Real
 ) -> float:
     """Return the sum of the cross entropies of some rows, in one thread.
 
@@ -163,7 +149,7 @@ def add_gradient(
 
 
 def add_product(
-    rows: DenseRows | SparseRows, targets: RowTargets, num_classes: int, probs: Real, direction: Real, sums: Real
+    rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, direction: Real, sums: Real
 ) -> None:
     """Add to `sums` the product of the rows' Hessian and a direction, both ``(d + 1, W)``, in one thread.
 
@@ -181,15 +167,11 @@ def add_product(
     _kernels(sums.dtype == np.float64).product(ctypes.byref(problem))
 
 
-def _problem(
-    rows: DenseRows | SparseRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real
-) -> _RegressionProblem:
-    problem = _RegressionProblem(*rows.shape, num_classes)
-    if isinstance(rows, DenseRows):
-        problem.dense = rows.values.ctypes.data
-    else:
-        problem.ends, problem.columns = rows.ends.ctypes.data, rows.columns.ctypes.data
-        problem.values = rows.values.ctypes.data
+def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> _RegressionProblem:
+    problem = _RegressionProblem(len(rows), rows.features, rows.dense.shape[1], num_classes, rows.dense.ctypes.data)
+    if rows.sparse is not None:
+        problem.ends, problem.columns = rows.sparse.ends.ctypes.data, rows.sparse.columns.ctypes.data
+        problem.values = rows.sparse.values.ctypes.data
     problem.target, problem.distribution, problem.row_weight = map(
         _address, (targets.target, targets.distribution, targets.row_weight)
     )

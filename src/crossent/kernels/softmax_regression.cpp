@@ -20,7 +20,7 @@ constexpr int64_t kFewestRows = 12, kMostRows = 480;
 
 template <class A>
 int64_t rows_of_block(const RegressionProblem& p) {
-  const int64_t fitting = kBlockBytes / int64_t((p.dense ? p.features : padded(p.classes)) * sizeof(A) + 1);
+  const int64_t fitting = kBlockBytes / int64_t((p.dense_features + padded(p.classes)) * sizeof(A));
   const int64_t rows = fitting < kFewestRows ? kFewestRows : smaller(fitting, kMostRows);
   return rows / kFewestRows * kFewestRows;
 }
@@ -34,12 +34,13 @@ int64_t columns_of(const RegressionProblem& p) {
 // Elements of a sparse row to ask for before their turn.
 constexpr int64_t kElementsAhead = 8;
 
-// out = the features of one sparse row times `right`.
+// out += the features of one sparse row times `right`.
 template <class A, int vectors>
 void sparse_row_product(const RegressionProblem& p, int64_t row, const A* right, int64_t stride, A* out) {
   constexpr int64_t w = kWidth<A>;
   const A* values = static_cast<const A*>(p.values);
-  Vector<A> sums[vectors] = {};
+  Vector<A> sums[vectors];
+  for (int v = 0; v < vectors; ++v) sums[v] = load(out + v * w);
   const int64_t end = p.ends[row + 1];
   for (int64_t i = p.ends[row]; i < end; ++i) {
     if (i + kElementsAhead < end) __builtin_prefetch(right + p.columns[i + kElementsAhead] * stride);
@@ -54,11 +55,10 @@ template <class A>
 void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, A* out) {
   constexpr int64_t w = kWidth<A>;
   const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
-  if (p.dense) {
-    const A* features = static_cast<const A*>(p.dense) + begin * p.features;
-    return multiply<A, false>({features, p.features, 1}, rows, p.features, right, stride, columns, out, stride);
-  }
-  for (int64_t i = 0; i < rows; ++i) {
+  const int64_t d = p.dense_features;
+  const A* dense = static_cast<const A*>(p.dense) + begin * d;
+  multiply<A, false>({dense, d, 1}, rows, d, right, stride, columns, out, stride);
+  for (int64_t i = 0; i < rows && p.ends; ++i) {
     int64_t j = 0;
     for (; j + 4 * w <= columns; j += 4 * w) sparse_row_product<A, 4>(p, begin + i, right + j, stride, out + i * stride + j);
     for (; j + 2 * w <= columns; j += 2 * w) sparse_row_product<A, 2>(p, begin + i, right + j, stride, out + i * stride + j);
@@ -76,10 +76,10 @@ void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const 
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += w) store<A>(of_bias + j, load(of_bias + j) + load(slopes + i * stride + j));
   }
-  if (p.dense) {
-    const A* features = static_cast<const A*>(p.dense) + begin * p.features;
-    return multiply<A, true>({features, 1, p.features}, p.features, rows, slopes, stride, columns, sums, stride);
-  }
+  const int64_t d = p.dense_features;
+  const A* dense = static_cast<const A*>(p.dense) + begin * d;
+  multiply<A, true>({dense, 1, d}, d, rows, slopes, stride, columns, sums, stride);
+  if (!p.ends) return;
   const A* values = static_cast<const A*>(p.values);
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t end = p.ends[begin + row + 1];

@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features
+from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
-from crossent.solver import Coefficients, SolverData, linear_logits, solve_softmax_regression
+from crossent.solver.data import RegressionData
+from crossent.solver.regression import Coefficients, linear_logits, rows_of_table, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 # Strong to weak: each solution is the start of the next, and the search ends once rows held out gain no more than
@@ -19,7 +21,7 @@ LEAST_GAIN = 1e-4
 DEFAULT_C = 1.0
 # Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
 PATH_TOLERANCE, TOLERANCE = 1e-5, 1e-8
-MAX_ITERATIONS = 300
+MAX_STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,7 @@ class FittedSoftmaxRegression:
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""
-        rows = _rows_of_codes(features)
-        return linear_logits(features.numbers, rows, Coefficients(self.weight, self.bias)).astype(np.float32)
+        return linear_logits(_rows(features), Coefficients(self.weight, self.bias)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,14 @@ class SoftmaxRegression:
 def _fit_path(
     train: Examples, valid: Examples | None, path: tuple[float, ...], on_epoch: OnEpoch
 ) -> FittedSoftmaxRegression:
-    data = SolverData(train.features.numbers, _rows_of_codes(train.features), train.target)
-    width = train.features.numbers.shape[1] + sum(train.features.cardinalities)
-    best = Coefficients(np.zeros((width, train.classes)), train.log_prior())
-    progress = _Progress(valid, (len(path) + 1) * MAX_ITERATIONS, on_epoch)
+    data = RegressionData(_rows(train.features), RowTargets(train.target, None, None), train.classes)
+    best = Coefficients(np.zeros((data.rows.features, train.classes)), train.log_prior())
+    progress = _Progress(valid, (len(path) + 1) * MAX_STEPS, on_epoch)
 
     def solve(start: Coefficients, C: float, tolerance: float) -> Coefficients:  # noqa: N803 - scikit-learn's name
         return solve_softmax_regression(
-            data, start, C=C, tolerance=tolerance, max_iterations=MAX_ITERATIONS, on_iteration=progress.on_iteration
-        )
+            data, start, C=C, tolerance=tolerance, max_steps=MAX_STEPS, on_step=progress.on_step
+        ).coefficients
 
     chosen, lowest = path[0], np.inf
     for C in path if len(path) > 1 else ():  # noqa: N806
@@ -105,17 +105,17 @@ def _fit_path(
 
 
 class _Progress:
-    """Counts iterations over the whole path and tells whoever watches."""
+    """Counts steps over the whole path and tells whoever watches."""
 
     def __init__(self, valid: Examples | None, epochs: int, on_epoch: OnEpoch) -> None:
         self._valid = valid
-        self._rows = None if valid is None else _rows_of_codes(valid.features)
+        self._rows = None if valid is None else _rows(valid.features)
         self._epochs = epochs
         self._on_epoch = on_epoch
         self._epoch = 0
         self.stopped = False
 
-    def on_iteration(self, train_loss: float, coefficients: Coefficients) -> bool:
+    def on_step(self, train_loss: float, coefficients: Coefficients) -> bool:
         self._epoch += 1
         record = EpochRecord(
             model=SoftmaxRegression.name,
@@ -132,11 +132,12 @@ class _Progress:
     def valid_loss(self, coefficients: Coefficients) -> float:
         if self._valid is None or self._rows is None:
             return float("nan")
-        logits = linear_logits(self._valid.features.numbers, self._rows, coefficients)
+        logits = linear_logits(self._rows, coefficients)
         return mean_cross_entropy(logits, self._valid.target)
 
 
-def _rows_of_codes(features: Features) -> npt.NDArray[np.int64]:
-    """Return the row of the weight that each category code stands for: numbers first, then category after category."""
-    first = features.numbers.shape[1] + np.cumsum((0, *features.cardinalities))[:-1]
-    return np.asarray(features.codes + first, dtype=np.int64)
+def _rows(features: Features) -> FeatureRows:
+    """Return the features as the solver takes them: numbers first, then category after category."""
+    numbers = features.numbers.shape[1]
+    first = numbers + np.cumsum((0, *features.cardinalities))[:-1]
+    return rows_of_table(features.numbers, features.codes + first, numbers + sum(features.cardinalities))

@@ -1,0 +1,1 @@
+"""Softmax regression to its optimum: arrays in, arrays out."""

@@ -1,0 +1,187 @@
+"""Softmax regression to its optimum, by a truncated Newton method.
+
+Each step minimises the quadratic model of the objective by preconditioned conjugate gradients, no further than it is
+worth (Nash and Sofer 1990), and is shortened until the objective falls.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.solver.data import RegressionData
+from crossent.solver.passes import Passes, open_passes
+from crossent.solver.precondition import Precondition, passes_to_build, preconditioner
+
+Array = npt.NDArray[np.float64]
+
+# Of the decrease that the model promises, the least that must come true (Armijo).
+LEAST_SHARE = 1e-4
+# Share of the model's decrease that its last iteration may still give, divided by their number.
+TRUNCATION = 0.25
+MOST_PRODUCTS = 2000
+SMALLEST_STEP = 2.0**-30
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where the solver stopped.
+
+    Attributes
+    ----------
+    theta
+        ``(d + 1, K)`` weights, the bias last.
+    objective
+        Mean cross entropy in nats plus penalty.
+    loss
+        Mean cross entropy alone.
+    gap
+        How far above the optimum the objective is at most, to within what is left of the bias's derivatives; infinite
+        if a feature is not penalised.
+    steps
+        Newton steps.
+    passes
+        Passes over the rows.
+    converged
+        Whether it got as near as it was asked to.
+    """
+
+    theta: Array
+    objective: float
+    loss: float
+    gap: float
+    steps: int
+    passes: int
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The objective somewhere.
+
+    Attributes
+    ----------
+    theta, gradient
+        ``(d + 1, K)``.
+    objective, loss
+        Mean cross entropy in nats with and without the penalty.
+    """
+
+    theta: Array
+    objective: float
+    loss: float
+    gradient: Array
+
+
+def minimise(
+    data: RegressionData,
+    penalty: Array,
+    start: Array,
+    *,
+    tolerance: float,
+    max_steps: int,
+    on_step: Callable[[Point], bool],
+) -> Optimum:
+    """Minimise the mean cross entropy plus ``sum of penalty * theta ** 2 / 2``.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    penalty
+        ``(d + 1,)`` of each feature; that of the bias, the last, is 0.
+    start
+        ``(d + 1, K)``; a near solution makes it fast.
+    tolerance
+        Ends when the model promises to lower the objective by a smaller share than this.
+    max_steps
+        Most Newton steps.
+    on_step
+        Told of each; returns True to stop.
+    """
+    with open_passes(data) as passes:
+        objective = _Objective(passes, penalty, data.total_weight())
+        point, converged, steps, built_at = objective.at(start), False, 0, -np.inf
+        while steps < max_steps and not converged:
+            if objective.passes - built_at >= passes_to_build(data):
+                precondition, built_at = preconditioner(data, passes.probs(), penalty), objective.passes
+            step, decrease = _newton_step(objective, point, precondition)
+            following = _shortened(objective, point, step)
+            if following is None:
+                # Rounding hides what is left to gain.
+                converged = decrease <= 1e-5 * abs(point.objective)
+                break
+            steps += 1
+            converged = decrease <= tolerance * abs(point.objective)
+            point = following
+            if on_step(point):
+                break
+        return Optimum(
+            point.theta, point.objective, point.loss, gap_of(point, penalty), steps, objective.passes, converged
+        )
+
+
+def gap_of(point: Point, penalty: Array) -> float:
+    """Bound the objective less its optimum, by the strong convexity that the penalty gives it."""
+    squares = np.square(point.gradient[:-1]).sum(axis=1)
+    if not (penalty[:-1] > 0).all():
+        return float("inf") if squares[penalty[:-1] == 0].any() else 0.0
+    return float((squares / penalty[:-1]).sum() / 2)
+
+
+class _Objective:
+    """Mean cross entropy plus penalty, and its derivatives; counts passes over the rows."""
+
+    def __init__(self, passes: Passes, penalty: Array, weight: float) -> None:
+        self._rows = passes
+        self._penalty = penalty[:, None]
+        self._scale = 1 / weight
+        self.passes = 0
+
+    def at(self, theta: Array) -> Point:
+        self.passes += 1
+        total, gradient = self._rows.gradient(theta)
+        loss = total * self._scale
+        penalised = self._penalty * theta
+        return Point(theta, loss + float((penalised * theta).sum()) / 2, loss, gradient * self._scale + penalised)
+
+    def product(self, direction: Array) -> Array:
+        self.passes += 1
+        return self._rows.product(direction) * self._scale + self._penalty * direction
+
+
+def _newton_step(objective: _Objective, point: Point, precondition: Precondition) -> tuple[Array, float]:
+    """Return a step, and by how much the quadratic model says that it lowers the objective."""
+    step, residual = np.zeros_like(point.theta), -point.gradient
+    scaled = precondition(residual)
+    direction, size, model = scaled, float((residual * scaled).sum()), 0.0
+    for i in range(1, MOST_PRODUCTS + 1):
+        if size <= 0:
+            break
+        product = objective.product(direction)
+        curvature = float((direction * product).sum())
+        if curvature <= 0:
+            break
+        length = size / curvature
+        step = step + length * direction
+        residual = residual - length * product
+        decrease = length * size / 2
+        model += decrease
+        if i * decrease <= TRUNCATION * model:
+            break
+        scaled = precondition(residual)
+        size, before = float((residual * scaled).sum()), size
+        direction = scaled + (size / before) * direction
+    return step, model
+
+
+def _shortened(objective: _Objective, point: Point, step: Array) -> Point | None:
+    """Return the end of the step, halved until the objective falls; None if it never does."""
+    slope, length = float((point.gradient * step).sum()), 1.0
+    while length >= SMALLEST_STEP:
+        following = objective.at(point.theta + length * step)
+        if following.objective <= point.objective + LEAST_SHARE * length * slope:
+            return following
+        length /= 2
+    return None

@@ -1,0 +1,101 @@
+"""Passes over the rows of a softmax regression: its loss and derivatives, chunk by chunk, in threads."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from crossent.kernels.library import info
+from crossent.kernels.regression import Real, RowTargets, add_gradient, add_product, padded_classes
+from crossent.solver.data import RegressionData
+from crossent.solver.plain import add_plain_gradient, add_plain_product
+
+Array = npt.NDArray[np.float64]
+
+# Rows of a chunk: enough for its sums to be worth their addition, few enough for float32 sums to keep their digits.
+CHUNK = 8192
+# Elements of the sums above which there is one chunk a thread, for each chunk has its own.
+LARGE_SUMS = 1 << 18
+
+
+class Passes:
+    """Computes the sum of the losses and its derivatives; the probabilities of the last gradient serve the products."""
+
+    def __init__(self, data: RegressionData, pool: ThreadPoolExecutor, threads: int) -> None:
+        self._data = data
+        self._pool = pool
+        n, width = len(data.rows), padded_classes(data.num_classes)
+        self._shape = (data.rows.features + 1, width)
+        count = threads if self._shape[0] * width > LARGE_SUMS else max(threads, -(-n // CHUNK))
+        self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+        self._real = data.rows.dense.dtype
+        self._probs = np.empty((n, width), self._real)
+        self._targets_of_products = _weigh_by_sums(data.targets)
+        native = info().available
+        self._add_gradient = add_gradient if native else add_plain_gradient
+        self._add_product = add_product if native else add_plain_product
+
+    def gradient(self, theta: Array) -> tuple[float, Array]:
+        """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
+        weight = self._widen(theta)
+
+        def take(chunk: slice) -> tuple[float, Real]:
+            sums = np.zeros(self._shape, self._real)
+            rows, targets = self._data.rows.take(chunk), self._data.targets.take(chunk)
+            loss = self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], sums)
+            return loss, sums
+
+        results = list(self._pool.map(take, self._chunks))
+        return sum(loss for loss, _ in results), self._add(sums for _, sums in results)
+
+    def product(self, direction: Array) -> Array:
+        """Return the product of the Hessian, where the gradient was last computed, and a ``(d + 1, K)`` direction."""
+        wide = self._widen(direction)
+
+        def take(chunk: slice) -> Real:
+            sums = np.zeros(self._shape, self._real)
+            rows, targets = self._data.rows.take(chunk), self._targets_of_products.take(chunk)
+            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], wide, sums)
+            return sums
+
+        return self._add(self._pool.map(take, self._chunks))
+
+    def probs(self) -> Real:
+        """Return the ``(n, K)`` probabilities where the gradient was last computed."""
+        return self._probs[:, : self._data.num_classes]
+
+    def _widen(self, values: Array) -> Real:
+        wide = np.zeros(self._shape, self._real)
+        wide[:, : self._data.num_classes] = values
+        return wide
+
+    def _add(self, parts: Iterable[Real]) -> Array:
+        total = np.zeros((self._shape[0], self._data.num_classes))
+        for part in parts:
+            total += part[:, : self._data.num_classes]
+        return total
+
+
+@contextmanager
+def open_passes(data: RegressionData) -> Iterator[Passes]:
+    """Give threads to passes over the rows, and BLAS none of its own, which would wait by spinning."""
+    threads = processors()
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield Passes(data, pool, threads)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _weigh_by_sums(targets: RowTargets) -> RowTargets:
+    """Return the weights of the rows times the sums of their distributions, for the Hessian knows no more of them."""
+    if targets.distribution is None:
+        return targets
+    sums = targets.distribution.sum(axis=1)
+    return RowTargets(None, None, sums if targets.row_weight is None else sums * targets.row_weight)

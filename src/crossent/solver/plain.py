@@ -1,0 +1,69 @@
+"""The passes of softmax regression in NumPy, where there are no kernels."""
+
+import numpy as np
+import scipy.sparse
+
+from crossent.kernels.regression import FeatureRows, Real, RowTargets
+
+
+def add_plain_gradient(
+    rows: FeatureRows, targets: RowTargets, num_classes: int, weight: Real, probs: Real, sums: Real
+) -> float:
+    """Do what `crossent.kernels.regression.add_gradient` does."""
+    logits = _times(rows, weight[:, :num_classes]).astype(np.float64)
+    top = logits.max(axis=1, keepdims=True)
+    found = np.exp(logits - top)
+    total = found.sum(axis=1, keepdims=True)
+    found /= total
+    log_sum = (top + np.log(total))[:, 0]
+    probs[:, :num_classes] = found
+    if targets.target is not None:
+        at = np.arange(len(logits)), targets.target
+        losses, slopes = log_sum - logits[at], found
+        slopes[at] -= 1
+    else:
+        given = np.asarray(targets.distribution, dtype=np.float64)
+        losses = given.sum(axis=1) * log_sum - np.where(given == 0, 0, given * logits).sum(axis=1)
+        slopes = given.sum(axis=1, keepdims=True) * found - given
+    if targets.row_weight is not None:
+        losses = np.where(targets.row_weight == 0, 0, losses * targets.row_weight)
+        slopes *= targets.row_weight[:, None]
+    _add(rows, slopes.astype(sums.dtype), sums[:, :num_classes])
+    return float(losses.sum())
+
+
+def add_plain_product(
+    rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, direction: Real, sums: Real
+) -> None:
+    """Do what `crossent.kernels.regression.add_product` does."""
+    given = probs[:, :num_classes]
+    change = given * _times(rows, direction[:, :num_classes])
+    slopes = change - given * change.sum(axis=1, keepdims=True)
+    if targets.row_weight is not None:
+        slopes *= targets.row_weight[:, None]
+    _add(rows, slopes, sums[:, :num_classes])
+
+
+def _times(rows: FeatureRows, weight: Real) -> Real:
+    dense_features = rows.dense.shape[1]
+    found: Real = rows.dense @ weight[:dense_features] + weight[-1]
+    if rows.sparse is not None:
+        found += sparse_matrix(rows) @ weight[:-1]
+    return found
+
+
+def _add(rows: FeatureRows, slopes: Real, sums: Real) -> None:
+    sums[: rows.dense.shape[1]] += rows.dense.T @ slopes
+    if rows.sparse is not None:
+        sums[:-1] += sparse_matrix(rows).T @ slopes
+    sums[-1] += slopes.sum(axis=0)
+
+
+def sparse_matrix(rows: FeatureRows) -> scipy.sparse.csr_array:
+    """Return the sparse features of the rows, ``(n, d)``."""
+    if rows.sparse is None:
+        return scipy.sparse.csr_array((len(rows), rows.features), dtype=rows.dense.dtype)
+    ends = rows.sparse.ends
+    kept = slice(int(ends[0]), int(ends[-1]))
+    parts = (rows.sparse.values[kept], rows.sparse.columns[kept], ends - ends[0])
+    return scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))

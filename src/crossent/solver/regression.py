@@ -1,0 +1,119 @@
+"""Softmax regression with an L2 penalty, from rows to coefficients, and from these to logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.kernels.regression import FeatureRows, SparseRows
+from crossent.solver.data import RegressionData
+from crossent.solver.newton import Optimum, Point, minimise
+from crossent.solver.plain import sparse_matrix
+
+Array = npt.NDArray[np.float64]
+
+# Rows whose float64 logits are computed at once.
+CHUNK = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """Weights of a softmax regression.
+
+    Attributes
+    ----------
+    weight
+        ``(d, K)`` float64.
+    bias
+        ``(K,)`` float64.
+    """
+
+    weight: Array
+    bias: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A softmax regression, and how near it is to the best there is.
+
+    Attributes
+    ----------
+    coefficients
+        The weights.
+    optimum
+        What the solver says of them.
+    """
+
+    coefficients: Coefficients
+    optimum: Optimum
+
+
+def solve_softmax_regression(
+    data: RegressionData,
+    start: Coefficients,
+    *,
+    C: float,  # noqa: N803 - the name that scikit-learn gave it
+    tolerance: float,
+    max_steps: int,
+    on_step: Callable[[float, Coefficients], bool],
+) -> Solution:
+    """Minimise ``C * sum of cross entropy + ||weight||^2 / 2``; the bias is not penalised.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    start
+        Where to begin; a near solution makes it fast.
+    C
+        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
+    tolerance
+        Ends when a step promises to lower the objective by a smaller share of it than this.
+    max_steps
+        Most steps of Newton's method.
+    on_step
+        Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
+    """
+    penalty = np.full(data.rows.features + 1, 1 / (C * data.total_weight()))
+    penalty[-1] = 0
+    theta = np.vstack([start.weight, start.bias])
+
+    def tell(point: Point) -> bool:
+        return on_step(point.loss, Coefficients(point.theta[:-1], point.theta[-1]))
+
+    optimum = minimise(data, penalty, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
+    return Solution(Coefficients(optimum.theta[:-1], optimum.theta[-1]), optimum)
+
+
+def rows_of_table(numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], features: int) -> FeatureRows:
+    """Return numbers and category codes as features, the codes as sparse ones.
+
+    Parameters
+    ----------
+    numbers
+        ``(n, p)``: the first p features.
+    rows_of_codes
+        ``(n, q)``: the feature that each category code stands for.
+    features
+        d, the number of all.
+    """
+    sparse = None
+    n, q = rows_of_codes.shape
+    if q > 0:
+        ends = np.arange(n + 1, dtype=np.int64) * q
+        ones = np.ones(rows_of_codes.size, numbers.dtype)
+        sparse = SparseRows(ends, rows_of_codes.ravel().astype(np.int32), ones)
+    return FeatureRows(np.ascontiguousarray(numbers), sparse, features)
+
+
+def linear_logits(rows: FeatureRows, coefficients: Coefficients) -> Array:
+    """Return the ``(n, K)`` float64 logits of a softmax regression, summed in float64."""
+    logits = np.empty((len(rows), len(coefficients.bias)))
+    weight = coefficients.weight[: rows.dense.shape[1]]
+    for begin in range(0, len(rows), CHUNK):
+        chunk = rows.take(slice(begin, begin + CHUNK))
+        logits[begin : begin + CHUNK] = chunk.dense @ weight + coefficients.bias
+        if chunk.sparse is not None:
+            logits[begin : begin + CHUNK] += sparse_matrix(chunk) @ coefficients.weight
+    return logits

@@ -1,0 +1,111 @@
+"""The solver on problems that are hard to solve, against SciPy's minimum of the same objective in float64."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+from scipy.special import logsumexp
+
+from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
+from crossent.solver.data import RegressionData
+from crossent.solver.newton import Optimum, minimise
+
+
+def reference(features: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: np.ndarray) -> float:
+    """The lowest mean cross entropy plus penalty; targets are distributions."""
+    n, num_classes = target.shape
+    whole = np.hstack([features, np.ones((n, 1))])
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = flat.reshape(-1, num_classes)
+        logits = whole @ theta
+        log_sum = logsumexp(logits, axis=1, keepdims=True)
+        total = target.sum(1, keepdims=True)
+        loss = (weight[:, None] * target * (log_sum - logits)).sum()
+        slopes = weight[:, None] * (total * np.exp(logits - log_sum) - target)
+        scale = 1 / (weight[:, None] * total).sum()
+        gradient = scale * whole.T @ slopes + penalty[:, None] * theta
+        return scale * loss + (penalty[:, None] * theta**2).sum() / 2, gradient.ravel()
+
+    start = np.zeros(whole.shape[1] * num_classes)
+    options = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-15, "gtol": 1e-10}
+    return float(scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).fun)
+
+
+def fit(rows: FeatureRows, targets: RowTargets, num_classes: int, penalty: np.ndarray, tolerance: float) -> Optimum:
+    start = np.zeros((rows.features + 1, num_classes))
+    data = RegressionData(rows, targets, num_classes)
+    return minimise(data, penalty, start, tolerance=tolerance, max_steps=200, on_step=lambda _: False)
+
+
+def sparse_rows(features: np.ndarray) -> FeatureRows:
+    csr = scipy.sparse.csr_array(features)
+    elements = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
+    return FeatureRows(np.empty((len(features), 0), features.dtype), elements, features.shape[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["plain", "correlated", "separable", "few rows", "constant", "duplicate"])
+def test_reaches_the_optimum(kind: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    n, d, num_classes = (20, 40, 4) if kind == "few rows" else (600, 8, 4)
+    features = rng.normal(size=(n, d))
+    if kind == "correlated":
+        features = features @ (rng.normal(size=(d, d)) * 10.0 ** -np.arange(d)[:, None] / 2)
+    if kind == "constant":
+        features[:, 0] = 3
+    if kind == "duplicate":
+        features[:, 1] = features[:, 0]
+    logits = features @ rng.normal(size=(d, num_classes))
+    target = (logits + (0 if kind == "separable" else 1) * rng.gumbel(size=logits.shape)).argmax(1)
+    penalty = np.append(np.full(d, 1 / n), 0)
+    features = features.astype(dtype)
+    found = fit(FeatureRows(features, None, d), RowTargets(target, None, None), num_classes, penalty, 1e-8)
+    best = reference(features.astype(float), np.eye(num_classes)[target], np.ones(n), penalty)
+    assert found.converged
+    assert found.objective <= best * (1 + 1e-6)
+    assert found.objective - best <= found.gap + 1e-6 * best
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_soft_targets_weights_and_many_features(sparse: bool, wide: bool) -> None:
+    rng = np.random.default_rng(0)
+    n, d, num_classes = 200, 2000 if wide else 30, 5
+    features = (rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.1)).astype(np.float64)
+    target = rng.dirichlet(np.ones(num_classes), n) * rng.uniform(0.5, 2, (n, 1))
+    weight = np.where(rng.random(n) < 0.2, 0.0, rng.random(n))
+    penalty = np.append(rng.uniform(0.5, 2, d) / n, 0)
+    rows = sparse_rows(features) if sparse else FeatureRows(features, None, d)
+    found = fit(rows, RowTargets(None, target, weight), num_classes, penalty, 1e-10)
+    assert found.objective == pytest.approx(reference(features, target, weight, penalty), rel=1e-8)
+
+
+def test_many_classes_share_a_block() -> None:
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(500, 3)), rng.integers(0, 40, 500)
+    penalty = np.array([0.01, 0.01, 0.01, 0])
+    found = fit(FeatureRows(features, None, 3), RowTargets(target, None, None), 40, penalty, 1e-10)
+    assert found.objective == pytest.approx(reference(features, np.eye(40)[target], np.ones(500), penalty), rel=1e-8)
+
+
+def test_start_at_the_optimum_takes_one_step() -> None:
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
+    penalty = np.append(np.full(5, 0.01), 0)
+    data = RegressionData(FeatureRows(features, None, 5), RowTargets(target, None, None), 3)
+    first = minimise(data, penalty, np.zeros((6, 3)), tolerance=1e-10, max_steps=100, on_step=lambda _: False)
+    again = minimise(data, penalty, first.theta, tolerance=1e-10, max_steps=100, on_step=lambda _: False)
+    assert again.converged
+    assert again.steps <= 1
+    assert again.objective == pytest.approx(first.objective, rel=1e-10)
+
+
+def test_too_few_steps_are_said() -> None:
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
+    data = RegressionData(FeatureRows(features, None, 5), RowTargets(target, None, None), 3)
+    penalty = np.append(np.full(5, 0.01), 0)
+    found = minimise(data, penalty, np.zeros((6, 3)), tolerance=1e-10, max_steps=1, on_step=lambda _: False)
+    assert not found.converged
+    assert found.steps == 1
