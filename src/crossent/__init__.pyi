@@ -16,5 +16,6 @@ from .losses.targets import smooth_labels as smooth_labels
 from .predictor import Predictor as Predictor
 from .predictor import load as load
 from .recipe import Recipe as Recipe
+from .softmax_regression import SoftmaxRegression as SoftmaxRegression
 
 __version__: str

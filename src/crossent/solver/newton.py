@@ -22,6 +22,8 @@ LEAST_SHARE = 1e-4
 TRUNCATION = 0.25
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
+# Nats below which no share of the objective matters: it may have nothing but zero as its limit.
+LEAST_OBJECTIVE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +110,15 @@ def minimise(
                 precondition, built_at = preconditioner(data, passes.probs(), penalty), objective.passes
             step, decrease = _newton_step(objective, point, precondition)
             following = _shortened(objective, point, step)
-            if following is None:
-                # Rounding hides what is left to gain.
-                converged = decrease <= 1e-5 * abs(point.objective)
+            if following is None or following.objective >= point.objective:
+                # Rounding hides what is left to gain; the gradient shows it for one step more.
+                converged = decrease <= 1e-5 * max(point.objective, LEAST_OBJECTIVE)
+                last = objective.at(point.theta + step)
+                if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
+                    point = last
                 break
             steps += 1
-            converged = decrease <= tolerance * abs(point.objective)
+            converged = decrease <= tolerance * max(point.objective, LEAST_OBJECTIVE)
             point = following
             if on_step(point):
                 break

@@ -83,7 +83,9 @@ def solve_softmax_regression(
         return on_step(point.loss, Coefficients(point.theta[:-1], point.theta[-1]))
 
     optimum = minimise(data, penalty, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
-    return Solution(Coefficients(optimum.theta[:-1], optimum.theta[-1]), optimum)
+    # The same constant more for all classes changes nothing but the looks of the bias.
+    bias = optimum.theta[-1] - optimum.theta[-1].mean()
+    return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
 
 
 def rows_of_table(numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], features: int) -> FeatureRows:

@@ -1,0 +1,217 @@
+"""The scikit-learn face of the solver: `SoftmaxRegression`."""
+
+import numbers
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+
+from crossent.errors import DataError, SettingError
+from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
+from crossent.solver.data import RegressionData
+from crossent.solver.regression import Coefficients, linear_logits, solve_softmax_regression
+
+Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Softmax regression with an L2 penalty, fitted to its optimum.
+
+    The objective is that of scikit-learn's ``LogisticRegression``: ``C * sum of cross entropy + ||coef||^2 / 2``, the
+    intercepts not penalised. float32 and sparse rows are taken as they are, without a copy in float64.
+
+    Parameters
+    ----------
+    C
+        Inverse penalty strength, above 0 and finite.
+    class_weight
+        A mapping of class to weight, or ``"balanced"`` for weights that give all classes the same total.
+    tol
+        Ends when a step promises to lower the objective by a smaller share of it than this.
+    max_iter
+        Most steps of Newton's method; some ten are common.
+    warm_start
+        Whether `fit` begins at the coefficients of the last one, as long as features and classes are the same.
+
+    Attributes
+    ----------
+    classes_
+        ``(K,)`` labels, in the order of all columns; for soft targets their column numbers.
+    coef_
+        ``(K, d)`` float64 weights.
+    intercept_
+        ``(K,)`` float64.
+    objective_
+        What was reached.
+    gap_
+        The objective less its optimum is at most this, to within what is left of the intercepts' derivatives and the
+        rounding of sums in the dtype of `X`.
+    n_iter_
+        Steps taken.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = SoftmaxRegression(C=10.0).fit(X, y)
+    >>> model.coef_.shape
+    (3, 4)
+    >>> bool(model.gap_ < 1e-4 * model.objective_)
+    True
+    """
+
+    def __init__(
+        self,
+        C: float = 1.0,  # noqa: N803 - scikit-learn's name
+        *,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        tol: float = 1e-7,
+        max_iter: int = 100,
+        warm_start: bool = False,
+    ) -> None:
+        self.C = C
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Fit to the optimum.
+
+        Parameters
+        ----------
+        X
+            ``(n, d)`` array or sparse matrix.
+        y
+            ``(n,)`` labels, or ``(n, K)`` soft targets: floating, not negative, in rows that need not sum to one.
+        sample_weight
+            ``(n,)`` weights, not negative.
+
+        Raises
+        ------
+        DataError
+            If there is one class only, or weights or soft targets cannot be used.
+        SettingError
+            If a setting is out of bounds.
+        """
+        self._check_settings()
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], order="C")  # noqa: N806
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        rows = _feature_rows(X)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        classes, targets = self._targets(y, weight, rows)
+        data = RegressionData(rows, targets, len(classes))
+        if not data.total_weight() > 0:
+            raise DataError("Some rows count.", "All weights or targets are zero.", "Give some above zero.")
+        start = self._start(rows.features, classes)
+        solution = solve_softmax_regression(
+            data, start, C=self.C, tolerance=self.tol, max_steps=self.max_iter, on_step=lambda *_: False
+        )
+        scale = self.C * data.total_weight()
+        self.classes_ = classes
+        self.coef_ = np.ascontiguousarray(solution.coefficients.weight.T)
+        self.intercept_ = solution.coefficients.bias.copy()
+        self.objective_ = solution.optimum.objective * scale
+        self.gap_ = solution.optimum.gap * scale
+        self.n_iter_ = max(solution.optimum.steps, 1)
+        if not solution.optimum.converged:
+            warnings.warn(
+                f"The optimum was not reached in {self.n_iter_} steps: the objective may be {self.gap_:.3g} above it. "
+                "Give more steps (max_iter), a larger tol, or a smaller C.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Return ``(n, K)`` logits; of two classes, as scikit-learn wants it, ``(n,)`` the second less the first."""
+        logits = self._logits(X)
+        return np.asarray(logits[:, 1] - logits[:, 0]) if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Return ``(n, K)`` probabilities."""
+        return np.asarray(softmax(self._logits(X), axis=1))
+
+    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Return ``(n, K)`` log-probabilities."""
+        return np.asarray(log_softmax(self._logits(X), axis=1))
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
+        """Return the most probable label of each row."""
+        logits = self._logits(X)
+        return np.asarray(self.classes_[logits.argmax(axis=1)])
+
+    def _logits(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], order="C", reset=False)  # noqa: N806
+        return linear_logits(_feature_rows(X), Coefficients(self.coef_.T, self.intercept_))
+
+    def _targets(self, y: Any, weight: Real | None, rows: FeatureRows) -> tuple[npt.NDArray[Any], RowTargets]:
+        y = np.asarray(y)
+        dtype = rows.dense.dtype
+        if y.ndim == 2 and y.shape[1] > 1 and np.issubdtype(y.dtype, np.floating):
+            self._check_soft(y, len(rows))
+            distribution: Real = y.astype(np.float32 if dtype == np.float32 else np.float64, order="C")
+            return np.arange(y.shape[1]), RowTargets(None, distribution, weight)
+        labels = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        if len(labels) != len(rows):
+            raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(rows), len(labels)]}")
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise DataError(
+                "Training needs rows of two classes or more.",
+                f"There is only 1 class, {classes[0]}.",
+                "Give rows of other classes too.",
+            )
+        if self.class_weight is not None:
+            of_class = compute_class_weight(self.class_weight, classes=classes, y=labels, sample_weight=weight)
+            of_rows: Real = of_class[codes].astype(dtype)
+            weight = of_rows if weight is None else of_rows * weight
+        return classes, RowTargets(codes.astype(np.int64), None, weight)
+
+    def _check_soft(self, y: npt.NDArray[Any], n: int) -> None:
+        if len(y) != n or not np.isfinite(y).all() or (y < 0).any():
+            raise DataError(
+                f"Soft targets are ({n}, K), finite and not negative.",
+                f"Their shape is {y.shape}, their least value {y.min(initial=np.inf)}.",
+                "Give a row of probabilities for each row of X.",
+            )
+        if self.class_weight is not None:
+            raise SettingError(
+                "class_weight is for labels.", "The targets are soft.", "Weigh the rows of y or use sample_weight."
+            )
+
+    def _start(self, features: int, classes: npt.NDArray[Any]) -> Coefficients:
+        if self.warm_start and hasattr(self, "coef_"):
+            same = self.coef_.shape == (len(classes), features) and np.array_equal(self.classes_, classes)
+            if same:
+                return Coefficients(self.coef_.T, self.intercept_)
+        return Coefficients(np.zeros((features, len(classes))), np.zeros(len(classes)))
+
+    def _check_settings(self) -> None:
+        for name, value in (("C", self.C), ("tol", self.tol), ("max_iter", self.max_iter)):
+            if not (isinstance(value, numbers.Real) and 0 < float(value) < np.inf):
+                raise SettingError(f"{name} is a number above 0.", f"It is {value!r}.", "Give such a number.")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _feature_rows(X: Any) -> FeatureRows:  # noqa: N803
+    if not scipy.sparse.issparse(X):
+        return FeatureRows(X, None, X.shape[1])
+    elements = SparseRows(X.indptr.astype(np.int64), X.indices.astype(np.int32), np.ascontiguousarray(X.data))
+    return FeatureRows(np.empty((X.shape[0], 0), X.dtype), elements, X.shape[1])

@@ -1,0 +1,115 @@
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+import crossent as ce
+from crossent.errors import DataError, SettingError
+
+
+@pytest.fixture(scope="module")
+def iris() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_iris(return_X_y=True)
+    return X, np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 1000.0])
+@pytest.mark.parametrize("options", [{}, {"class_weight": "balanced"}, {"class_weight": {"setosa": 3.0}}])
+def test_same_as_scikit_learn(iris: tuple[np.ndarray, np.ndarray], C: float, options: dict[str, object]) -> None:
+    X, y = iris[0][20:], iris[1][20:]
+    weight = np.arange(len(y)) % 4 + 0.0
+    ours = ce.SoftmaxRegression(C, tol=1e-12, **options).fit(X, y, weight)
+    theirs = LogisticRegression(C=C, tol=1e-10, solver="newton-cg", max_iter=10_000, **options).fit(X, y, weight)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-5 * C**0.5)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-5)
+    np.testing.assert_allclose(np.exp(ours.predict_log_proba(X)), ours.predict_proba(X), rtol=1e-12)
+    assert (ours.predict(X) == theirs.predict(X)).all()
+    assert list(ours.classes_) == list(theirs.classes_)
+    assert ours.intercept_.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_two_classes_have_one_decision(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris[0][:100], iris[1][:100]
+    model = ce.SoftmaxRegression().fit(X, y)
+    logits = X @ model.coef_.T + model.intercept_
+    np.testing.assert_allclose(model.decision_function(X), logits[:, 1] - logits[:, 0])
+    assert model.predict_proba(X).shape == (100, 2)
+
+
+def test_soft_targets_of_certainty_are_labels(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    soft = (y[:, None] == np.unique(y)).astype(float)
+    by_soft, by_label = ce.SoftmaxRegression(tol=1e-12).fit(X, soft), ce.SoftmaxRegression(tol=1e-12).fit(X, y)
+    np.testing.assert_allclose(by_soft.coef_, by_label.coef_, atol=1e-7)
+    assert list(by_soft.classes_) == [0, 1, 2]
+
+
+def test_distilled_student_gives_the_teacher(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    teacher = ce.SoftmaxRegression(C=0.1).fit(X, y)
+    student = ce.SoftmaxRegression(C=1e6).fit(X, teacher.predict_proba(X))
+    np.testing.assert_allclose(student.predict_proba(X), teacher.predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sparse_is_dense(iris: tuple[np.ndarray, np.ndarray], dtype: type) -> None:
+    X, y = iris[0].astype(dtype), iris[1]
+    dense, sparse = ce.SoftmaxRegression(tol=1e-10).fit(X, y), ce.SoftmaxRegression(tol=1e-10)
+    sparse.fit(scipy.sparse.csr_matrix(X), y)
+    np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-3 if dtype == np.float32 else 1e-6)
+
+
+def test_warm_start_takes_fewer_steps(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    model = ce.SoftmaxRegression(warm_start=True).fit(X, y)
+    steps = model.n_iter_
+    model.fit(X, y)
+    assert model.n_iter_ < steps
+    # Other classes: it begins anew.
+    model.fit(X[:100], y[:100])
+    assert model.coef_.shape == (2, 4)
+
+
+def test_gap_bounds_what_is_missing(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    best = ce.SoftmaxRegression(tol=1e-14).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        early = ce.SoftmaxRegression(max_iter=4).fit(X, y)
+    assert 0 < early.objective_ - best.objective_ <= early.gap_
+    assert best.gap_ < 1e-6
+
+
+def test_numbers_beyond_all_measure(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris[0].copy(), iris[1]
+    X[:, 0] = np.where(np.arange(150) % 2, 1e30, -1e30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = ce.SoftmaxRegression().fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({"C": 0.0}, "C"), ({"C": np.inf}, "C"), ({"tol": -1.0}, "tol"), ({"max_iter": 0}, "max_iter")],
+)
+def test_settings_out_of_bounds(iris: tuple[np.ndarray, np.ndarray], settings: dict[str, float], name: str) -> None:
+    with pytest.raises(SettingError, match=name):
+        ce.SoftmaxRegression(**settings).fit(*iris)
+
+
+def test_data_that_cannot_be_learned_from(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    with pytest.raises(DataError, match="only 1 class, setosa"):
+        ce.SoftmaxRegression().fit(X[:50], y[:50])
+    with pytest.raises(ValueError, match="zero"):
+        ce.SoftmaxRegression().fit(X, y, np.zeros(150))
+    with pytest.raises(DataError, match="zero"):
+        ce.SoftmaxRegression().fit(X, np.zeros((150, 3)))
+    with pytest.raises(DataError, match="not negative"):
+        ce.SoftmaxRegression().fit(X, np.full((150, 3), -1.0))
+    with pytest.raises(SettingError, match="class_weight"):
+        ce.SoftmaxRegression(class_weight="balanced").fit(X, np.full((150, 3), 0.3))
