@@ -63,6 +63,21 @@ def test_sparse_is_dense(iris: tuple[np.ndarray, np.ndarray], dtype: type) -> No
     np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-3 if dtype == np.float32 else 1e-6)
 
 
+@pytest.mark.parametrize("features", [4, 3000])
+def test_sparse_rows_in_any_order_with_duplicates(features: int) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 200)
+    columns, values = rng.integers(0, features, (200, 5)), rng.random((200, 5))
+    messy = scipy.sparse.csr_matrix((values.ravel(), columns.ravel(), np.arange(0, 1001, 5)), shape=(200, features))
+    given = messy.data.copy(), messy.indices.copy()
+    model = ce.SoftmaxRegression(tol=1e-10).fit(messy, y)
+    assert (messy.data == given[0]).all()
+    assert (messy.indices == given[1]).all()
+    tidy = ce.SoftmaxRegression(tol=1e-10).fit(messy.toarray(), y)
+    np.testing.assert_allclose(model.coef_, tidy.coef_, atol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(messy), tidy.predict_proba(messy.toarray()), atol=1e-5)
+
+
 def test_warm_start_takes_fewer_steps(iris: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = iris
     model = ce.SoftmaxRegression(warm_start=True).fit(X, y)

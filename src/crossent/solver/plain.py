@@ -66,4 +66,7 @@ def sparse_matrix(rows: FeatureRows) -> scipy.sparse.csr_array:
     ends = rows.sparse.ends
     kept = slice(int(ends[0]), int(ends[-1]))
     parts = (rows.sparse.values[kept], rows.sparse.columns[kept], ends - ends[0])
-    return scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))
+    found = scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))
+    # Otherwise SciPy would sort them in place at some operations, and they are the caller's.
+    found.has_canonical_format = True
+    return found
