@@ -74,7 +74,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         C: float = 1.0,  # noqa: N803 - scikit-learn's name
         *,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
-        tol: float = 1e-7,
+        tol: float = 1e-6,
         max_iter: int = 100,
         warm_start: bool = False,
     ) -> None:

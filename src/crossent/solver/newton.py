@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.kernels.regression import Real
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes, open_passes
 from crossent.solver.precondition import Precondition, passes_to_build, preconditioner
@@ -151,34 +152,47 @@ class _Objective:
         penalised = self._penalty * theta
         return Point(theta, loss + float((penalised * theta).sum()) / 2, loss, gradient * self._scale + penalised)
 
-    def product(self, direction: Array) -> Array:
+    def residual(self, point: Point, scale: float) -> Real:
+        return self._rows.widen(-point.gradient / scale)
+
+    def product(self, direction: Real) -> Real:
         self.passes += 1
-        return self._rows.product(direction) * self._scale + self._penalty * direction
+        found = self._rows.product(direction)
+        found *= found.dtype.type(self._scale)
+        found += np.multiply(self._penalty, direction, dtype=direction.dtype)
+        return found
 
 
 def _newton_step(objective: _Objective, point: Point, precondition: Precondition) -> tuple[Array, float]:
-    """Return a step, and by how much the quadratic model says that it lowers the objective."""
-    step, residual = np.zeros_like(point.theta), -point.gradient
-    scaled = precondition(residual)
-    direction, size, model = scaled, float((residual * scaled).sum()), 0.0
+    """Return a step, and by how much the quadratic model says that it lowers the objective.
+
+    All in the dtype of the rows: what the model loses by it, the next step mends.
+    """
+    # Near the optimum the squares of a gradient may be too small for float32.
+    scale = float(np.abs(point.gradient).max()) or 1.0
+    residual = objective.residual(point, scale)
+    step, scaled = np.zeros_like(residual), precondition(residual)
+    direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break
         product = objective.product(direction)
-        curvature = float((direction * product).sum())
+        curvature = float(np.vdot(direction, product))
         if curvature <= 0:
             break
         length = size / curvature
-        step = step + length * direction
-        residual = residual - length * product
+        step += residual.dtype.type(length) * direction
+        product *= residual.dtype.type(length)
+        residual -= product
         decrease = length * size / 2
         model += decrease
         if i * decrease <= TRUNCATION * model:
             break
         scaled = precondition(residual)
-        size, before = float((residual * scaled).sum()), size
-        direction = scaled + (size / before) * direction
-    return step, model
+        size, before = float(np.vdot(residual, scaled)), size
+        direction *= residual.dtype.type(size / before)
+        direction += scaled
+    return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
 
 
 def _shortened(objective: _Objective, point: Point, step: Array) -> Point | None:

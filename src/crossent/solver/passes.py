@@ -41,7 +41,7 @@ class Passes:
 
     def gradient(self, theta: Array) -> tuple[float, Array]:
         """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
-        weight = self._widen(theta)
+        weight = self.widen(theta)
 
         def take(chunk: slice) -> tuple[float, Real]:
             sums = np.zeros(self._shape, self._real)
@@ -52,23 +52,26 @@ class Passes:
         results = list(self._pool.map(take, self._chunks))
         return sum(loss for loss, _ in results), self._add(sums for _, sums in results)
 
-    def product(self, direction: Array) -> Array:
-        """Return the product of the Hessian, where the gradient was last computed, and a ``(d + 1, K)`` direction."""
-        wide = self._widen(direction)
+    def product(self, direction: Real) -> Real:
+        """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed."""
 
         def take(chunk: slice) -> Real:
             sums = np.zeros(self._shape, self._real)
             rows, targets = self._data.rows.take(chunk), self._targets_of_products.take(chunk)
-            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], wide, sums)
+            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, sums)
             return sums
 
-        return self._add(self._pool.map(take, self._chunks))
+        first, *others = self._pool.map(take, self._chunks)
+        for other in others:
+            first += other
+        return first
 
     def probs(self) -> Real:
         """Return the ``(n, K)`` probabilities where the gradient was last computed."""
         return self._probs[:, : self._data.num_classes]
 
-    def _widen(self, values: Array) -> Real:
+    def widen(self, values: Array) -> Real:
+        """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
         wide = np.zeros(self._shape, self._real)
         wide[:, : self._data.num_classes] = values
         return wide

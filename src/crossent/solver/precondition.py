@@ -11,7 +11,7 @@ from crossent.solver.data import RegressionData
 from crossent.solver.plain import sparse_matrix
 
 Array = npt.NDArray[np.float64]
-Precondition = Callable[[Array], Array]
+Precondition = Callable[[Real], Real]
 
 # Features up to which a block holds all second moments, not only those of each feature with itself.
 MOST_FEATURES = 1500
@@ -23,7 +23,7 @@ CHUNK = 8192
 
 
 def preconditioner(data: RegressionData, probs: Real, penalty: Array) -> Precondition:
-    """Return what divides a ``(d + 1, K)`` gradient by the approximate Hessian.
+    """Return what divides a gradient, with the columns of zeros that the kernels take, by the approximate Hessian.
 
     The block of class k is the mean of ``p_k (1 - p_k) x x'``, plus the penalty.
 
@@ -36,15 +36,26 @@ def preconditioner(data: RegressionData, probs: Real, penalty: Array) -> Precond
     penalty
         ``(d + 1,)``, 0 for the bias.
     """
+    num_classes = probs.shape[1]
     if data.rows.features > MOST_FEATURES:
-        divisor = _squares(data, probs) + penalty[:, None] + 1e-9
-        return lambda gradient: gradient / divisor
-    factors = [_factor(block, penalty) for block in _blocks(data, probs)]
-    if len(factors) == 1:
-        return lambda gradient: _solve(factors[0], gradient)
+        squares = (_squares(data, probs) + penalty[:, None] + 1e-9).astype(probs.dtype)
 
-    def solve(gradient: Array) -> Array:
-        return np.stack([_solve(factor, gradient[:, k]) for k, factor in enumerate(factors)], axis=1)
+        def divide(gradient: Real) -> Real:
+            found = np.zeros_like(gradient)
+            np.divide(gradient[:, :num_classes], squares, out=found[:, :num_classes])
+            return found
+
+        return divide
+    factors = [_factor(block, penalty, probs.dtype) for block in _blocks(data, probs)]
+
+    def solve(gradient: Real) -> Real:
+        found = np.zeros_like(gradient)
+        if len(factors) == 1:
+            found[:, :num_classes] = scipy.linalg.cho_solve(factors[0], gradient[:, :num_classes], check_finite=False)
+            return found
+        for k, factor in enumerate(factors):
+            found[:, k] = scipy.linalg.cho_solve(factor, gradient[:, k], check_finite=False)
+        return found
 
     return solve
 
@@ -89,19 +100,11 @@ def _representatives(share: Array, count: int) -> tuple[npt.NDArray[np.int64], R
     return rows, (ends[-1] / (count * share[rows])).astype(np.float32)
 
 
-def _factor(block: Array, penalty: Array) -> tuple[npt.NDArray[np.float32], bool]:
+def _factor(block: Array, penalty: Array, dtype: np.dtype[np.floating]) -> tuple[Real, bool]:
     # A class that is certain everywhere has no curvature left, and its bias no penalty.
     block[np.diag_indices_from(block)] += penalty + 1e-7 * np.trace(block) / len(block) + 1e-12
     factor, lower = scipy.linalg.cho_factor(block, overwrite_a=True, check_finite=False)
-    # Half the memory to go through in every iteration.
-    return factor.astype(np.float32), lower
-
-
-def _solve(factor: tuple[npt.NDArray[np.float32], bool], gradient: Array) -> Array:
-    # Gradients near the optimum may be too small for float32.
-    size = float(np.abs(gradient).max()) or 1.0
-    found = scipy.linalg.cho_solve(factor, (gradient / size).astype(np.float32), check_finite=False)
-    return np.asarray(found, dtype=np.float64) * size
+    return factor.astype(dtype), lower
 
 
 def _dense(rows: FeatureRows, chosen: npt.NDArray[np.int64]) -> Real:
