@@ -114,7 +114,8 @@ def compare(name: str, rounds: int) -> float:
         limit = max(MOST_TIMES * seconds, FEWEST_SECONDS)
         taken, cell = until_near(solver, problem, best, limit)
         fastest = min(fastest, taken)
-        print(f"| {name} | {solver} | {cell} | {taken / seconds:.1f}x |", flush=True)
+        ratio = f"{taken / seconds:.1f}x" if taken < float("inf") else "-"
+        print(f"| {name} | {solver} | {cell} | {ratio} |", flush=True)
     return min(fastest, max(MOST_TIMES * seconds, FEWEST_SECONDS)) / seconds
 
 

@@ -20,7 +20,7 @@ PATH = (0.1, 1.0, 10.0, 100.0, 1000.0)
 LEAST_GAIN = 1e-4
 DEFAULT_C = 1.0
 # Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
-PATH_TOLERANCE, TOLERANCE = 1e-5, 1e-8
+PATH_TOLERANCE, TOLERANCE = 1e-5, 1e-6
 MAX_STEPS = 100
 
 

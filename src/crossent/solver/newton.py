@@ -23,6 +23,8 @@ LEAST_SHARE = 1e-4
 TRUNCATION = 0.25
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
+# Roundings of the dtype of the rows below which a share of the objective cannot be told from none.
+ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
 LEAST_OBJECTIVE = 1e-3
 
@@ -113,7 +115,8 @@ def minimise(
             following = _shortened(objective, point, step)
             if following is None or following.objective >= point.objective:
                 # Rounding hides what is left to gain; the gradient shows it for one step more.
-                converged = decrease <= 1e-5 * max(point.objective, LEAST_OBJECTIVE)
+                rounding = ROUNDINGS * float(np.finfo(data.rows.dense.dtype).eps)
+                converged = decrease <= max(tolerance, rounding) * max(point.objective, LEAST_OBJECTIVE)
                 last = objective.at(point.theta + step)
                 if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
                     point = last
