@@ -15,7 +15,7 @@ from crossent.losses import linear_tiles
 native = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
 
 # (n, d, C): the fused kernel, with several shares of rows; one product for all classes; odd sizes.
-SHAPES = [(5000, 9, 7), (70, 33, 100), (3, 1, 40), (1, 5, 2), (17, 4, 32), (17, 4, 33)]
+SHAPES = [(5000, 9, 7), (70, 33, 100), (3, 1, 40), (1, 5, 2), (17, 4, 32), (17, 4, 33), (150, 6, 2500)]
 
 
 def draw(n: int, d: int, num_classes: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, ...]:
@@ -85,21 +85,58 @@ def test_equals_the_loss_of_whole_logits(shape: tuple[int, int, int], name: str,
     compare((inputs, weight, bias), target, options, 1e-12 if dtype == torch.float64 else 5e-6)
 
 
-@pytest.mark.parametrize("scratch", [600, 3000, 6000, 1 << 20])
+def results_of(
+    leaves: tuple[torch.Tensor, ...], target: torch.Tensor, options: dict[str, object]
+) -> tuple[torch.Tensor, ...]:
+    """Return loss and gradients."""
+    inputs, weight, bias = (leaf.detach().clone().requires_grad_() for leaf in leaves)
+    loss = ce.linear_cross_entropy(inputs, weight, target, bias, **options)
+    loss.sum().backward()
+    return loss.detach(), inputs.grad, weight.grad, bias.grad
+
+
+# All at once; all classes of some rows; some classes of all rows; some of both.
+TILES = {8_000_000: (300, 4500), 2_400_000: (128, 4500), 1_000_000: (384, 2048), 50_000: (128, 2048)}
+
+
+@native
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", ["none", "rows", "weights", "shape", "mask"])
 @pytest.mark.parametrize("soft", [False, True])
-def test_any_tile_size_gives_the_same(monkeypatch: pytest.MonkeyPatch, scratch: int, name: str, soft: bool) -> None:
-    monkeypatch.setattr(linear_tiles, "SCRATCH_BYTES", scratch)
-    monkeypatch.setattr(linear_tiles, "FEWEST_ROWS", 8)
-    inputs, weight, bias, target = draw(41, 3, 50)
-    size = linear_tiles.tile_size(Layer(inputs, weight, bias))
-    assert (size.classes < 50) == (scratch < 6000)
-    assert (size.rows < 41) == (scratch < 1 << 20)
-    options = options_of(41, 50)[name]
+def test_any_tile_size_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, name: str, soft: bool
+) -> None:
+    inputs, weight, bias, target = draw(300, 20, 4500, dtype)
+    options, given = options_of(300, 4500)[name], target.clone()
     mask = options.get("class_mask")
     if isinstance(mask, torch.Tensor):
-        mask[torch.arange(41), target] = True
-    compare((inputs, weight, bias), ce.one_hot(target, 50, dtype=torch.float64) if soft else target, options, 1e-12)
+        mask[torch.arange(300), target] = True
+    given[::7] = -100
+    given = ce.one_hot(target, 4500, dtype=torch.float32) if soft else given
+    expected = results_of((inputs, weight, bias), given, options)
+    for scratch, (rows, classes) in TILES.items():
+        monkeypatch.setattr(linear_tiles, "SCRATCH_BYTES", scratch)
+        monkeypatch.setattr(linear_tiles, "MOST_ROWS", 384)
+        size = linear_tiles.tile_size(Layer(inputs, weight, bias))
+        assert (min(size.rows, 300), size.classes) == (min(rows, 300), classes)
+        found = results_of((inputs, weight, bias), given, options)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@native
+@pytest.mark.parametrize("shape", [(300, 33, 20000), (2000, 64, 100), (40000, 5, 40)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_any_number_of_threads_gives_the_same_bits(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    inputs, weight, bias, target = draw(*shape, dtype)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3, 7):
+            torch.set_num_threads(count)
+            found.append(results_of((inputs, weight, bias), target, {}))
+    finally:
+        torch.set_num_threads(threads)
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(64, 8, 5), (64, 8, 60), (40, 300, 60)])

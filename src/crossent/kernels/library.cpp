@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "linear.h"
+#include "matrix_product.h"
 #include "regression.h"
 #include "rows.h"
 
@@ -20,13 +21,16 @@ namespace crossent {
 extern const RowKernels row_kernels_baseline;
 extern const LinearKernel linear_kernel_baseline;
 extern const RegressionKernels regression_kernels_baseline;
+extern const ProductKernels product_kernels_baseline;
 #if defined(CROSSENT_X86)
 extern const RowKernels row_kernels_avx2;
 extern const LinearKernel linear_kernel_avx2;
 extern const RegressionKernels regression_kernels_avx2;
+extern const ProductKernels product_kernels_avx2;
 extern const RowKernels row_kernels_avx512;
 extern const LinearKernel linear_kernel_avx512;
 extern const RegressionKernels regression_kernels_avx512;
+extern const ProductKernels product_kernels_avx512;
 #endif
 }  // namespace crossent
 
@@ -37,6 +41,7 @@ struct Level {
   const crossent::RowKernels* rows;
   const crossent::LinearKernel* linear;
   const crossent::RegressionKernels* regression;
+  const crossent::ProductKernels* products;
   bool (*runs_here)();
 };
 
@@ -44,14 +49,17 @@ struct Level {
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
     {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512,
+     &crossent::product_kernels_avx512,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
     {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2,
+     &crossent::product_kernels_avx2,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #endif
-    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, &crossent::regression_kernels_baseline, [] { return true; }},
+    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline,
+     &crossent::regression_kernels_baseline, &crossent::product_kernels_baseline, [] { return true; }},
 };
 
 const Level* find(const char* name) {
@@ -64,7 +72,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 4; }
+CROSSENT_EXPORT int crossent_abi_version() { return 5; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -90,4 +98,9 @@ CROSSENT_EXPORT crossent::LinearKernel crossent_linear_kernel(const char* name) 
 CROSSENT_EXPORT const crossent::RegressionKernels* crossent_regression_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->regression : nullptr;
+}
+
+CROSSENT_EXPORT const crossent::ProductKernels* crossent_product_kernels(const char* name) {
+  const Level* level = find(name);
+  return level ? level->products : nullptr;
 }

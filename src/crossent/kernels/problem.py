@@ -13,16 +13,21 @@ DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 
 _ABSENT = (None, 0, 0, 0, 0)
 
 
+def view_fields(*names: str) -> list[tuple[str, type]]:
+    """Return the fields of views, flattened."""
+    return [
+        (f"{name}_{part}", ctypes.c_void_p if part == "data" else ctypes.c_int64)
+        for name in names
+        for part in ("data", "dtype", "outer", "inner", "classes")
+    ]
+
+
 class RowProblem(ctypes.Structure):
     """The struct of the same name in rows.h, its views flattened."""
 
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("outer_rows", "inner_rows", "classes", "first_class", "total_classes")]
-        + [
-            (f"{view}_{part}", ctypes.c_void_p if part == "data" else ctypes.c_int64)
-            for view in ("logits", "distribution", "possible", "gradient")
-            for part in ("data", "dtype", "outer", "inner", "classes")
-        ]
+        + view_fields("logits", "distribution", "possible", "gradient")
         + [("target", ctypes.c_void_p), ("ignore_index", ctypes.c_int64)]
         + [(name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")]
         + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
@@ -91,10 +96,10 @@ def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> Row
         num_classes,
         0,
         num_classes,
-        *_view(logits),
-        *_view(terms.distribution),
-        *_view(terms.possible),
-        *_view(gradient),
+        *view(logits),
+        *view(terms.distribution),
+        *view(terms.possible),
+        *view(gradient),
         address(terms.target),
         terms.ignore_index,
         address(terms.class_weight),
@@ -109,7 +114,7 @@ def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> Row
         address(terms.possible_count),
         states=None,
         last=1,
-        parallel_for=_parallel_for(),
+        parallel_for=parallel_for(),
     )
 
 
@@ -123,7 +128,7 @@ def address(values: Tensor | None) -> int | None:
     return None if values is None else values.data_ptr()
 
 
-def _view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
+def view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
     """Return address, dtype, and the strides of outer rows, inner rows and classes."""
     if values is None:
         return _ABSENT
@@ -134,7 +139,7 @@ def _view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
 
 
 @functools.cache
-def _parallel_for() -> int | None:
+def parallel_for() -> int | None:
     """Return the address of torch's own parallel loop, so that `torch.set_num_threads` holds for the kernels too."""
     for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
         path = Path(torch.__file__).parent / "lib" / name

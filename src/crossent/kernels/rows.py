@@ -11,6 +11,9 @@ from torch import Tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import RowProblem, RowTerms, address, num_classes_of, real_dtype, row_problem
 
+# Tiles of classes that are multiples of this change no bit.
+CLASS_BLOCK = 2048
+
 
 @dataclass(frozen=True, eq=False)
 class RowResult:

@@ -30,22 +30,22 @@ inline void turn(Vector<A>* rows) {
   if constexpr (h > 1) turn<A, h / 2>(rows);
 }
 
-// Brings element j of row i to lanes[j * width + i], for as many rows as there are lanes.
+// Brings element j of row i to lanes[j * stride + i], for as many rows as there are lanes, in the order of j.
 template <class A>
-void rows_to_lanes(const A* const* rows, int64_t n, A* lanes) {
+void rows_to_lanes(const A* const* rows, int64_t n, A* lanes, int64_t stride = kWidth<A>) {
   constexpr int64_t w = kWidth<A>;
   Vector<A> square[w];
   if (n < w) {
     for (int64_t i = 0; i < w; ++i) square[i] = load_part(rows[i], n, A(0));
     turn<A>(square);
-    for (int64_t i = 0; i < n; ++i) store<A>(lanes + i * w, square[i]);
+    for (int64_t i = 0; i < n; ++i) store<A>(lanes + i * stride, square[i]);
     return;
   }
   for (int64_t j = 0; j < n; j += w) {
     const int64_t first = j + w <= n ? j : n - w;  // the last square may overlap the one before
     for (int64_t i = 0; i < w; ++i) square[i] = load(rows[i] + first);
     turn<A>(square);
-    for (int64_t i = 0; i < w; ++i) store<A>(lanes + (first + i) * w, square[i]);
+    for (int64_t i = 0; i < w; ++i) store<A>(lanes + (first + i) * stride, square[i]);
   }
 }
 

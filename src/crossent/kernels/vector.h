@@ -58,9 +58,10 @@ inline void store(A* to, Vector<A> v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Less zero is nothing to do; to add zero to what may be minus zero would be.
 template <class A>
 inline Vector<A> all(A value) {
-  return Vector<A>{} + value;
+  return value - Vector<A>{};
 }
 
 // 0, 1, 2, ...

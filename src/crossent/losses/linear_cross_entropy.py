@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -154,7 +155,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
         losses = torch.empty(len(inputs), dtype=real_dtype(inputs))
         row_terms = row_terms_of(_like_logits(inputs, len(weight)), target, terms)
         try:
-            divisor = mean_weights(losses, row_terms).sum(dtype=torch.float64)
+            divisor = _sum_in_order(mean_weights(losses, row_terms))
             counts = counted_rows(target, losses.shape, terms)
             ctx.row_sum = _row_sum(counts, divisor, terms, row_terms)
             losses, ctx.gradient = losses_in_tiles(Layer(inputs, weight, bias), ctx.row_sum, None, wanted)
@@ -163,7 +164,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
             raise
         if terms.reduction == "none":
             return losses
-        return reduce_sums(losses.sum(dtype=torch.float64), divisor, terms).to(losses.dtype)
+        return reduce_sums(_sum_in_order(losses), divisor, terms).to(losses.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -180,6 +181,11 @@ class _TiledCrossEntropy(torch.autograd.Function):
         scale = 1.0 if of_rows is not None else grad_output.item()
         parts = (gradient.input, gradient.weight, gradient.bias)
         return (*(part if part is None or scale == 1 else part.mul_(scale) for part in parts), None, None)
+
+
+def _sum_in_order(values: Tensor) -> Tensor:
+    """Return the float64 sum; the order of torch's own depends on the number of threads."""
+    return torch.tensor(values.detach().numpy().sum(dtype=np.float64))
 
 
 def _row_sum(counts: Tensor, divisor: Tensor, terms: LossTerms, row_terms: RowTerms) -> RowSum:

@@ -1,24 +1,27 @@
-"""Cross entropy of a linear layer in tiles of rows and classes, by the row kernels and torch's matrix products.
+"""Cross entropy of a linear layer in tiles of rows and classes, by the row kernels and the matrix products.
 
 The logits of one tile are computed, turned into their gradient where they lie, and multiplied on to the gradients of
-the layer at once: three products in all. Where one row's classes fill the scratch memory, a first sweep over the
-classes finds the log-sum-exp of the rows and a second one computes the logits again: four products.
+the layer at once: three products in all. Where the classes of few rows fill the scratch memory, a first sweep over the
+classes finds the log-sum-exp of the rows and a second one computes the logits again: four products. Tiles end where the
+sums of the kernels begin anew, so that another size changes no bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from crossent.kernels import linear, rows
+from crossent.kernels import linear, products, rows
 from crossent.kernels.linear import Layer, LayerGradient
 from crossent.kernels.problem import RowTerms, real_dtype
 
 # Of the logits of a tile; inputs and gradients beside them take at most as much again.
-SCRATCH_BYTES = 24 << 20
-# Fewer rows make poor matrix products, more leave the caches.
-FEWEST_ROWS, MOST_ROWS = 64, 8192
+SCRATCH_BYTES = 32 << 20
+MOST_ROWS = 8192
+# Gradients of weights in half precision are summed wide up to so many bytes, and beyond rounded after so many rows.
+MOST_WIDE_BYTES = 8 << 20
+ROWS_OF_ROUNDING = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +61,29 @@ class TileSize:
 
 
 def tile_size(layer: Layer) -> TileSize:
-    """Choose tiles by the shape alone, so that the number of threads does not change a result."""
-    (n, d), num_classes = layer.input.shape, layer.weight.shape[0]
+    """Choose tiles by the shape: whole blocks of sums, and all classes at once if there is room."""
+    d, num_classes = layer.input.shape[1], len(layer.weight)
+    room = SCRATCH_BYTES // real_dtype(layer.input).itemsize
+    most_rows = _whole(min(MOST_ROWS, room // (4 * max(d, 1))), products.SUM_BLOCK)
+    if not _is_kept_wide(layer):
+        count = ROWS_OF_ROUNDING
+    elif room // num_classes >= products.SUM_BLOCK:
+        count = min(most_rows, _whole(room // num_classes, products.SUM_BLOCK))
+    else:
+        count = most_rows
+    classes = room // count
+    return TileSize(count, num_classes if classes >= num_classes else _whole(classes, rows.CLASS_BLOCK))
+
+
+def _whole(count: int, block: int) -> int:
+    """Return the most whole blocks up to a count, but at least one."""
+    return max(1, count // block) * block
+
+
+def _is_kept_wide(layer: Layer) -> bool:
+    """Say whether sums of the weight's gradient are in the dtype that is computed in, if there are any."""
     real = real_dtype(layer.input)
-    room = SCRATCH_BYTES // real.itemsize
-    most_rows = max(1, min(n, MOST_ROWS, room // (4 * d)))
-    # Weights in half precision are widened a tile at a time.
-    most_classes = num_classes if layer.weight.dtype == real else min(num_classes, max(1, room // (4 * d)))
-    whole = room // num_classes
-    if most_classes == num_classes and whole >= min(most_rows, FEWEST_ROWS):
-        return TileSize(min(most_rows, whole), num_classes)
-    return TileSize(most_rows, min(most_classes, max(1, room // most_rows)))
+    return layer.weight.dtype == real or layer.weight.numel() * real.itemsize <= MOST_WIDE_BYTES
 
 
 def losses_in_tiles(
@@ -100,13 +115,14 @@ def losses_in_tiles(
     size = tile_size(layer)
     all_count = bool(row_sum.counts.all())
     losses = torch.zeros(len(layer.input), dtype=real_dtype(layer.input))
-    scratch = losses.new_empty(0 if _is_fused(layer) else size.rows * size.classes)
+    is_fused = len(layer.weight) <= linear.MOST_CLASSES and layer.input.dtype == losses.dtype
+    if is_fused:
+        size = TileSize(len(losses) if all_count else size.rows, 0)
+    sweep = _in_one_pass if is_fused else _in_tiles_of_classes
+    scratch = losses.new_empty(min(size.rows, len(losses)) * size.classes)
     gradient = _room_for_gradient(layer, wanted, all_count)
-    sweep = _sweep_for(layer, size)
-    if all_count and sweep is _in_one_pass:
-        size = replace(size, rows=len(losses))
     for chosen in _slices(len(losses), size.rows) if all_count else _chosen_rows(row_sum.counts, size.rows):
-        part = replace(layer, input=_take(layer.input, chosen).to(losses.dtype))
+        part = replace(layer, input=_take(layer.input, chosen))
         grad_losses = None if grad_rows is None else _take(grad_rows, chosen).contiguous()
         grad_input = None if gradient.input is None else _room_for_input(gradient.input, chosen, losses.dtype)
         found = replace(gradient, input=grad_input)
@@ -119,7 +135,7 @@ def losses_in_tiles(
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """Rows that count, with their input widened.
+    """Rows that count.
 
     Attributes
     ----------
@@ -141,10 +157,9 @@ class _Tile:
 
 
 def _room_for_gradient(layer: Layer, wanted: Wanted, all_count: bool) -> LayerGradient:
-    """Return zeros; sums over many rows are kept wide where that takes little memory."""
+    """Return zeros; sums over many rows are kept wide, but in half precision where those would take much memory."""
     real = real_dtype(layer.input)
-    is_small = layer.weight.numel() * real.itemsize <= SCRATCH_BYTES // 4
-    shape, weight_dtype = layer.weight.shape, real if is_small else layer.weight.dtype
+    shape, weight_dtype = layer.weight.shape, real if _is_kept_wide(layer) else layer.weight.dtype
     make = torch.empty if all_count else torch.zeros
     return LayerGradient(
         make(layer.input.shape, dtype=layer.input.dtype) if wanted.input else None,
@@ -211,16 +226,6 @@ def _cut_terms(terms: RowTerms, first: int, end: int) -> RowTerms:
     )
 
 
-def _is_fused(layer: Layer) -> bool:
-    return len(layer.weight) <= linear.MOST_CLASSES and real_dtype(layer.input) == layer.input.dtype
-
-
-def _sweep_for(layer: Layer, size: TileSize) -> Callable[[_Tile], Tensor]:
-    if _is_fused(layer):
-        return _in_one_pass
-    return _all_classes if size.classes == len(layer.weight) else _classes_in_tiles
-
-
 def _in_one_pass(tile: _Tile) -> Tensor:
     """Return the losses of the rows, and fill their gradients, by the kernel for few classes."""
     layer = tile.layer
@@ -232,18 +237,8 @@ def _in_one_pass(tile: _Tile) -> Tensor:
     return linear.linear_losses(contiguous, tile.terms, tile.normalizer, tile.grad_rows, tile.gradient)
 
 
-def _all_classes(tile: _Tile) -> Tensor:
-    """Return the same, by one matrix product for the logits of all classes and one for each gradient."""
-    logits = _logits(tile, 0, tile.classes)
-    if _is_empty(tile.gradient):
-        return rows.forward(logits, tile.terms, 1.0, 0.0).losses
-    losses = rows.forward_backward(logits, tile.terms, logits, tile.normalizer, 0.0, tile.grad_rows).losses
-    _carry_back(logits, 0, tile, is_first=True)
-    return losses
-
-
-def _classes_in_tiles(tile: _Tile) -> Tensor:
-    """Return the same, a few classes at a time."""
+def _in_tiles_of_classes(tile: _Tile) -> Tensor:
+    """Return the same, as many classes at a time as there is room for."""
     num_classes = len(tile.layer.weight)
     known = rows.start_tiles(len(tile.layer.input), num_classes, tile.scratch.dtype)
     spans = [(span.start, span.stop) for span in _slices(num_classes, tile.classes)]
@@ -253,12 +248,12 @@ def _classes_in_tiles(tile: _Tile) -> Tensor:
         rows.forward_tile(logits, first, _cut_terms(tile.terms, first, end), known)
     if _is_empty(tile.gradient):
         return known.losses
-    for first, end in reversed(spans):
-        if end < num_classes:  # the last logits are still there
+    for first, end in spans:
+        if len(spans) > 1:
             logits = _logits(tile, first, end)
         terms = _cut_terms(tile.terms, first, end)
         rows.backward_tile(logits, first, terms, known, tile.grad_rows, 1 / tile.normalizer)
-        _carry_back(logits, first, tile, is_first=end == num_classes)
+        _carry_back(logits, first, tile, is_first=first == 0)
     return known.losses
 
 
@@ -268,12 +263,11 @@ def _is_empty(gradient: LayerGradient) -> bool:
 
 def _logits(tile: _Tile, first: int, end: int) -> Tensor:
     """Compute the logits of some classes in the scratch memory."""
-    layer, real = tile.layer, tile.scratch.dtype
+    layer = tile.layer
     out = tile.scratch[: len(layer.input) * (end - first)].view(-1, end - first)
-    weight = layer.weight[first:end].to(real).t()
-    if layer.bias is None:
-        return torch.mm(layer.input, weight, out=out)
-    return torch.addmm(layer.bias[first:end].to(real), layer.input, weight, out=out)
+    bias = None if layer.bias is None else layer.bias[first:end].to(out.dtype).contiguous()
+    products.multiply(layer.input, layer.weight[first:end].t(), out, bias=bias)
+    return out
 
 
 def _carry_back(grad_logits: Tensor, first: int, tile: _Tile, *, is_first: bool) -> None:
@@ -281,13 +275,13 @@ def _carry_back(grad_logits: Tensor, first: int, tile: _Tile, *, is_first: bool)
     end, gradient = first + grad_logits.shape[1], tile.gradient
     if gradient.weight is not None:
         sums = gradient.weight[first:end]
-        if sums.dtype == grad_logits.dtype:
-            sums.addmm_(grad_logits.t(), tile.layer.input)
-        else:
-            sums += grad_logits.t() @ tile.layer.input
+        wide = sums if sums.dtype == grad_logits.dtype else sums.to(grad_logits.dtype)
+        products.add_product(grad_logits.t(), tile.layer.input, wide)
+        if wide is not sums:
+            sums.copy_(wide)
     if gradient.bias is not None:
-        gradient.bias[first:end] += grad_logits.sum(0)
+        products.add_column_sums(grad_logits, gradient.bias[first:end])
     if gradient.input is not None:
-        weight = tile.layer.weight[first:end].to(grad_logits.dtype)
-        # What was in its room before is nothing yet, and may be NaN.
-        gradient.input.addmm_(grad_logits, weight, beta=0 if is_first else 1)
+        # What was in its room before is nothing yet.
+        put = products.multiply if is_first else products.add_product
+        put(grad_logits, tile.layer.weight[first:end], gradient.input)

@@ -1,0 +1,103 @@
+"""Matrix products whose bits depend on neither tiles nor threads, by ctypes."""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossent.kernels.library import info
+from crossent.kernels.problem import address, parallel_for, view, view_fields
+
+# A product may be cut along its depth after multiples of this many terms without a change of its bits.
+SUM_BLOCK = 128
+
+
+class _ProductProblem(ctypes.Structure):
+    """The struct of the same name in matrix_product.h, its views flattened."""
+
+    _fields_ = (
+        [(name, ctypes.c_int64) for name in ("rows", "depth", "columns")]
+        + view_fields("left", "right", "out")
+        + [("bias", ctypes.c_void_p), ("add", ctypes.c_int64), ("threads", ctypes.c_int64)]
+        + [("parallel_for", ctypes.c_void_p)]
+    )
+
+
+class _ColumnSumProblem(ctypes.Structure):
+    """The struct of the same name in matrix_product.h, its view flattened."""
+
+    _fields_ = (
+        [("rows", ctypes.c_int64), ("columns", ctypes.c_int64)]
+        + view_fields("values")
+        + [("out", ctypes.c_void_p), ("parallel_for", ctypes.c_void_p)]
+    )
+
+
+def multiply(left: Tensor, right: Tensor, out: Tensor, *, bias: Tensor | None = None) -> None:
+    """Write ``left @ right``, plus the bias to each row if there is one.
+
+    Parameters
+    ----------
+    left
+        ``(m, k)``, of any strides and of any dtype of the row kernels.
+    right
+        ``(k, n)``, likewise.
+    out
+        ``(m, n)`` float32 or float64, the elements of its rows side by side: what is computed in.
+    bias
+        ``(n,)`` contiguous, of the dtype of `out`, or None.
+    """
+    _run_product(left, right, out, bias, add=False)
+
+
+def add_product(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Add ``left @ right`` to `out`.
+
+    Parameters
+    ----------
+    left, right, out
+        As in `multiply`.
+    """
+    _run_product(left, right, out, None, add=True)
+
+
+def add_column_sums(values: Tensor, out: Tensor) -> None:
+    """Add the sum of each column to `out`.
+
+    Parameters
+    ----------
+    values
+        ``(m, n)`` float32 or float64, the elements of its rows side by side.
+    out
+        ``(n,)`` contiguous, of their dtype.
+    """
+    problem = _ColumnSumProblem(*values.shape, *view(values), out.data_ptr(), parallel_for())
+    _kernels().column_sums(ctypes.byref(problem))
+
+
+def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, *, add: bool) -> None:
+    sizes = (*left.shape, right.shape[1])
+    views = (*view(left), *view(right.t()), *view(out))
+    problem = _ProductProblem(*sizes, *views, address(bias), add, torch.get_num_threads(), parallel_for())
+    _kernels().product(ctypes.byref(problem))
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    product: Callable[..., None]
+    column_sums: Callable[..., None]
+
+
+@functools.cache
+def _kernels() -> _Kernels:
+    found = info()
+    library = ctypes.CDLL(found.path)
+    library.crossent_product_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
+    product, column_sums = library.crossent_product_kernels(found.level.encode()).contents
+    return _Kernels(
+        ctypes.CFUNCTYPE(None, ctypes.POINTER(_ProductProblem))(product),
+        ctypes.CFUNCTYPE(None, ctypes.POINTER(_ColumnSumProblem))(column_sums),
+    )
