@@ -99,22 +99,6 @@ inline void times(A* values, const A* factors, int64_t n) {
   for (int64_t i = 0; i < n; ++i) values[i] *= factors[i];
 }
 
-// Smoothed indices without a mask have the same weights in all rows, made once.
-template <class A>
-struct EvenWeight {
-  Array<A> values;
-
-  explicit EvenWeight(RowProblem& p) : values(p.target && p.label_smoothing > 0 && !p.possible.data ? p.classes : 0) {
-    if (values.size == 0) return;
-    const A* class_weight = p.weighted_smoothing ? static_cast<const A*>(p.class_weight) : nullptr;
-    const A even = A(p.label_smoothing) / A(p.total_classes);
-    for (int64_t j = 0; j < p.classes; ++j) {
-      values[j] = class_weight ? even * class_weight[p.first_class + j] : even;
-    }
-    p.even_weight = values.data;
-  }
-};
-
 // The target's distribution over columns [j, j + n), smoothed and times the class weights, without the index's share.
 template <class A>
 const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Buffers<A>& buffers) {
@@ -236,6 +220,23 @@ double sum_others(const A* values, int64_t n, int64_t omitted) {
   const auto part = [=](int64_t j) { return load_up_to<A>(values + j, n - j, 0); };
   return sum_vectors<A>(n, omitted, whole, part);
 }
+
+// Smoothed indices without a mask have the same weights in all rows, made once.
+template <class A>
+struct EvenWeight {
+  Array<A> values;
+
+  explicit EvenWeight(RowProblem& p) : values(p.target && p.label_smoothing > 0 && !p.possible.data ? p.classes : 0) {
+    if (values.size == 0) return;
+    const A* class_weight = p.weighted_smoothing ? static_cast<const A*>(p.class_weight) : nullptr;
+    const A even = A(p.label_smoothing) / A(p.total_classes);
+    for (int64_t j = 0; j < p.classes; ++j) {
+      values[j] = class_weight ? even * class_weight[p.first_class + j] : even;
+    }
+    p.even_weight = values.data;
+    p.even_total = sum_others(values.data, p.classes, -1);
+  }
+};
 
 // Sum of weight * (top - logit), in which zero weight on an infinite distance is zero, and infinity is no distance from
 // itself.

@@ -93,14 +93,21 @@ inline double weigh(double weight, double value) {
   return weight == 0 && std::isinf(value) ? 0 : weight * value;
 }
 
+// What forward leaves for backward: of the row's state, the largest logit and these sums.
+enum Stat { kTop, kOthers, kWeight, kWeightOthers };
+
+template <class A>
+inline A& stat(const RowProblem& p, Stat which, int64_t row) {
+  return static_cast<A*>(p.stats)[which * p.outer_rows * p.inner_rows + row];
+}
+
 // Turns a complete state into the row's loss and what backward needs.
 template <class A>
 void finish_row(const RowProblem& p, int64_t row, const State& s, double log_sum) {
-  A* stats = static_cast<A*>(p.stats) + 4 * row;
-  stats[0] = A(s.top);
-  stats[1] = s.top > -INFINITY ? A(s.others) : A(NAN);
-  stats[2] = A(s.weight);
-  stats[3] = A(s.weight_others);
+  stat<A>(p, kTop, row) = A(s.top);
+  stat<A>(p, kOthers, row) = s.top > -INFINITY ? A(s.others) : A(NAN);
+  stat<A>(p, kWeight, row) = A(s.weight);
+  stat<A>(p, kWeightOthers, row) = A(s.weight_others);
   p.largest[row] = int64_t(s.largest);
   const double weight = target_weight<A>(p, row);
   double loss = 0, derivative;
@@ -147,20 +154,20 @@ struct Slope {
 
 template <class A>
 Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double scale) {
-  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
   const double weight = target_weight<A>(p, row);
   Slope s{};
   s.g = scale * at<A>(p.grad_rows, row, 1) * sample_weight<A>(p, row);
-  s.top = stats[0];
-  s.prob = 1 / (1 + double(stats[1]));
-  s.others = stats[1] * s.prob;
-  const double log_sum = p.focal_gamma > 0 || p.z_loss > 0 ? std::log1p(double(stats[1])) : 0;
+  const double others = stat<A>(p, kOthers, row);
+  s.top = stat<A>(p, kTop, row);
+  s.prob = 1 / (1 + others);
+  s.others = others * s.prob;
+  const double log_sum = p.focal_gamma > 0 || p.z_loss > 0 ? std::log1p(others) : 0;
   if (p.target) {
     double derivative = 1;
     if (p.focal_gamma > 0) focal(negative_log_likelihood(s.top, log_sum, target_logit), p.focal_gamma, &derivative);
     s.beta = s.g * (1 - p.label_smoothing) * weight * derivative;
   }
-  if (has_distribution(p)) s.spread += s.g * stats[2];
+  if (has_distribution(p)) s.spread += s.g * stat<A>(p, kWeight, row);
   if (p.z_loss > 0) s.z = weigh(2 * s.g * weight * p.z_loss, s.top + log_sum);
   s.spread += s.z;
   return s;
@@ -170,7 +177,6 @@ Slope slope_of(const RowProblem& p, int64_t row, double target_logit, double sca
 template <class A>
 double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t column, double logit,
                       Buffers<A>& buffers) {
-  const A* stats = static_cast<const A*>(p.stats) + 4 * row;
   const A* weights = weight_block(p, row, column, 1, buffers);
   const double weight = weights ? *weights : 0;
   const bool is_top = logit == s.top;
@@ -179,8 +185,9 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
   double rest = s.spread * prob - s.g * weight;
   // All but the z-loss, if most of the target's weight is on the largest logit.
-  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > stats[2]) {
-    rest = s.g * (stats[3] + stats[2] * less) + s.z * prob;
+  const double total = stat<A>(p, kWeight, row);
+  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > total) {
+    rest = s.g * (stat<A>(p, kWeightOthers, row) + total * less) + s.z * prob;
   }
   return beta + rest;
 }

@@ -36,7 +36,7 @@ class RowProblem(ctypes.Structure):
         + [(name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")]
         + [("normalizer", ctypes.c_double), ("empty", ctypes.c_double), ("result", ctypes.c_void_p)]
         + [("grad_scale", ctypes.c_double), ("parallel_for", ctypes.c_void_p)]
-        + [("even_weight", ctypes.c_void_p)]
+        + [("even_weight", ctypes.c_void_p), ("even_total", ctypes.c_double)]
     )
 
 

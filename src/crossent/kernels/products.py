@@ -30,9 +30,11 @@ class _ColumnSumProblem(ctypes.Structure):
     """The struct of the same name in matrix_product.h, its view flattened."""
 
     _fields_ = (
-        [("rows", ctypes.c_int64), ("columns", ctypes.c_int64)]
-        + view_fields("values")
-        + [("out", ctypes.c_void_p), ("parallel_for", ctypes.c_void_p)]
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        *view_fields("values"),
+        ("out", ctypes.c_void_p),
+        ("parallel_for", ctypes.c_void_p),
     )
 
 

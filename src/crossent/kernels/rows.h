@@ -48,15 +48,16 @@ struct RowProblem {
   double* states;         // (rows, 8): what is known of each row, where its classes come in several calls; absent: one call
   int64_t last;           // 1 in the last or only of these
   void* losses;           // Real (rows,): forward writes them, times the sample weight
-  void* stats;            // Real (rows, 4): forward writes, backward reads
-  int64_t* largest;       // (rows,): forward writes the class of the largest logit, backward reads it
+  void* stats;            // Real (4, rows): forward writes, backward reads
+  int64_t* largest;       // (rows,): forward writes the class of the largest logit, or -1 if backward has no use for it
   const void* grad_rows;  // Real (rows,): derivative of the result by each loss; times grad_scale
   double normalizer;  // divides the sum of the losses; 0: the sum of the weights of the rows that count
   double empty;       // the result if these are none
   void* result;       // Real: forward writes the sum of the losses, divided
   double grad_scale;  // forward writes the derivative of the result by each loss; backward reads it
   ParallelFor parallel_for;
-  const void* even_weight;  // Real (classes,): made inside
+  const void* even_weight;  // Real (classes,), the target's distribution where all rows have the same: made inside
+  double even_total;        // its sum
 };
 
 // Result of a call: 0, or 1 + the first row whose class index is out of range, with nothing written.

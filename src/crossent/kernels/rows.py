@@ -26,7 +26,7 @@ class RowResult:
     losses
         ``(rows,)`` Real losses, times the sample weights.
     stats, largest
-        ``(rows, 4)`` Real and ``(rows,)`` int64: what the backward kernel needs.
+        ``(4, rows)`` Real and ``(rows,)`` int64: what the backward kernel needs.
     grad_scale
         Derivative of the value by each loss.
     """
@@ -152,7 +152,7 @@ def start_tiles(rows: int, total_classes: int, real: torch.dtype) -> ClassTiles:
         total_classes,
         torch.empty(rows, 8, dtype=torch.float64),
         torch.empty(rows, dtype=real),
-        torch.empty(rows, 4, dtype=real),
+        torch.empty(4, rows, dtype=real),
         torch.empty(rows, dtype=torch.int64),
     )
 
@@ -262,7 +262,7 @@ def _prepare(
     rows = logits.numel() // num_classes_of(logits)
     real = real_dtype(logits)
     value, losses = torch.empty((), dtype=real), torch.empty(rows, dtype=real)
-    stats, largest = torch.empty(rows, 4, dtype=real), torch.empty(rows, dtype=torch.int64)
+    stats, largest = torch.empty(4, rows, dtype=real), torch.empty(rows, dtype=torch.int64)
     problem = row_problem(logits, terms, gradient)
     problem.normalizer, problem.empty = normalizer, empty
     problem.result, problem.losses = value.data_ptr(), losses.data_ptr()

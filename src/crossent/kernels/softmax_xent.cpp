@@ -2,9 +2,9 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
-#include "few_classes.h"
 #include "memory.h"
 #include "one_row.h"
+#include "row_groups.h"
 #include "rows.h"
 
 namespace {
@@ -78,27 +78,21 @@ inline void prefetch_target(const RowProblem& p, int64_t row) {
   if (column >= 0) __builtin_prefetch(static_cast<const char*>(p.logits.data) + element * kBytes[p.logits.dtype]);
 }
 
-// Rows are taken a vector at a time where the classes are few; each is computed alone in its lane all the same.
 template <class A, bool forth, bool back>
 void rows_between(int64_t begin, int64_t end, void* context) {
   const RowProblem& p = *static_cast<RowProblem*>(context);
   Buffers<A> buffers;
-  if (!is_few(p)) {
-    for (int64_t row = begin; row < end; ++row) {
-      if (!forth && row + 1 < end) prefetch_target(p, row + 1);
-      if (!back) forward_row(p, row, buffers);
-      if (!forth) backward_row(p, row, p.grad_scale, buffers);
-      if (forth && back) forward_backward_row(p, row, p.grad_scale, buffers);
-    }
-    return;
+  if (is_grouped(p, forth && back)) {
+    if constexpr (sizeof(A) == 8) return groups_between<A, double, forth, back>(p, begin, end, buffers);
+    else if (p.logits.dtype == crossent::kFloat32) return groups_between<A, float, forth, back>(p, begin, end, buffers);
+    else if (p.logits.dtype == crossent::kBFloat16) return groups_between<A, BFloat16, forth, back>(p, begin, end, buffers);
+    else return groups_between<A, Float16, forth, back>(p, begin, end, buffers);
   }
-  Lanes<A> lanes;
-  fill_common_weight(p, lanes, buffers);
-  for (int64_t row = begin; row < end; row += kWidth<A>) {
-    const int64_t rows = end - row < kWidth<A> ? end - row : kWidth<A>;
-    fill_lanes(p, row, rows, lanes, buffers);
-    if (forth) forward_lanes(p, row, rows, lanes);
-    if (back) backward_lanes(p, row, rows, p.grad_scale, lanes, buffers);
+  for (int64_t row = begin; row < end; ++row) {
+    if (!forth && row + 1 < end) prefetch_target(p, row + 1);
+    if (!back) forward_row(p, row, buffers);
+    if (!forth) backward_row(p, row, p.grad_scale, buffers);
+    if (forth && back) forward_backward_row(p, row, p.grad_scale, buffers);
   }
 }
 

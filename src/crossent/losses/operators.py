@@ -54,7 +54,7 @@ def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     real = real_dtype(logits)
     return (
         logits.new_empty(count, dtype=real),
-        logits.new_empty(count, 4, dtype=real),
+        logits.new_empty(4, count, dtype=real),
         logits.new_empty(count, dtype=torch.int64),
     )
 
