@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
+    "kernels/test_products.py",
     "kernels/test_regression.py",
     "losses/test_native.py",
     "losses/test_small.py",

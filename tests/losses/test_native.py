@@ -60,6 +60,30 @@ def test_every_size_in_every_dtype(dtype: torch.dtype, num_classes: int, kind: s
     assert bool(((gradient.double() - exact).abs() <= bound).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("num_classes", [5, 100, 3000])
+def test_halves_are_rounded_to_nearest_once(dtype: torch.dtype, num_classes: int) -> None:
+    logits, target = draw(40, num_classes)
+    # From the largest gradients to those that have fewer digits than a normal number.
+    logits = (logits * torch.linspace(0.1, 3, 40, dtype=torch.float64).unsqueeze(1)).to(dtype)
+    _, gradient = gradient_of(logits, target, reduction="sum")
+    _, wide = gradient_of(logits.float(), target, reduction="sum")
+    assert torch.equal(gradient, wide.to(dtype))
+
+
+@pytest.mark.parametrize("num_classes", [3, 40, 3000])
+@pytest.mark.parametrize("soft", [False, True])
+def test_classes_that_share_the_largest_logit(num_classes: int, soft: bool) -> None:
+    logits, target = torch.zeros(18, num_classes, dtype=torch.float32), torch.arange(18) % num_classes
+    logits[6:, num_classes // 2 :] = -30.0
+    logits[12:] *= -1
+    distribution = 0.9 * ce.one_hot(target, num_classes) + 0.1 / num_classes
+    loss, gradient = gradient_of(logits, distribution if soft else target, reduction="none")
+    expected, exact = plain(logits, distribution.double() if soft else target, {"reduction": "none"})
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(gradient.double(), exact, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("num_classes", [5, 300])
 def test_any_layout_is_read_where_it_lies(num_classes: int, reduction: str) -> None:

@@ -5,9 +5,8 @@
 // Each row is computed in the same order of operations whatever rows are beside it.
 #pragma once
 
-#include "halves.h"
+#include "lanes.h"
 #include "one_row.h"
-#include "transpose.h"
 
 namespace {
 
@@ -27,67 +26,6 @@ inline bool is_common(const RowProblem& p) { return p.focal_gamma == 0 && p.z_lo
 template <class T>
 inline T* row_of(const RowProblem& p, const View& view, int64_t row) {
   return static_cast<T*>(view.data) + offset(p, view, row);
-}
-
-struct Whole {};  // a vector of classes
-struct Part {};   // the last classes of a row, fewer than a vector
-
-template <class A, class T>
-inline Vector<A> take(Whole, const T* from, int64_t, A) {
-  return load_wide<A>(from);
-}
-template <class A, class T>
-inline Vector<A> take(Part, const T* from, int64_t n, A filling) {
-  return load_wide_part<A>(from, n, filling);
-}
-template <class A, class T>
-inline void put(Whole, T* to, int64_t, Vector<A> v) {
-  store_narrow<A>(to, v);
-}
-template <class A, class T>
-inline void put(Part, T* to, int64_t n, Vector<A> v) {
-  store_narrow_part<A>(to, n, v);
-}
-
-// Calls body(extent, i, j, n) for the vectors of classes [j, j + n), with i = 0, 1, 0, 1, ... for sums of their own.
-template <class A, class Body>
-inline void each_vector(int64_t classes, const Body& body) {
-  constexpr int64_t w = kWidth<A>;
-  int64_t j = 0;
-  for (; j + 2 * w <= classes; j += 2 * w) body(Whole{}, 0, j, w), body(Whole{}, 1, j + w, w);
-  if (j + w <= classes) body(Whole{}, 0, j, w), j += w;
-  if (j < classes) body(Part{}, 1, j, classes - j);
-}
-
-// A number of each row, to be written and read one by one.
-template <class A>
-struct alignas(64) Lanes {
-  A of[kWidth<A>] = {};
-  Vector<A> together() const { return load(of); }
-};
-
-template <class A>
-inline Lanes<A> apart(Vector<A> v) {
-  Lanes<A> lanes;
-  store<A>(lanes.of, v);
-  return lanes;
-}
-
-// One vector of results, that of row i in lane i, from a vector of each row.
-template <class A, int h = kWidth<A> / 2, class Operation>
-inline Vector<A> fold(Vector<A>* of_rows, const Operation& operation) {
-  using Numbers = std::make_index_sequence<kWidth<A>>;
-  for (int i = 0; i < h; ++i) {
-    const Vector<A> a = of_rows[i], b = of_rows[i + h];
-    of_rows[i] = operation(upper_of<A, h>(a, b, Numbers{}), lower_of<A, h>(a, b, Numbers{}));
-  }
-  if constexpr (h > 1) return fold<A, h / 2>(of_rows, operation);
-  else return of_rows[0];
-}
-
-template <class A>
-inline Vector<A> fold_sums(Vector<A>* of_rows) {
-  return fold<A>(of_rows, [](Vector<A> a, Vector<A> b) { return a + b; });
 }
 
 template <class A, class T>
