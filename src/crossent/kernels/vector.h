@@ -263,7 +263,10 @@ inline Vector<float> exp_of<float>(Vector<float> x) {
   const Integers<float> bits = numbers_as_bits<float>(shifted);
   const auto look_up = [&](Vector<float> v) { return Vector<float>(_mm512_permutexvar_ps(__m512i(bits), __m512(v))); };
   const Vector<float> expm1_r = (r * 0.166668622f + 0.500009775f) * (r * r) + (r + look_up(lost));
-  const Vector<float> power = bits_as_numbers<float>(numbers_as_bits<float>(look_up(table)) + ((bits & ~15) << 19));
+  // Without a sign, so that what is far out of range, and put to 0 below, may overflow.
+  using Bits = uint32_t __attribute__((vector_size(kVectorBytes)));
+  const Bits exponent = (Bits(bits) & ~15u) << 19;
+  const Vector<float> power = bits_as_numbers<float>(Integers<float>(Bits(look_up(table)) + exponent));
   return x < kSmallestExponent<float> ? Vector<float>{} : expm1_r * power + power;
 }
 #endif
