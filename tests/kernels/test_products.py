@@ -80,3 +80,18 @@ def test_column_sums(shape: tuple[int, int], dtype: torch.dtype) -> None:
     for part in values.split(products.SUM_BLOCK):
         products.add_column_sums(part, parts)
     assert torch.equal(found, parts)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [1, 70, 300])
+def test_scatter_adds_row_after_row(dtype: torch.dtype, columns: int) -> None:
+    real, values = real_of(dtype), draw(50, columns, dtype, turned=False)
+    factor, target = torch.linspace(-1, 1, 50, dtype=real), torch.arange(50) % 7
+    factor[3], target[3], values[3] = 0, -100, float("nan")
+    found = torch.ones(7, columns + 2, dtype=real)
+    products.scatter(values, factor, target, found[:, :columns])
+    exact = torch.ones(7, columns, dtype=torch.float64)
+    kept = torch.arange(50) != 3
+    exact.index_add_(0, target[kept], factor[kept, None].double() * values[kept].double())
+    torch.testing.assert_close(found[:, :columns].double(), exact, rtol=0, atol=20 * torch.finfo(real).eps)
+    assert (found[:, columns:] == 1).all()

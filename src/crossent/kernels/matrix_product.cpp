@@ -19,6 +19,7 @@ namespace {
 using crossent::ColumnSumProblem;
 using crossent::kSumBlock;
 using crossent::ProductProblem;
+using crossent::ScatterProblem;
 
 // Rows and vectors of the sums in registers: 28 of 32 registers, or 12 of 16, hold them.
 constexpr int64_t kPanelRows = kVectorBytes == 64 ? 14 : 6;
@@ -252,6 +253,25 @@ void column_sums(ColumnSumProblem& p) {
   run(p.parallel_for, whole(p.columns, kStripe<A>), sum_stripes<A>, &p);
 }
 
+template <class A>
+void scatter_stripes(int64_t begin, int64_t end, void* context) {
+  const ScatterProblem& p = *static_cast<ScatterProblem*>(context);
+  const A* factor = static_cast<const A*>(p.factor);
+  const int64_t first = begin * kStripe<A>, n = smaller(end * kStripe<A>, p.columns) - first;
+  Array<A> buffer(n);
+  for (int64_t i = 0; i < p.rows; ++i) {
+    if (factor[i] == 0) continue;
+    const A* values = read(p.values, i * p.values.outer + first * p.values.classes, n, buffer.data);
+    A* out = static_cast<A*>(p.out.data) + p.target[i] * p.out.outer + first;
+    for (int64_t j = 0; j < n; ++j) out[j] += factor[i] * values[j];
+  }
+}
+
+template <class A>
+void scatter(ScatterProblem& p) {
+  run(p.parallel_for, whole(p.columns, kStripe<A>), scatter_stripes<A>, &p);
+}
+
 void product_by_dtype(ProductProblem* p) {
   p->out.dtype == crossent::kFloat64 ? product<double>(*p) : product<float>(*p);
 }
@@ -260,9 +280,14 @@ void column_sums_by_dtype(ColumnSumProblem* p) {
   p->values.dtype == crossent::kFloat64 ? column_sums<double>(*p) : column_sums<float>(*p);
 }
 
+void scatter_by_dtype(ScatterProblem* p) {
+  p->out.dtype == crossent::kFloat64 ? scatter<double>(*p) : scatter<float>(*p);
+}
+
 }  // namespace
 
 namespace crossent {
 extern const ProductKernels CROSSENT_NAMED(product_kernels_, CROSSENT_LEVEL);
-const ProductKernels CROSSENT_NAMED(product_kernels_, CROSSENT_LEVEL) = {product_by_dtype, column_sums_by_dtype};
+const ProductKernels CROSSENT_NAMED(product_kernels_, CROSSENT_LEVEL) = {product_by_dtype, column_sums_by_dtype,
+                                                                                 scatter_by_dtype};
 }  // namespace crossent

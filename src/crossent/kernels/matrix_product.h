@@ -32,9 +32,21 @@ struct ColumnSumProblem {
   ParallelFor parallel_for;
 };
 
+// Adds to row target[i] of `out`, row after row, factor[i] times row i of the values. Rows with a factor of 0 are not read.
+struct ScatterProblem {
+  int64_t rows;
+  int64_t columns;
+  View values;            // (rows, columns): element (i, j) at i * outer + j * classes
+  const void* factor;     // Real (rows,)
+  const int64_t* target;  // (rows,)
+  View out;               // (..., columns), Real: element (i, j) at i * outer + j
+  ParallelFor parallel_for;
+};
+
 struct ProductKernels {
   void (*product)(ProductProblem* problem);
   void (*column_sums)(ColumnSumProblem* problem);
+  void (*scatter)(ScatterProblem* problem);
 };
 
 }  // namespace crossent

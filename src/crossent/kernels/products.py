@@ -38,6 +38,20 @@ class _ColumnSumProblem(ctypes.Structure):
     )
 
 
+class _ScatterProblem(ctypes.Structure):
+    """The struct of the same name in matrix_product.h, its views flattened."""
+
+    _fields_ = (
+        ("rows", ctypes.c_int64),
+        ("columns", ctypes.c_int64),
+        *view_fields("values"),
+        ("factor", ctypes.c_void_p),
+        ("target", ctypes.c_void_p),
+        *view_fields("out"),
+        ("parallel_for", ctypes.c_void_p),
+    )
+
+
 def multiply(left: Tensor, right: Tensor, out: Tensor, *, bias: Tensor | None = None) -> None:
     """Write ``left @ right``, plus the bias to each row if there is one.
 
@@ -80,6 +94,25 @@ def add_column_sums(values: Tensor, out: Tensor) -> None:
     _kernels().column_sums(ctypes.byref(problem))
 
 
+def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None:
+    """Add to row ``target[i]`` of `out`, in the order of i, ``factor[i] * values[i]``.
+
+    Parameters
+    ----------
+    values
+        ``(n, d)``, of any strides and of any dtype of the row kernels.
+    factor
+        ``(n,)`` contiguous, of the dtype of `out`; where it is 0, neither values nor target are read.
+    target
+        ``(n,)`` contiguous int64.
+    out
+        ``(m, d)`` float32 or float64, the elements of its rows side by side.
+    """
+    of_rows = (factor.data_ptr(), target.data_ptr())
+    problem = _ScatterProblem(*values.shape, *view(values), *of_rows, *view(out), parallel_for())
+    _kernels().scatter(ctypes.byref(problem))
+
+
 def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, *, add: bool) -> None:
     sizes = (*left.shape, right.shape[1])
     views = (*view(left), *view(right.t()), *view(out))
@@ -91,15 +124,17 @@ def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, 
 class _Kernels:
     product: Callable[..., None]
     column_sums: Callable[..., None]
+    scatter: Callable[..., None]
 
 
 @functools.cache
 def _kernels() -> _Kernels:
     found = info()
     library = ctypes.CDLL(found.path)
-    library.crossent_product_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
-    product, column_sums = library.crossent_product_kernels(found.level.encode()).contents
+    library.crossent_product_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 3)
+    product, column_sums, scattering = library.crossent_product_kernels(found.level.encode()).contents
     return _Kernels(
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_ProductProblem))(product),
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_ColumnSumProblem))(column_sums),
+        ctypes.CFUNCTYPE(None, ctypes.POINTER(_ScatterProblem))(scattering),
     )

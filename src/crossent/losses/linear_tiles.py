@@ -4,6 +4,9 @@ The logits of one tile are computed, turned into their gradient where they lie, 
 the layer at once: three products in all. Where the classes of few rows fill the scratch memory, a first sweep over the
 classes finds the log-sum-exp of the rows and a second one computes the logits again: four products. Tiles end where the
 sums of the kernels begin anew, so that another size changes no bit.
+
+The gradient at an index target, mostly far larger than those at all other classes, is kept out of the products and
+added last: among many small terms it would cost their digits.
 """
 
 from collections.abc import Iterator
@@ -112,9 +115,9 @@ def losses_in_tiles(
     BadTargetError
         If a class index of a row that counts is out of range.
     """
-    size = tile_size(layer)
-    all_count = bool(row_sum.counts.all())
+    size, all_count = tile_size(layer), bool(row_sum.counts.all())
     losses = torch.zeros(len(layer.input), dtype=real_dtype(layer.input))
+    at_targets = torch.zeros_like(losses)
     is_fused = len(layer.weight) <= linear.MOST_CLASSES and layer.input.dtype == losses.dtype
     if is_fused:
         size = TileSize(len(losses) if all_count else size.rows, 0)
@@ -122,15 +125,37 @@ def losses_in_tiles(
     scratch = losses.new_empty(min(size.rows, len(losses)) * size.classes)
     gradient = _room_for_gradient(layer, wanted, all_count)
     for chosen in _slices(len(losses), size.rows) if all_count else _chosen_rows(row_sum.counts, size.rows):
-        part = replace(layer, input=_take(layer.input, chosen))
-        grad_losses = None if grad_rows is None else _take(grad_rows, chosen).contiguous()
-        grad_input = None if gradient.input is None else _room_for_input(gradient.input, chosen, losses.dtype)
-        found = replace(gradient, input=grad_input)
-        terms = _take_terms(row_sum.terms, chosen)
-        losses[chosen] = sweep(_Tile(part, terms, row_sum.normalizer, grad_losses, scratch, size.classes, found))
-        if gradient.input is not None and grad_input is not None and not _shares_memory(grad_input, gradient.input):
-            gradient.input[chosen] = grad_input.to(layer.input.dtype)
+        tile = _tile_of(layer, row_sum, grad_rows, gradient, chosen, scratch, size.classes)
+        losses[chosen] = sweep(tile)
+        at_targets[chosen] = tile.at_target
+        _put_input(tile.gradient.input, gradient.input, chosen)
+    if row_sum.terms.target is not None and gradient.weight is not None and _is_kept_wide(layer):
+        products.scatter(layer.input, at_targets, row_sum.terms.target, gradient.weight)
     return losses, _as_layer(gradient, layer)
+
+
+def _tile_of(
+    layer: Layer,
+    row_sum: RowSum,
+    grad_rows: Tensor | None,
+    gradient: LayerGradient,
+    chosen: Tensor | slice,
+    scratch: Tensor,
+    classes: int,
+) -> "_Tile":
+    """Return the tile of some rows."""
+    part, real = replace(layer, input=_take(layer.input, chosen)), scratch.dtype
+    of_input = None if gradient.input is None else _room_for_input(gradient.input, chosen, real)
+    return _Tile(
+        part,
+        _take_terms(row_sum.terms, chosen),
+        row_sum.normalizer,
+        None if grad_rows is None else _take(grad_rows, chosen).contiguous(),
+        scratch,
+        classes,
+        replace(gradient, input=of_input),
+        scratch.new_zeros(len(part.input)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +170,8 @@ class _Tile:
         How many of them at a time.
     gradient
         Room for the derivatives: by the input of these rows to be written, by the rest to be added to.
+    at_target
+        ``(rows,)`` derivatives by the logits of the targets, as far as they are not in that by the weight.
     """
 
     layer: Layer
@@ -154,6 +181,7 @@ class _Tile:
     scratch: Tensor
     classes: int
     gradient: LayerGradient
+    at_target: Tensor
 
 
 def _room_for_gradient(layer: Layer, wanted: Wanted, all_count: bool) -> LayerGradient:
@@ -175,8 +203,11 @@ def _room_for_input(grad_input: Tensor, chosen: Tensor | slice, real: torch.dtyp
     return grad_input.new_empty(len(_take(grad_input, chosen)), grad_input.shape[1], dtype=real)
 
 
-def _shares_memory(part: Tensor, whole: Tensor) -> bool:
-    return part.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+def _put_input(part: Tensor | None, whole: Tensor | None, chosen: Tensor | slice) -> None:
+    """Put the derivatives by the input of some rows in their place, unless they were computed there."""
+    if part is None or whole is None or part.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr():
+        return
+    whole[chosen] = part.to(whole.dtype)
 
 
 def _as_layer(gradient: LayerGradient, layer: Layer) -> LayerGradient:
@@ -254,7 +285,26 @@ def _in_tiles_of_classes(tile: _Tile) -> Tensor:
         terms = _cut_terms(tile.terms, first, end)
         rows.backward_tile(logits, first, terms, known, tile.grad_rows, 1 / tile.normalizer)
         _carry_back(logits, first, tile, is_first=first == 0)
+    _add_targets_to_input(tile)
     return known.losses
+
+
+def _take_out_targets(grad_logits: Tensor, first: int, tile: _Tile) -> None:
+    """Move the derivatives at the targets among some classes to their room, and leave zeros."""
+    if tile.terms.target is None or not _is_kept_wide(tile.layer):
+        return
+    column = tile.terms.target - first
+    here = ((column >= 0) & (column < grad_logits.shape[1])).nonzero().squeeze(1)
+    place = here, column[here]
+    tile.at_target[here] = grad_logits[place]
+    grad_logits[place] = 0
+
+
+def _add_targets_to_input(tile: _Tile) -> None:
+    if tile.terms.target is None or not _is_kept_wide(tile.layer) or tile.gradient.input is None:
+        return
+    of_targets = tile.layer.weight.index_select(0, tile.terms.target).to(tile.at_target.dtype)
+    tile.gradient.input.addcmul_(of_targets, tile.at_target.unsqueeze(1))
 
 
 def _is_empty(gradient: LayerGradient) -> bool:
@@ -273,14 +323,15 @@ def _logits(tile: _Tile, first: int, end: int) -> Tensor:
 def _carry_back(grad_logits: Tensor, first: int, tile: _Tile, *, is_first: bool) -> None:
     """Add what some classes give to the derivatives."""
     end, gradient = first + grad_logits.shape[1], tile.gradient
+    if gradient.bias is not None:
+        products.add_column_sums(grad_logits, gradient.bias[first:end])
+    _take_out_targets(grad_logits, first, tile)
     if gradient.weight is not None:
         sums = gradient.weight[first:end]
         wide = sums if sums.dtype == grad_logits.dtype else sums.to(grad_logits.dtype)
         products.add_product(grad_logits.t(), tile.layer.input, wide)
         if wide is not sums:
             sums.copy_(wide)
-    if gradient.bias is not None:
-        products.add_column_sums(grad_logits, gradient.bias[first:end])
     if gradient.input is not None:
         # What was in its room before is nothing yet.
         put = products.multiply if is_first else products.add_product
