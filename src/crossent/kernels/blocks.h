@@ -11,7 +11,8 @@ namespace {
 using crossent::kBytes;
 using crossent::RowProblem;
 
-constexpr int64_t kBlock = 2048;
+// A float of a vector is the sum of 64 of a block: more would cost its digits.
+constexpr int64_t kBlock = 32 * kVectorBytes;
 
 template <class A>
 struct alignas(64) Buffers {
@@ -178,14 +179,16 @@ inline void prefetch_to_write(const Ahead& a, int64_t i) { __builtin_prefetch(a.
 template <class A, class Whole, class Part>
 inline double sum_vectors(int64_t n, int64_t omitted, const Whole& whole, const Part& part) {
   constexpr int64_t w = kWidth<A>;
-  Vector<A> sum0{}, sum1{};
+  Vector<A> sums[4] = {};
   int64_t j = 0;
   const auto take_until = [&](int64_t end) {
-    for (; j + 2 * w <= end; j += 2 * w) sum0 += whole(j), sum1 += whole(j + w);
-    for (; j + w <= end; j += w) sum0 += whole(j);
+    for (; j + 4 * w <= end; j += 4 * w) {
+      for (int64_t i = 0; i < 4; ++i) sums[i] += whole(j + i * w);
+    }
+    for (; j + w <= end; j += w) sums[0] += whole(j);
   };
   const auto take_apart = [&]() {
-    sum1 += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : part(j);
+    sums[1] += lane_numbers<A>() == typename Types<A>::Integer(omitted - j) ? Vector<A>{} : part(j);
     j += w;
   };
   if (omitted >= 0) {
@@ -194,7 +197,7 @@ inline double sum_vectors(int64_t n, int64_t omitted, const Whole& whole, const 
   }
   take_until(n);
   if (j < n) take_apart();
-  return sum_lanes(sum0 + sum1);
+  return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // Sum of exp(value - top); all of them are left in `kept`, if asked for, which may be the values themselves.
@@ -252,15 +255,14 @@ double weighted_below_infinite(const A* logits, const A* weight, int64_t n, A to
 template <class A>
 double weighted_below(const A* logits, const A* weight, int64_t n, A top) {
   constexpr int64_t w = kWidth<A>;
-  Vector<A> sum0{}, sum1{};
+  Vector<A> sums[4] = {};
   int64_t j = 0;
-  for (; j + 2 * w <= n; j += 2 * w) {
-    sum0 += load(weight + j) * (top - load(logits + j));
-    sum1 += load(weight + j + w) * (top - load(logits + j + w));
+  for (; j + 4 * w <= n; j += 4 * w) {
+    for (int64_t i = 0; i < 4; ++i) sums[i] += load(weight + j + i * w) * (top - load(logits + j + i * w));
   }
-  for (; j + w <= n; j += w) sum0 += load(weight + j) * (top - load(logits + j));
-  if (j < n) sum1 += load_part(weight + j, n - j, A(0)) * (top - load_part(logits + j, n - j, A(0)));
-  const double sum = sum_lanes(sum0 + sum1);
+  for (; j + w <= n; j += w) sums[0] += load(weight + j) * (top - load(logits + j));
+  if (j < n) sums[1] += load_part(weight + j, n - j, A(0)) * (top - load_part(logits + j, n - j, A(0)));
+  const double sum = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
   return std::isfinite(sum) ? sum : weighted_below_infinite(logits, weight, n, top);
 }
 

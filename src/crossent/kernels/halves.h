@@ -30,11 +30,43 @@ inline Vector<float> widen_bits(HalfBits bits, BFloat16) {
   return bits_as_numbers<float>(__builtin_convertvector(bits, Integers<float>) << 16);
 }
 
-// To nearest, ties to even.
-inline HalfBits narrow_bits(Vector<float> v, BFloat16) {
+// Rounded to nearest, ties to even, in the upper halves; what is below does not matter.
+inline Integers<float> round_to_upper(Vector<float> v) {
   const Integers<float> bits = numbers_as_bits<float>(v);
-  const Integers<float> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return __builtin_convertvector(v == v ? rounded : Integers<float>{} + 0x7fc0, HalfBits);
+  return v == v ? bits + 0x7fff + ((bits >> 16) & 1) : Integers<float>{} + 0x7fc00000;
+}
+
+inline HalfBits narrow_bits(Vector<float> v, BFloat16) {
+  return __builtin_convertvector(round_to_upper(v) >> 16, HalfBits);
+}
+
+// Twice as many numbers as there are lanes lie in their upper and lower halves: to take them apart needs no shuffling.
+inline Vector<float> even_of(const BFloat16* from) {
+  Integers<float> pairs;
+  __builtin_memcpy(&pairs, from, sizeof pairs);
+  return bits_as_numbers<float>(pairs << 16);
+}
+inline Vector<float> odd_of(const BFloat16* from) {
+  Integers<float> pairs;
+  __builtin_memcpy(&pairs, from, sizeof pairs);
+  return bits_as_numbers<float>(pairs & ~0xffff);
+}
+inline void store_even_odd(BFloat16* to, Vector<float> even, Vector<float> odd) {
+  using Bits = uint32_t __attribute__((vector_size(kVectorBytes)));
+  const Bits pairs = (Bits(round_to_upper(even)) >> 16) | (Bits(round_to_upper(odd)) & ~0xffffu);
+  __builtin_memcpy(to, &pairs, sizeof pairs);
+}
+
+// The same of numbers that are not halves.
+template <int first, size_t... lane>
+inline Vector<float> every_other(const float* from, std::index_sequence<lane...>) {
+  return __builtin_shufflevector(load(from), load(from + kWidth<float>), first + 2 * lane...);
+}
+inline Vector<float> even_of(const float* from) {
+  return every_other<0>(from, std::make_index_sequence<kWidth<float>>{});
+}
+inline Vector<float> odd_of(const float* from) {
+  return every_other<1>(from, std::make_index_sequence<kWidth<float>>{});
 }
 
 #if defined(__AVX512F__)

@@ -31,7 +31,7 @@ inline T* row_of(const RowProblem& p, const View& view, int64_t row) {
 template <class A, class T>
 inline Vector<A> largest_of_row(const T* logits, int64_t classes) {
   Vector<A> tops[2] = {all<A>(-INFINITY), all<A>(-INFINITY)};
-  each_vector<A>(classes, [&](auto extent, int i, int64_t j, int64_t n) {
+  each_vector<A, T>(classes, [&](auto extent, int i, int64_t j, int64_t n) {
     tops[i] = larger<A>(take<A>(extent, logits + j, n, A(-INFINITY)), tops[i]);
   });
   return larger<A>(tops[0], tops[1]);
@@ -51,7 +51,7 @@ struct RowSums {
 template <class A, Weights weights, class T>
 inline RowSums<A> sums_of_row(const T* logits, const A* weight, int64_t classes, A top, const T* ahead) {
   RowSums<A> sums[2] = {};
-  each_vector<A>(classes, [&](auto extent, int i, int64_t j, int64_t n) {
+  each_vector<A, T>(classes, [&](auto extent, int i, int64_t j, int64_t n) {
     RowSums<A>& s = sums[i];
     __builtin_prefetch(ahead + j);
     const Vector<A> x = take<A>(extent, logits + j, n, A(-INFINITY)) - top, e = exp_of<A>(x);
@@ -279,11 +279,10 @@ void slopes_of_any(const RowProblem& p, int64_t row, double scale, const bool* c
 template <class A, class T>
 inline void write_gradient(T* gradient, const T* logits, const A* weight, int64_t classes, A alpha, A top, A g,
                            const T* ahead) {
-  each_vector<A>(classes, [&](auto extent, int, int64_t j, int64_t n) {
+  write_row<A>(gradient, classes, [&](auto extent, int64_t j, int64_t n) {
     __builtin_prefetch(ahead + j);
-    Vector<A> v = alpha * exp_of<A>(take<A>(extent, logits + j, n, A(-INFINITY)) - top);
-    if (weight) v -= g * take<A>(extent, weight + j, n, A(0));
-    put<A>(extent, gradient + j, n, v);
+    const Vector<A> v = alpha * exp_of<A>(take<A>(extent, logits + j, n, A(-INFINITY)) - top);
+    return weight ? v - g * take<A>(extent, weight + j, n, A(0)) : v;
   });
 }
 

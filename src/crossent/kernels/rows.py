@@ -11,7 +11,7 @@ from torch import Tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import RowProblem, RowTerms, address, num_classes_of, real_dtype, row_problem
 
-# Tiles of classes that are multiples of this change no bit.
+# Tiles of classes that are multiples of this change no bit: it holds whole blocks of any instruction set.
 CLASS_BLOCK = 2048
 
 
