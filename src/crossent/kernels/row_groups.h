@@ -37,8 +37,22 @@ inline Vector<A> largest_of_row(const T* logits, int64_t classes) {
   return larger<A>(tops[0], tops[1]);
 }
 
-// Besides the index's own, the weights in a row's target: none, the same in all rows, or those of its distribution.
-enum class Weights { kNone, kEven, kOwn };
+// Besides the index's own, the weights in a row's target: none, the same in all rows, those made of its distribution, or
+// this as it lies, of the dtype of the logits.
+enum class Weights { kNone, kEven, kOwn, kAsGiven };
+
+inline Weights weights_in(const RowProblem& p) {
+  if (!p.distribution.data) return p.even_weight ? Weights::kEven : Weights::kNone;
+  const bool lies_alike = p.distribution.dtype == p.logits.dtype && p.distribution.classes == 1;
+  return lies_alike && !p.class_weight && p.label_smoothing == 0 ? Weights::kAsGiven : Weights::kOwn;
+}
+
+template <Weights weights, class A, class T>
+inline auto weights_of(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
+  if constexpr (weights == Weights::kNone) return static_cast<const A*>(nullptr);
+  else if constexpr (weights == Weights::kAsGiven) return static_cast<const T*>(row_of<T>(p, p.distribution, row));
+  else return weight_block(p, row, 0, p.classes, buffers);
+}
 
 // Sums over the classes of a row: of the exponentials to its largest logit, and of those of the classes below it; and
 // over the weights, of weight * (top - logit), of all, and of those of the classes below.
@@ -48,8 +62,8 @@ struct RowSums {
 };
 
 // `ahead` is what will be read soon.
-template <class A, Weights weights, class T>
-inline RowSums<A> sums_of_row(const T* logits, const A* weight, int64_t classes, A top, const T* ahead) {
+template <class A, Weights weights, class T, class W>
+inline RowSums<A> sums_of_row(const T* logits, const W* weight, int64_t classes, A top, const T* ahead) {
   RowSums<A> sums[2] = {};
   each_vector<A, T>(classes, [&](auto extent, int i, int64_t j, int64_t n) {
     RowSums<A>& s = sums[i];
@@ -169,17 +183,17 @@ RowSums<A> sums_of_group(const RowProblem& p, int64_t row, const bool* counts, c
     RowSums<A> s{};
     if (counts[lane]) {
       const T *logits = row_of<T>(p, p.logits, row + lane), *ahead = row_of<T>(p, p.logits, row + w + lane);
-      const A* of_row = weights == Weights::kNone ? nullptr : weight_block(p, row + lane, 0, p.classes, buffers);
+      const auto* of_row = weights_of<weights, A, T>(p, row + lane, buffers);
       s = sums_of_row<A, weights>(logits, of_row, p.classes, tops.of[lane], ahead);
     }
     all[lane] = s.all, all_below[lane] = s.all_below;
     if (weights != Weights::kNone) distance[lane] = s.distance;
-    if (weights == Weights::kOwn) weight[lane] = s.weight, weight_below[lane] = s.weight_below;
+    if (weights >= Weights::kOwn) weight[lane] = s.weight, weight_below[lane] = s.weight_below;
   }
   RowSums<A> folded{fold_sums<A>(all), fold_sums<A>(all_below)};
   if constexpr (weights != Weights::kNone) folded.distance = fold_sums<A>(distance);
   if constexpr (weights == Weights::kEven) folded.weight = ::all<A>(A(p.even_total));
-  if constexpr (weights == Weights::kOwn) {
+  if constexpr (weights >= Weights::kOwn) {
     folded.weight = fold_sums<A>(weight);
     folded.weight_below = fold_sums<A>(weight_below);
   }
@@ -276,8 +290,8 @@ void slopes_of_any(const RowProblem& p, int64_t row, double scale, const bool* c
   }
 }
 
-template <class A, class T>
-inline void write_gradient(T* gradient, const T* logits, const A* weight, int64_t classes, A alpha, A top, A g,
+template <class A, class T, class W>
+inline void write_gradient(T* gradient, const T* logits, const W* weight, int64_t classes, A alpha, A top, A g,
                            const T* ahead) {
   write_row<A>(gradient, classes, [&](auto extent, int64_t j, int64_t n) {
     __builtin_prefetch(ahead + j);
@@ -309,7 +323,7 @@ bool backward_group(const RowProblem& p, int64_t row, int64_t rows, double scale
       continue;
     }
     T* gradient = row_of<T>(p, p.gradient, row + lane);
-    const A* weight = weights == Weights::kNone ? nullptr : weight_block(p, row + lane, 0, p.classes, buffers);
+    const auto* weight = weights_of<weights, A, T>(p, row + lane, buffers);
     const T *logits = row_of<T>(p, p.logits, row + lane), *ahead = row_of<T>(p, p.logits, row + kWidth<A> + lane);
     write_gradient(gradient, logits, weight, p.classes, slopes.alpha.of[lane], slopes.top.of[lane], slopes.g.of[lane],
                    ahead);
@@ -337,9 +351,12 @@ void groups_between(const RowProblem& p, int64_t begin, int64_t end, Buffers<A>&
 
 template <class A, class T, bool forth, bool back>
 void groups_between(const RowProblem& p, int64_t begin, int64_t end, Buffers<A>& buffers) {
-  if (p.distribution.data) return groups_between<A, T, forth, back, Weights::kOwn>(p, begin, end, buffers);
-  if (p.even_weight) return groups_between<A, T, forth, back, Weights::kEven>(p, begin, end, buffers);
-  groups_between<A, T, forth, back, Weights::kNone>(p, begin, end, buffers);
+  switch (weights_in(p)) {
+    case Weights::kNone: return groups_between<A, T, forth, back, Weights::kNone>(p, begin, end, buffers);
+    case Weights::kEven: return groups_between<A, T, forth, back, Weights::kEven>(p, begin, end, buffers);
+    case Weights::kOwn: return groups_between<A, T, forth, back, Weights::kOwn>(p, begin, end, buffers);
+    case Weights::kAsGiven: return groups_between<A, T, forth, back, Weights::kAsGiven>(p, begin, end, buffers);
+  }
 }
 
 }  // namespace
