@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crossent.kernels.regression import Real
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes, open_passes
-from crossent.solver.precondition import Precondition, passes_to_build, preconditioner
+from crossent.solver.precondition import Divide, Preconditioner
 
 Array = npt.NDArray[np.float64]
 
@@ -107,11 +107,14 @@ def minimise(
     """
     with open_passes(data) as passes:
         objective = _Objective(passes, penalty, data.total_weight())
-        point, converged, steps, built_at = objective.at(start), False, 0, -np.inf
+        # The same weights more for all classes change no probability, but cost penalty.
+        start = start - start.mean(axis=1, keepdims=True)
+        preconditioner = Preconditioner(data, passes, penalty)
+        point, converged, steps, products = objective.at(start), False, 0, 0
         while steps < max_steps and not converged:
-            if objective.passes - built_at >= passes_to_build(data):
-                precondition, built_at = preconditioner(data, passes.probs(), penalty), objective.passes
-            step, decrease = _newton_step(objective, point, precondition)
+            divide, before = preconditioner.at(objective.passes, products), objective.passes
+            step, decrease = _newton_step(objective, point, divide)
+            products = objective.passes - before
             following = _shortened(objective, point, step)
             if following is None or following.objective >= point.objective:
                 # Rounding hides what is left to gain; the gradient shows it for one step more.
@@ -166,7 +169,7 @@ class _Objective:
         return found
 
 
-def _newton_step(objective: _Objective, point: Point, precondition: Precondition) -> tuple[Array, float]:
+def _newton_step(objective: _Objective, point: Point, divide: Divide) -> tuple[Array, float]:
     """Return a step, and by how much the quadratic model says that it lowers the objective.
 
     All in the dtype of the rows: what the model loses by it, the next step mends.
@@ -174,7 +177,7 @@ def _newton_step(objective: _Objective, point: Point, precondition: Precondition
     # Near the optimum the squares of a gradient may be too small for float32.
     scale = float(np.abs(point.gradient).max()) or 1.0
     residual = objective.residual(point, scale)
-    step, scaled = np.zeros_like(residual), precondition(residual)
+    step, scaled = np.zeros_like(residual), divide(residual)
     direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
@@ -189,10 +192,11 @@ def _newton_step(objective: _Objective, point: Point, precondition: Precondition
         residual -= product
         decrease = length * size / 2
         model += decrease
-        if i * decrease <= TRUNCATION * model:
-            break
-        scaled = precondition(residual)
+        scaled = divide(residual)
         size, before = float(np.vdot(residual, scaled)), size
+        # What the next iteration would give, if the preconditioner were right, need not be paid for with a product.
+        if i * decrease <= TRUNCATION * model or (i + 1) * size / 2 <= TRUNCATION * model:
+            break
         direction *= residual.dtype.type(size / before)
         direction += scaled
     return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2

@@ -1,9 +1,10 @@
 """Passes over the rows of a softmax regression: its loss and derivatives, chunk by chunk, in threads."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from crossent.solver.data import RegressionData
 from crossent.solver.plain import add_plain_gradient, add_plain_product
 
 Array = npt.NDArray[np.float64]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Rows of a chunk: enough for its sums to be worth their addition, few enough for float32 sums to keep their digits.
 CHUNK = 8192
@@ -75,6 +78,10 @@ class Passes:
         wide = np.zeros(self._shape, self._real)
         wide[:, : self._data.num_classes] = values
         return wide
+
+    def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Return what the function gives for each item, found in threads."""
+        return list(self._pool.map(work, items))
 
     def _add(self, parts: Iterable[Real]) -> Array:
         total = np.zeros((self._shape[0], self._data.num_classes))
