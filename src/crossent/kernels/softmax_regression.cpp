@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "products.h"
 #include "regression.h"
+#include "sparse_rows.h"
 
 #define CROSSENT_JOIN(a, b) a##b
 #define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
@@ -25,52 +26,24 @@ int64_t rows_of_block(const RegressionProblem& p) {
   return rows / kFewestRows * kFewestRows;
 }
 
-// Vectors that hold the classes.
-template <class A>
-int64_t columns_of(const RegressionProblem& p) {
-  return (p.classes + kWidth<A> - 1) / kWidth<A> * kWidth<A>;
-}
-
-// Elements of a sparse row to ask for before their turn.
-constexpr int64_t kElementsAhead = 8;
-
-// out += the features of one sparse row times `right`.
-template <class A, int vectors>
-void sparse_row_product(const RegressionProblem& p, int64_t row, const A* right, int64_t stride, A* out) {
-  constexpr int64_t w = kWidth<A>;
-  const A* values = static_cast<const A*>(p.values);
-  Vector<A> sums[vectors];
-  for (int v = 0; v < vectors; ++v) sums[v] = load(out + v * w);
-  const int64_t end = p.ends[row + 1];
-  for (int64_t i = p.ends[row]; i < end; ++i) {
-    if (i + kElementsAhead < end) __builtin_prefetch(right + p.columns[i + kElementsAhead] * stride);
-    const A* of_feature = right + p.columns[i] * stride;
-    for (int v = 0; v < vectors; ++v) sums[v] += values[i] * load(of_feature + v * w);
-  }
-  for (int v = 0; v < vectors; ++v) store<A>(out + v * w, sums[v]);
-}
-
 // out = features @ right, without the bias, of the rows [begin, begin + rows).
 template <class A>
 void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, A* out) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
   const int64_t d = p.dense_features;
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
   multiply<A, false>({dense, d, 1}, rows, d, right, stride, columns, out, stride);
-  for (int64_t i = 0; i < rows && p.ends; ++i) {
-    int64_t j = 0;
-    for (; j + 4 * w <= columns; j += 4 * w) sparse_row_product<A, 4>(p, begin + i, right + j, stride, out + i * stride + j);
-    for (; j + 2 * w <= columns; j += 2 * w) sparse_row_product<A, 2>(p, begin + i, right + j, stride, out + i * stride + j);
-    for (; j < columns; j += w) sparse_row_product<A, 1>(p, begin + i, right + j, stride, out + i * stride + j);
-  }
+  if (!p.ends) return;
+  const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
+  for (int64_t i = 0; i < rows; ++i) add_row_times(whole.part(p.ends + begin + i), right, stride, columns, out + i * stride);
 }
 
 // sums += features.T @ slopes, and to the bias their own sum.
 template <class A>
 void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
   A* sums = static_cast<A*>(p.sums);
   A* of_bias = sums + p.features * stride;
   for (int64_t i = 0; i < rows; ++i) {
@@ -80,24 +53,15 @@ void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const 
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
   multiply<A, true>({dense, 1, d}, d, rows, slopes, stride, columns, sums, stride);
   if (!p.ends) return;
-  const A* values = static_cast<const A*>(p.values);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t end = p.ends[begin + row + 1];
-    for (int64_t i = p.ends[begin + row]; i < end; ++i) {
-      if (i + kElementsAhead < end) __builtin_prefetch(sums + p.columns[i + kElementsAhead] * stride, 1);
-      A* of_feature = sums + p.columns[i] * stride;
-      for (int64_t j = 0; j < columns; j += w) {
-        store<A>(of_feature + j, load(of_feature + j) + values[i] * load(slopes + row * stride + j));
-      }
-    }
-  }
+  const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
+  for (int64_t i = 0; i < rows; ++i) add_row(whole.part(p.ends + begin + i), slopes + i * stride, stride, columns, sums);
 }
 
 // Adds the bias to the logits of a row, and finds their probabilities; returns the log of the sum of exponentials.
 template <class A>
 double softmax_of_row(const RegressionProblem& p, A* logits, A* probs) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p);
+  const int64_t columns = columns_of<A>(p.classes);
   const A* bias = static_cast<const A*>(p.weight) + p.features * padded(p.classes);
   Vector<A> tops = all<A>(-INFINITY), sums{};
   for (int64_t j = 0; j < columns; j += w) {
@@ -163,7 +127,7 @@ void gradient(RegressionProblem* problem) {
 template <class A>
 void slopes_of_change(const RegressionProblem& p, int64_t row, A* change) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p), stride = padded(p.classes);
+  const int64_t columns = columns_of<A>(p.classes), stride = padded(p.classes);
   const A* probs = static_cast<const A*>(p.probs) + row * stride;
   const A* of_bias = static_cast<const A*>(p.direction) + p.features * stride;
   const A weight = p.row_weight ? static_cast<const A*>(p.row_weight)[row] : A(1);
@@ -193,7 +157,12 @@ void product(RegressionProblem* problem) {
 }  // namespace
 
 namespace crossent {
+// In dual_ascent.cpp.
+void CROSSENT_NAMED(ascend_, CROSSENT_LEVEL)(DualProblem*);
+void CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)(DualProblem*);
+
 extern const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL);
 const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL) = {
-    gradient<float>, product<float>, gradient<double>, product<double>};
+    gradient<float>, product<float>, gradient<double>, product<double>,
+    CROSSENT_NAMED(ascend_, CROSSENT_LEVEL), CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)};
 }  // namespace crossent

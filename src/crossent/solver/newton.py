@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crossent.kernels.regression import Real
 from crossent.solver.data import RegressionData
+from crossent.solver.dual import ascend, suits_dual
 from crossent.solver.passes import Passes, open_passes
 from crossent.solver.precondition import Divide, Preconditioner
 
@@ -111,7 +112,13 @@ def minimise(
         start = start - start.mean(axis=1, keepdims=True)
         preconditioner = Preconditioner(data, passes, penalty)
         point, converged, steps, products = objective.at(start), False, 0, 0
+        if suits_dual(data, penalty):
+            point, steps = _ascended(objective, point, data, tolerance, max_steps)
+            on_step(point)
         while steps < max_steps and not converged:
+            if gap_of(point, penalty) <= tolerance * max(point.objective, LEAST_OBJECTIVE):
+                converged = True
+                break
             divide, before = preconditioner.at(objective.passes, products), objective.passes
             step, decrease = _newton_step(objective, point, divide)
             products = objective.passes - before
@@ -146,27 +153,41 @@ class _Objective:
     """Mean cross entropy plus penalty, and its derivatives; counts passes over the rows."""
 
     def __init__(self, passes: Passes, penalty: Array, weight: float) -> None:
-        self._rows = passes
-        self._penalty = penalty[:, None]
+        self.rows = passes
+        self.penalty = penalty
         self._scale = 1 / weight
         self.passes = 0
 
     def at(self, theta: Array) -> Point:
         self.passes += 1
-        total, gradient = self._rows.gradient(theta)
+        total, gradient = self.rows.gradient(theta)
         loss = total * self._scale
-        penalised = self._penalty * theta
-        return Point(theta, loss + float((penalised * theta).sum()) / 2, loss, gradient * self._scale + penalised)
+        gradient *= self._scale
+        penalised = self.penalty[:, None] * theta
+        gradient += penalised
+        return Point(theta, loss + float(np.vdot(penalised, theta)) / 2, loss, gradient)
 
     def residual(self, point: Point, scale: float) -> Real:
-        return self._rows.widen(-point.gradient / scale)
+        return self.rows.widen(-point.gradient / scale)
 
     def product(self, direction: Real) -> Real:
         self.passes += 1
-        found = self._rows.product(direction)
+        found = self.rows.product(direction)
         found *= found.dtype.type(self._scale)
-        found += np.multiply(self._penalty, direction, dtype=direction.dtype)
+        found += self.penalty.astype(direction.dtype)[:, None] * direction
         return found
+
+
+def _ascended(
+    objective: _Objective, point: Point, data: RegressionData, tolerance: float, most: int
+) -> tuple[Point, int]:
+    """Return where ascent of the dual leads to, and the number of its passes."""
+    # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
+    gap = tolerance * max(point.objective, LEAST_OBJECTIVE) / 10
+    found = ascend(data, objective.rows, objective.penalty, point.theta, point.gradient, gap=gap, max_passes=most)
+    objective.passes += found.passes
+    following = objective.at(found.theta)
+    return following if following.objective < point.objective else point, found.passes
 
 
 def _newton_step(objective: _Objective, point: Point, divide: Divide) -> tuple[Array, float]:

@@ -37,6 +37,8 @@ class Passes:
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
         self._real = data.rows.dense.dtype
         self._probs = np.empty((n, width), self._real)
+        # Kept, for to map new memory takes as long as to fill it.
+        self._sums = np.empty((count, *self._shape), self._real)
         self._targets_of_products = _weigh_by_sums(data.targets)
         native = info().available
         self._add_gradient = add_gradient if native else add_plain_gradient
@@ -46,25 +48,32 @@ class Passes:
         """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
         weight = self.widen(theta)
 
-        def take(chunk: slice) -> tuple[float, Real]:
-            sums = np.zeros(self._shape, self._real)
+        def take(i: int) -> float:
+            self._sums[i] = 0
+            chunk = self._chunks[i]
             rows, targets = self._data.rows.take(chunk), self._data.targets.take(chunk)
-            loss = self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], sums)
-            return loss, sums
+            return self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], self._sums[i])
 
-        results = list(self._pool.map(take, self._chunks))
-        return sum(loss for loss, _ in results), self._add(sums for _, sums in results)
+        losses = self.spread(take, range(len(self._chunks)))
+        total = np.zeros((self._shape[0], self._data.num_classes))
+        for part in self._sums:
+            total += part[:, : self._data.num_classes]
+        return sum(losses), total
 
     def product(self, direction: Real) -> Real:
-        """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed."""
+        """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed.
 
-        def take(chunk: slice) -> Real:
-            sums = np.zeros(self._shape, self._real)
+        The next pass writes over it.
+        """
+
+        def take(i: int) -> None:
+            self._sums[i] = 0
+            chunk = self._chunks[i]
             rows, targets = self._data.rows.take(chunk), self._targets_of_products.take(chunk)
-            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, sums)
-            return sums
+            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, self._sums[i])
 
-        first, *others = self._pool.map(take, self._chunks)
+        self.spread(take, range(len(self._chunks)))
+        first, *others = self._sums
         for other in others:
             first += other
         return first
@@ -82,12 +91,6 @@ class Passes:
     def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Return what the function gives for each item, found in threads."""
         return list(self._pool.map(work, items))
-
-    def _add(self, parts: Iterable[Real]) -> Array:
-        total = np.zeros((self._shape[0], self._data.num_classes))
-        for part in parts:
-            total += part[:, : self._data.num_classes]
-        return total
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Approximate Hessians that are cheap to invert.
 
-The Hessian is the mean of ``(diag(p) - p p') (x) x x'`` over the rows, plus the penalty. Classes are replaced by modes, the
-eigenvectors of the mean of ``diag(p) - p p'``, and what joins two modes is left out: it is nothing on average, unlike what
-joins two classes. The mode in which all logits move together has no curvature; gradients have no part in it, and steps
-get none. Where the whole is small, it is inverted as it is, once the modes alone make slow steps.
+The Hessian is the mean of ``(diag(p) - p p') (x) x x'`` over the rows, plus the penalty. Classes are replaced by modes,
+the eigenvectors of the mean of ``diag(p) - p p'``, and what joins two modes is left out: it is nothing on average,
+unlike what joins two classes. The mode in which all logits move together has no curvature; gradients have no part in
+it, and steps get none. Where the whole is small, it is inverted as it is, once the modes alone make slow steps.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ MOST_COUPLED = 640
 MANY_PRODUCTS = 6
 # Features up to which a block holds all second moments, not only those of each feature with itself.
 MOST_FEATURES = 1500
-# Rows that moments are taken of: so many a column, but not fewer than these.
-ROWS_A_COLUMN, FEWEST_COUPLED, FEWEST_ROWS = 10, 2048, 8192
+# Rows that moments are taken of: so many a feature of a block, or a weight of the whole, but not fewer than these.
+ROWS_A_COLUMN, ROWS_A_WEIGHT, FEWEST_ROWS = 10, 5, 2048
 # Modes that have a block of their own, and classes whose modes are worth finding.
 MOST_BLOCKS, MOST_MODES = 32, 512
 CHUNK = 2048
@@ -89,7 +89,7 @@ class Preconditioner:
             return 5.0
         if self._coupled:
             columns = d * self._data.num_classes
-            return min(n, max(ROWS_A_COLUMN * columns, FEWEST_COUPLED)) * columns / (16 * n)
+            return min(n, max(ROWS_A_WEIGHT * columns, FEWEST_ROWS)) * columns / (16 * n)
         return min(n, max(ROWS_A_COLUMN * d, FEWEST_ROWS)) * d / (4 * n) + d**2 / (4 * n)
 
 
@@ -106,7 +106,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
         ``(d + 1,)``, 0 for the bias.
     """
     d, num_classes = len(penalty), data.num_classes
-    sample = _sample(data, passes.probs(), max(ROWS_A_COLUMN * d * num_classes, FEWEST_COUPLED))
+    sample = _sample(data, passes.probs(), max(ROWS_A_WEIGHT * d * num_classes, FEWEST_ROWS))
 
     def of_part(part: slice) -> Real:
         features, probs = sample.features[part], sample.probs[part]
@@ -149,17 +149,17 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
     count = 1 if num_classes > MOST_MODES else min(modes.shape[1], MOST_BLOCKS)
     groups = np.array_split(np.arange(modes.shape[1]), count)
 
-    def factor(group: npt.NDArray[np.int64]) -> Real:
-        own = modes[:, group]
+    curvature = _curvature(sample.probs, modes) * sample.weight[:, None]
+    roots = [np.sqrt(curvature[:, group].mean(axis=1, keepdims=True)) for group in groups]
+
+    def factor(root: Real) -> Real:
         block = np.zeros((len(penalty),) * 2)
-        for begin in range(0, len(sample.weight), CHUNK):
-            chunk = slice(begin, begin + CHUNK)
-            curvature = _curvature(sample.probs[chunk], own).mean(axis=1) * sample.weight[chunk]
-            weighted = sample.features[chunk] * np.sqrt(curvature)[:, None]
+        for begin in range(0, len(root), CHUNK):
+            weighted = sample.features[begin : begin + CHUNK] * root[begin : begin + CHUNK]
             block += weighted.T @ weighted
         return _inverse_factor(block, penalty, sample.features.dtype)
 
-    factors = passes.spread(factor, groups)
+    factors = passes.spread(factor, roots)
 
     def divide(gradient: Real) -> Real:
         rotated = np.asfortranarray(gradient[:, :num_classes] @ modes)
@@ -221,7 +221,7 @@ def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
 
 
 def _modes(probs: Real, weight: Real) -> Real:
-    """Return the ``(K, K - 1)`` eigenvectors of the mean of ``diag(p) - p p'``, flat ones first, without the flattest."""
+    """Return the ``(K, K - 1)`` eigenvectors of the mean of ``diag(p) - p p'``, without the flattest."""
     num_classes = probs.shape[1]
     if num_classes > MOST_MODES:
         # The classes as they are: too many for a decomposition.
