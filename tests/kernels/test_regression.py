@@ -11,8 +11,8 @@ from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows, add
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
 
-# (n, d, K): a vector of classes and more, odd features, more rows than a block holds, rows wider than one.
-SHAPES = [(1, 1, 2), (7, 3, 3), (700, 5, 16), (50, 33, 17), (13, 20, 70), (3, 9000, 4), (1000, 1, 40)]
+# (n, d, K): a vector of classes and more, odd features, more rows than a block holds, rows wider than one, features in the lanes.
+SHAPES = [(1, 1, 2), (7, 3, 3), (700, 5, 16), (50, 33, 17), (13, 20, 70), (3, 9000, 4), (1000, 1, 40), (101, 341, 11)]
 
 
 def draw(n: int, d: int, num_classes: int, density: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
+#include "feature_lanes.h"
 #include "memory.h"
 #include "products.h"
 #include "regression.h"
@@ -26,22 +27,34 @@ int64_t rows_of_block(const RegressionProblem& p) {
   return rows / kFewestRows * kFewestRows;
 }
 
+// Weights and sums of the features that come whole vectors at a time, none where classes fill their vectors well.
+template <class A>
+struct Lanes {
+  FeatureLanes<A> right, sums;
+  Lanes(const RegressionProblem& p, const A* weight) : right(p.classes, covered(p)), sums(p.classes, covered(p)) {
+    right.take(weight, padded(p.classes));
+  }
+  static int64_t covered(const RegressionProblem& p) {
+    return FeatureLanes<A>::suit(p.classes, p.dense_features) ? p.dense_features : 0;
+  }
+};
+
 // out = features @ right, without the bias, of the rows [begin, begin + rows).
 template <class A>
-void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, A* out) {
-  constexpr int64_t w = kWidth<A>;
+void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, const Lanes<A>& lanes, A* out) {
   const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
-  const int64_t d = p.dense_features;
+  const int64_t d = p.dense_features, taken = lanes.right.features;
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
-  multiply<A, false>({dense, d, 1}, rows, d, right, stride, columns, out, stride);
+  multiply<A, false>({dense + taken, d, 1}, rows, d - taken, right + taken * stride, stride, columns, out, stride);
+  if (taken) lanes.right.add_product(dense, d, rows, out, stride);
   if (!p.ends) return;
   const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
   for (int64_t i = 0; i < rows; ++i) add_row_times(whole.part(p.ends + begin + i), right, stride, columns, out + i * stride);
 }
 
-// sums += features.T @ slopes, and to the bias their own sum.
+// sums += features.T @ slopes, and to the bias their own sum; those of the lanes stay there.
 template <class A>
-void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes) {
+void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes, Lanes<A>& lanes) {
   constexpr int64_t w = kWidth<A>;
   const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
   A* sums = static_cast<A*>(p.sums);
@@ -49,9 +62,10 @@ void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const 
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += w) store<A>(of_bias + j, load(of_bias + j) + load(slopes + i * stride + j));
   }
-  const int64_t d = p.dense_features;
+  const int64_t d = p.dense_features, taken = lanes.sums.features;
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
-  multiply<A, true>({dense, 1, d}, d, rows, slopes, stride, columns, sums, stride);
+  multiply<A, true>({dense + taken, 1, d}, d - taken, rows, slopes, stride, columns, sums + taken * stride, stride);
+  if (taken) lanes.sums.add_slopes(dense, d, rows, slopes, stride);
   if (!p.ends) return;
   const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
   for (int64_t i = 0; i < rows; ++i) add_row(whole.part(p.ends + begin + i), slopes + i * stride, stride, columns, sums);
@@ -108,18 +122,21 @@ void gradient(RegressionProblem* problem) {
   const RegressionProblem& p = *problem;
   const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
   Array<A> logits(most * stride), slopes(most * stride);
+  const A* weight = static_cast<const A*>(p.weight);
+  Lanes<A> lanes(p, weight);
   double loss = 0;
   for (int64_t begin = 0; begin < p.rows; begin += most) {
     const int64_t rows = smaller(most, p.rows - begin);
-    features_times(p, begin, rows, static_cast<const A*>(p.weight), logits.data);
+    features_times(p, begin, rows, weight, lanes, logits.data);
     for (int64_t i = 0; i < rows; ++i) {
       A *of_row = logits.data + i * stride, *slope = slopes.data + i * stride;
       const double log_sum = softmax_of_row(p, of_row, slope);
       if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * stride, slope, stride * sizeof(A));
       loss += loss_of_row(p, begin + i, of_row, log_sum, slope);
     }
-    if (p.sums) add_to_sums(p, begin, rows, slopes.data);
+    if (p.sums) add_to_sums(p, begin, rows, slopes.data, lanes);
   }
+  if (p.sums) lanes.sums.add_to(static_cast<A*>(p.sums), stride);
   problem->loss = loss;
 }
 
@@ -146,12 +163,15 @@ void product(RegressionProblem* problem) {
   const RegressionProblem& p = *problem;
   const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
   Array<A> changes(most * stride);
+  const A* direction = static_cast<const A*>(p.direction);
+  Lanes<A> lanes(p, direction);
   for (int64_t begin = 0; begin < p.rows; begin += most) {
     const int64_t rows = smaller(most, p.rows - begin);
-    features_times(p, begin, rows, static_cast<const A*>(p.direction), changes.data);
+    features_times(p, begin, rows, direction, lanes, changes.data);
     for (int64_t i = 0; i < rows; ++i) slopes_of_change(p, begin + i, changes.data + i * stride);
-    add_to_sums(p, begin, rows, changes.data);
+    add_to_sums(p, begin, rows, changes.data, lanes);
   }
+  lanes.sums.add_to(static_cast<A*>(p.sums), stride);
 }
 
 }  // namespace
