@@ -20,7 +20,7 @@ struct RegressionProblem {
   const int64_t* target;  // (rows,) class indices; or
   const void* distribution;  // (rows, K)
   const void* row_weight;    // (rows,)
-  void* probs;            // (rows, W): written by the gradient, read by the product
+  void* probs;            // (rows, K): written by the gradient, read by the product
   const void* direction;  // (features + 1, W)
   void* sums;             // (features + 1, W): added to
   double loss;            // the sum of the cross entropies

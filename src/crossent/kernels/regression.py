@@ -156,7 +156,7 @@ def add_gradient(
     weight
         ``(d + 1, W)`` of their dtype.
     probs
-        ``(n, W)``: written.
+        ``(n, K)``: written.
     sums
         ``(d + 1, W)``: the derivatives by the weight are added.
     """

@@ -131,7 +131,7 @@ void gradient(RegressionProblem* problem) {
     for (int64_t i = 0; i < rows; ++i) {
       A *of_row = logits.data + i * stride, *slope = slopes.data + i * stride;
       const double log_sum = softmax_of_row(p, of_row, slope);
-      if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * stride, slope, stride * sizeof(A));
+      if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * p.classes, slope, p.classes * sizeof(A));
       loss += loss_of_row(p, begin + i, of_row, log_sum, slope);
     }
     if (p.sums) add_to_sums(p, begin, rows, slopes.data, lanes);
@@ -144,18 +144,21 @@ void gradient(RegressionProblem* problem) {
 template <class A>
 void slopes_of_change(const RegressionProblem& p, int64_t row, A* change) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p.classes), stride = padded(p.classes);
-  const A* probs = static_cast<const A*>(p.probs) + row * stride;
-  const A* of_bias = static_cast<const A*>(p.direction) + p.features * stride;
+  const int64_t columns = columns_of<A>(p.classes);
+  const A* probs = static_cast<const A*>(p.probs) + row * p.classes;
+  const A* of_bias = static_cast<const A*>(p.direction) + p.features * padded(p.classes);
   const A weight = p.row_weight ? static_cast<const A*>(p.row_weight)[row] : A(1);
   Vector<A> sums{};
   for (int64_t j = 0; j < columns; j += w) {
-    const Vector<A> q = load(probs + j) * (load(change + j) + load(of_bias + j));
+    const Vector<A> q = load_up_to<A>(probs + j, p.classes - j, 0) * (load(change + j) + load(of_bias + j));
     store<A>(change + j, q);
     sums += q;
   }
   const A mean = A(sum_lanes(sums));
-  for (int64_t j = 0; j < columns; j += w) store<A>(change + j, (load(change + j) - load(probs + j) * mean) * weight);
+  for (int64_t j = 0; j < columns; j += w) {
+    const Vector<A> given = load_up_to<A>(probs + j, p.classes - j, 0);
+    store<A>(change + j, (load(change + j) - given * mean) * weight);
+  }
 }
 
 template <class A>

@@ -78,10 +78,8 @@ def ascend(
     rows = _sparse(data)
     strength = _strength(data, float(penalty[0]), passes.probs().dtype)
     # The weights that the probabilities make; the bias as it is, and what its condition misses.
-    weights = theta - gradient / penalty[0]
-    missing = weights[-1] - theta[-1]
-    weights[-1] = theta[-1]
-    moved = passes.widen(weights)
+    moved, missing = passes.widen(theta), -gradient[-1] / penalty[0]
+    moved[:-1, : data.num_classes] -= gradient[:-1].astype(moved.dtype) / moved.dtype.type(penalty[0])
     log_probs = np.full((len(data.rows), moved.shape[1]), -80, moved.dtype)
     log_probs[:, : data.num_classes] = np.log(np.maximum(passes.probs(), FLOOR))
     # The optimum does not depend on the order; a fixed seed makes the way there the same each time.

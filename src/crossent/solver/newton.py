@@ -28,6 +28,8 @@ SMALLEST_STEP = 2.0**-30
 ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
 LEAST_OBJECTIVE = 1e-3
+# Features whose penalty is added at once.
+BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def minimise(
     with open_passes(data) as passes:
         objective = _Objective(passes, penalty, data.total_weight())
         # The same weights more for all classes change no probability, but cost penalty.
-        start = start - start.mean(axis=1, keepdims=True)
+        start = start - start.mean(axis=1, keepdims=True) if start.any() else start
         preconditioner = Preconditioner(data, passes, penalty)
         point, converged, steps, products = objective.at(start), False, 0, 0
         if suits_dual(data, penalty):
@@ -143,7 +145,7 @@ def minimise(
 
 def gap_of(point: Point, penalty: Array) -> float:
     """Bound the objective less its optimum, by the strong convexity that the penalty gives it."""
-    squares = np.square(point.gradient[:-1]).sum(axis=1)
+    squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1])
     if not (penalty[:-1] > 0).all():
         return float("inf") if squares[penalty[:-1] == 0].any() else 0.0
     return float((squares / penalty[:-1]).sum() / 2)
@@ -163,9 +165,12 @@ class _Objective:
         total, gradient = self.rows.gradient(theta)
         loss = total * self._scale
         gradient *= self._scale
-        penalised = self.penalty[:, None] * theta
-        gradient += penalised
-        return Point(theta, loss + float(np.vdot(penalised, theta)) / 2, loss, gradient)
+        # In blocks, for the weights of many features may be larger than the rows.
+        for begin in range(0, len(theta), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            gradient[block] += self.penalty[block, None] * theta[block]
+        squares = np.einsum("jk,jk->j", theta, theta)
+        return Point(theta, loss + float(self.penalty @ squares) / 2, loss, gradient)
 
     def residual(self, point: Point, scale: float) -> Real:
         return self.rows.widen(-point.gradient / scale)

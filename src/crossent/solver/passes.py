@@ -36,7 +36,7 @@ class Passes:
         count = threads if self._shape[0] * width > LARGE_SUMS else max(threads, -(-n // CHUNK))
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
         self._real = data.rows.dense.dtype
-        self._probs = np.empty((n, width), self._real)
+        self._probs = np.empty((n, data.num_classes), self._real)
         # Kept, for to map new memory takes as long as to fill it.
         self._sums = np.empty((count, *self._shape), self._real)
         self._targets_of_products = _weigh_by_sums(data.targets)
@@ -80,7 +80,7 @@ class Passes:
 
     def probs(self) -> Real:
         """Return the ``(n, K)`` probabilities where the gradient was last computed."""
-        return self._probs[:, : self._data.num_classes]
+        return self._probs
 
     def widen(self, values: Array) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""

@@ -31,7 +31,7 @@ MOST_FEATURES = 1500
 ROWS_A_COLUMN, ROWS_A_WEIGHT, FEWEST_ROWS = 10, 5, 2048
 # Modes that have a block of their own, and classes whose modes are worth finding.
 MOST_BLOCKS, MOST_MODES = 32, 512
-CHUNK = 2048
+CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +40,30 @@ class Sample:
 
     Attributes
     ----------
-    features
-        ``(m, d + 1)``, ones at the end.
+    rows
+        All n rows.
+    chosen
+        ``(m,)`` int64: which of them stand for all.
     probs
         ``(m, K)``.
     weight
         ``(m,)``: the share of each in the mean over all rows.
     """
 
-    features: Real
+    rows: FeatureRows
+    chosen: npt.NDArray[np.int64]
     probs: Real
     weight: Real
+
+    def features(self, part: slice) -> Real:
+        """Return ``(m, d + 1)`` features of some of the rows, all dense, ones at the end."""
+        chosen = self.chosen[part]
+        found: Real = np.zeros((len(chosen), self.rows.features + 1), self.rows.dense.dtype)
+        if self.rows.sparse is not None:
+            found[:, :-1] = sparse_matrix(self.rows)[chosen].toarray()
+        found[:, : self.rows.dense.shape[1]] += self.rows.dense[chosen]
+        found[:, -1] = 1
+        return found
 
 
 class Preconditioner:
@@ -79,6 +92,8 @@ class Preconditioner:
             self._coupled, self._built_at = True, -np.inf
         if passed - self._built_at >= self._cost():
             make = couple if self._coupled else divide_modes
+            # The old one is let go first: both together may be a good part of the memory.
+            self._divide = np.copy
             self._divide, self._built_at = make(self._data, self._passes, self._penalty), passed
         return self._divide
 
@@ -109,7 +124,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     sample = _sample(data, passes.probs(), max(ROWS_A_WEIGHT * d * num_classes, FEWEST_ROWS))
 
     def of_part(part: slice) -> Real:
-        features, probs = sample.features[part], sample.probs[part]
+        features, probs = sample.features(part), sample.probs[part]
         root = np.sqrt(sample.weight[part])[:, None]
         joint = ((probs * root)[:, :, None] * features[:, None, :]).reshape(len(features), -1)
         found: Real = joint.T @ joint
@@ -128,7 +143,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     # Any curvature does for the mode that has none.
     common = np.trace(hessian) / len(hessian) + 1e-12
     hessian.reshape(num_classes, d, num_classes, d)[:, range(d), :, range(d)] += common
-    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), sample.features.dtype)
+    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), sample.probs.dtype)
 
     def divide(gradient: Real) -> Real:
         found = np.zeros_like(gradient)
@@ -155,9 +170,10 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
     def factor(root: Real) -> Real:
         block = np.zeros((len(penalty),) * 2)
         for begin in range(0, len(root), CHUNK):
-            weighted = sample.features[begin : begin + CHUNK] * root[begin : begin + CHUNK]
+            weighted = sample.features(slice(begin, begin + CHUNK))
+            weighted *= root[begin : begin + CHUNK]
             block += weighted.T @ weighted
-        return _inverse_factor(block, penalty, sample.features.dtype)
+        return _inverse_factor(block, penalty, sample.probs.dtype)
 
     factors = passes.spread(factor, roots)
 
@@ -206,8 +222,9 @@ def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     weight, dtype = data.targets.row_weight, probs.dtype
     if n <= kept:
         of_rows = np.full(n, scale) if weight is None else weight * scale
-        return Sample(_dense(data.rows, np.arange(n)), probs, of_rows.astype(dtype))
-    share = 1 - np.einsum("nk,nk->n", probs, probs)
+        return Sample(data.rows, np.arange(n), probs, of_rows.astype(dtype))
+    share = np.einsum("nk,nk->n", probs, probs)
+    np.subtract(1, share, out=share)
     if weight is not None:
         share *= weight
     # Rows that are all but certain count too: later steps may doubt them.
@@ -217,7 +234,7 @@ def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     of_rows = ends[-1] / (kept * share[rows].astype(np.float64)) * scale
     if weight is not None:
         of_rows *= weight[rows]
-    return Sample(_dense(data.rows, rows), probs[rows], of_rows.astype(dtype))
+    return Sample(data.rows, rows, probs[rows], of_rows.astype(dtype))
 
 
 def _modes(probs: Real, weight: Real) -> Real:
@@ -246,13 +263,3 @@ def _inverse_factor(matrix: Array, penalty: Array, dtype: np.dtype[np.floating])
     factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
     return np.ascontiguousarray(inverse, dtype=dtype)
-
-
-def _dense(rows: FeatureRows, chosen: npt.NDArray[np.int64]) -> Real:
-    """Return some rows with all features dense, and ones at their end."""
-    found: Real = np.zeros((len(chosen), rows.features + 1), rows.dense.dtype)
-    if rows.sparse is not None:
-        found[:, :-1] = sparse_matrix(rows)[chosen].toarray()
-    found[:, : rows.dense.shape[1]] += rows.dense[chosen]
-    found[:, -1] = 1
-    return found
