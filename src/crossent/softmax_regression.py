@@ -18,9 +18,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from crossent.errors import DataError, SettingError
 from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
 from crossent.solver.data import RegressionData
-from crossent.solver.regression import Coefficients, linear_logits, solve_softmax_regression
+from crossent.solver.path import PENALTY_PATH, choose_penalty
+from crossent.solver.regression import Coefficients, linear_logits, solve_softmax_regression, start_at_prior
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+# Rows up to which penalties are compared by cross-validation; of more, one in HELD_OUT is held out.
+MOST_CROSS_VALIDATED = 10_000
+FOLDS, HELD_OUT = 5, 10
 
 
 class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -32,7 +37,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     Parameters
     ----------
     C
-        Inverse penalty strength, above 0 and finite.
+        Inverse penalty strength, above 0; infinite for no penalty. ``"auto"`` tries ten, from 1e-4 to 1e4, and takes
+        the one with the lowest log-loss in 5-fold cross-validation, or, of more than 10,000 rows, on a tenth held out.
+    penalty_factor
+        ``(d,)``, not negative: what the penalty of each feature is multiplied by, for instance 0 for a feature that is
+        to stay. None for the same of all.
     class_weight
         A mapping of class to weight, or ``"balanced"`` for weights that give all classes the same total.
     tol
@@ -44,6 +53,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     Attributes
     ----------
+    C_
+        The strength used.
+    losses_
+        ``(10,)`` mean log-loss on rows held out of the strengths tried, strong to weak; NaN where the path ended
+        before, for weaker ones gained no more. Only with ``C="auto"``.
     classes_
         ``(K,)`` labels, in the order of all columns; for soft targets their column numbers.
     coef_
@@ -53,8 +67,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     objective_
         What was reached.
     gap_
-        The objective less its optimum is at most this, to within what is left of the intercepts' derivatives and the
-        rounding of sums in the dtype of `X`.
+        The objective less its optimum is at most this, to within the rounding of sums in the dtype of `X`: by the
+        strong convexity of the penalty, and for the intercepts, which have none, by the curvature of the loss.
+        Infinite where features have no penalty.
     n_iter_
         Steps taken.
 
@@ -71,14 +86,16 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def __init__(
         self,
-        C: float = 1.0,  # noqa: N803 - scikit-learn's name
+        C: float | Literal["auto"] = 1.0,  # noqa: N803 - scikit-learn's name
         *,
+        penalty_factor: npt.ArrayLike | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         tol: float = 1e-6,
         max_iter: int = 100,
         warm_start: bool = False,
     ) -> None:
         self.C = C
+        self.penalty_factor = penalty_factor
         self.class_weight = class_weight
         self.tol = tol
         self.max_iter = max_iter
@@ -99,7 +116,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Raises
         ------
         DataError
-            If there is one class only, or weights or soft targets cannot be used.
+            If there is one class only, weights or soft targets cannot be used, or there is no penalty and the classes
+            can be told apart without an error, so that there is no optimum.
         SettingError
             If a setting is out of bounds.
         """
@@ -113,11 +131,24 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         data = RegressionData(rows, targets, len(classes))
         if not data.total_weight() > 0:
             raise DataError("Some rows count.", "All weights or targets are zero.", "Give some above zero.")
-        start = self._start(rows.features, classes)
+        factor, start = self._penalty_factor(rows.features), self._start(data, classes)
+        C = self.C  # noqa: N806
+        if C == "auto":
+            choice = choose_penalty(
+                data, start, _folds(targets, rows), path=PENALTY_PATH, penalty_factor=factor, max_steps=self.max_iter
+            )
+            C, start, self.losses_ = choice.C, choice.start, choice.losses  # noqa: N806
         solution = solve_softmax_regression(
-            data, start, C=self.C, tolerance=self.tol, max_steps=self.max_iter, on_step=lambda *_: False
+            data,
+            start,
+            C=C,
+            penalty_factor=factor,
+            tolerance=self.tol,
+            max_steps=self.max_iter,
+            on_step=lambda *_: False,
         )
-        scale = self.C * data.total_weight()
+        scale = (C if C < np.inf else 1.0) * data.total_weight()
+        self.C_ = C
         self.classes_ = classes
         self.coef_ = np.ascontiguousarray(solution.coefficients.weight.T)
         self.intercept_ = solution.coefficients.bias.copy()
@@ -192,15 +223,29 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 "class_weight is for labels.", "The targets are soft.", "Weigh the rows of y or use sample_weight."
             )
 
-    def _start(self, features: int, classes: npt.NDArray[Any]) -> Coefficients:
+    def _start(self, data: RegressionData, classes: npt.NDArray[Any]) -> Coefficients:
         if self.warm_start and hasattr(self, "coef_"):
-            same = self.coef_.shape == (len(classes), features) and np.array_equal(self.classes_, classes)
+            same = self.coef_.shape == (len(classes), data.rows.features) and np.array_equal(self.classes_, classes)
             if same:
                 return Coefficients(self.coef_.T, self.intercept_)
-        return Coefficients(np.zeros((features, len(classes))), np.zeros(len(classes)))
+        return start_at_prior(data)
+
+    def _penalty_factor(self, features: int) -> npt.NDArray[np.float64]:
+        if self.penalty_factor is None:
+            return np.ones(features)
+        factor = np.asarray(self.penalty_factor, dtype=np.float64)
+        if factor.shape != (features,) or not np.isfinite(factor).all() or (factor < 0).any():
+            raise SettingError(
+                f"penalty_factor holds a number for each of {features} features, finite and not negative.",
+                f"Its shape is {factor.shape}, its least value {factor.min(initial=np.inf)}.",
+                "Give such numbers, or None for the same penalty of all.",
+            )
+        return factor
 
     def _check_settings(self) -> None:
-        for name, value in (("C", self.C), ("tol", self.tol), ("max_iter", self.max_iter)):
+        if self.C != "auto" and not (isinstance(self.C, numbers.Real) and float(self.C) > 0):
+            raise SettingError('C is a number above 0 or "auto".', f"It is {self.C!r}.", "Give such a number.")
+        for name, value in (("tol", self.tol), ("max_iter", self.max_iter)):
             if not (isinstance(value, numbers.Real) and 0 < float(value) < np.inf):
                 raise SettingError(f"{name} is a number above 0.", f"It is {value!r}.", "Give such a number.")
 
@@ -215,3 +260,16 @@ def _feature_rows(X: Any) -> FeatureRows:  # noqa: N803
         return FeatureRows(X, None, X.shape[1])
     elements = SparseRows(X.indptr.astype(np.int64), X.indices.astype(np.int32), np.ascontiguousarray(X.data))
     return FeatureRows(np.empty((X.shape[0], 0), X.dtype), elements, X.shape[1])
+
+
+def _folds(targets: RowTargets, rows: FeatureRows) -> npt.NDArray[np.int64]:
+    """Return the fold of each row, classes spread evenly over them; the same for the same rows."""
+    order = np.random.default_rng(0).permutation(len(rows))
+    if targets.target is not None:
+        order = order[np.argsort(targets.target[order], kind="stable")]
+    fold = np.empty(len(rows), np.int64)
+    if len(rows) <= MOST_CROSS_VALIDATED:
+        fold[order] = np.arange(len(rows)) % FOLDS
+    else:
+        fold[order] = np.where(np.arange(len(rows)) % HELD_OUT == 0, 0, -1)
+    return fold

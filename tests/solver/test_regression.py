@@ -18,7 +18,15 @@ def draw(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def solve(numbers: np.ndarray, rows_of_codes: np.ndarray, target: np.ndarray, width: int, C: float) -> Solution:
     data = RegressionData(rows_of_table(numbers, rows_of_codes, width), RowTargets(target, None, None), 3)
     start = Coefficients(np.zeros((width, 3)), np.zeros(3))
-    return solve_softmax_regression(data, start, C=C, tolerance=1e-9, max_steps=100, on_step=lambda *_: False)
+    return solve_softmax_regression(
+        data,
+        start,
+        C=C,
+        penalty_factor=np.ones(width),
+        tolerance=1e-9,
+        max_steps=100,
+        on_step=lambda *_: False,
+    )
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
@@ -65,7 +73,9 @@ def test_watcher_sees_the_loss_fall_and_can_stop() -> None:
 
     data = RegressionData(rows_of_table(numbers, codes + 3, 7), RowTargets(target, None, None), 3)
     start = Coefficients(np.zeros((7, 3)), np.zeros(3))
-    solve_softmax_regression(data, start, C=10.0, tolerance=1e-9, max_steps=100, on_step=watch)
+    solve_softmax_regression(
+        data, start, C=10.0, penalty_factor=np.ones(7), tolerance=1e-9, max_steps=100, on_step=watch
+    )
     assert len(losses) == 3
     assert losses == sorted(losses, reverse=True)
     assert losses[0] < np.log(3)

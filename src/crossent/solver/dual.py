@@ -88,10 +88,10 @@ def ascend(
         before = moved[-1, : data.num_classes].astype(np.float64)
         left = ascend_dual(rows, rng.permutation(len(data.rows)), data.num_classes, strength, moved, log_probs)
         missing += moved[-1, : data.num_classes] - before
-        moved[-1, : data.num_classes] += missing.astype(moved.dtype)
         found += 1
         if left * penalty[0] <= gap:
             break
+        moved[-1, : data.num_classes] += missing.astype(moved.dtype)
         slow = slow + 1 if left > SLOW * last else 0
         last = left
     return Ascent(moved[:, : data.num_classes].astype(np.float64), found)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.errors import DataError
 from crossent.kernels.regression import Real
 from crossent.solver.data import RegressionData
 from crossent.solver.dual import ascend, suits_dual
@@ -28,6 +29,8 @@ SMALLEST_STEP = 2.0**-30
 ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
 LEAST_OBJECTIVE = 1e-3
+# Share of the rows below which a mode of the classes has no curvature to speak of.
+LEAST_CURVATURE = 1e-12
 # Features whose penalty is added at once.
 BLOCK = 4096
 
@@ -45,8 +48,7 @@ class Optimum:
     loss
         Mean cross entropy alone.
     gap
-        How far above the optimum the objective is at most, to within what is left of the bias's derivatives; infinite
-        if a feature is not penalised.
+        How far above the optimum the objective is at most; infinite if a feature is not penalised.
     steps
         Newton steps.
     passes
@@ -118,7 +120,7 @@ def minimise(
             point, steps = _ascended(objective, point, data, tolerance, max_steps)
             on_step(point)
         while steps < max_steps and not converged:
-            if gap_of(point, penalty) <= tolerance * max(point.objective, LEAST_OBJECTIVE):
+            if gap_of(point, penalty, passes) <= tolerance * max(point.objective, LEAST_OBJECTIVE):
                 converged = True
                 break
             divide, before = preconditioner.at(objective.passes, products), objective.passes
@@ -136,19 +138,41 @@ def minimise(
             steps += 1
             converged = decrease <= tolerance * max(point.objective, LEAST_OBJECTIVE)
             point = following
+            if not penalty.any():
+                _check_overlap(data, passes)
             if on_step(point):
                 break
-        return Optimum(
-            point.theta, point.objective, point.loss, gap_of(point, penalty), steps, objective.passes, converged
-        )
+        gap = gap_of(point, penalty, passes)
+    return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, converged)
 
 
-def gap_of(point: Point, penalty: Array) -> float:
-    """Bound the objective less its optimum, by the strong convexity that the penalty gives it."""
+def gap_of(point: Point, penalty: Array, passes: Passes) -> float:
+    """Bound the objective less its optimum, by the strong convexity that the penalty gives it.
+
+    The bias has no penalty; what is left of its derivatives counts by the curvature along it, to second order.
+    """
     squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1])
-    if not (penalty[:-1] > 0).all():
-        return float("inf") if squares[penalty[:-1] == 0].any() else 0.0
-    return float((squares / penalty[:-1]).sum() / 2)
+    free = penalty[:-1] == 0
+    if squares[free].any():
+        return float("inf")
+    values, vectors = np.linalg.eigh(passes.bias_curvature())
+    along = np.square(point.gradient[-1] @ vectors)[1:]
+    of_bias = (along / np.maximum(values[1:], LEAST_CURVATURE)).sum()
+    return float((squares[~free] / penalty[:-1][~free]).sum() + of_bias) / 2
+
+
+def _check_overlap(data: RegressionData, passes: Passes) -> None:
+    """Raise if the weights give every row's own class the most: twice the weights are then better still, and so on."""
+    target, weight = data.targets.target, data.targets.row_weight
+    if target is None:
+        return
+    own = passes.probs()[np.arange(len(target)), target]
+    if (own if weight is None else own[weight > 0]).min() > 0.5:
+        raise DataError(
+            "Without a penalty there is an optimum only where no weights tell all rows apart.",
+            "These rows are told apart: the loss falls for ever as the weights grow.",
+            "Give a penalty (a finite C).",
+        )
 
 
 class _Objective:
@@ -205,6 +229,9 @@ def _newton_step(objective: _Objective, point: Point, divide: Divide) -> tuple[A
     residual = objective.residual(point, scale)
     step, scaled = np.zeros_like(residual), divide(residual)
     direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
+    if size <= 0 and point.gradient.any():
+        # Features of sizes so far apart that their products are no numbers of the dtype: nothing can be promised.
+        return np.zeros_like(point.theta), float("inf")
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break

@@ -82,6 +82,17 @@ class Passes:
         """Return the ``(n, K)`` probabilities where the gradient was last computed."""
         return self._probs
 
+    def bias_curvature(self) -> Array:
+        """Return the ``(K, K)`` Hessian of the mean loss by the bias where the gradient was last computed."""
+        weight = self._targets_of_products.row_weight
+
+        def take(chunk: slice) -> Array:
+            probs = self._probs[chunk]
+            weighted = probs if weight is None else probs * weight[chunk, None]
+            return np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
+
+        return np.asarray(sum(self.spread(take, self._chunks)) / self._data.total_weight())
+
     def widen(self, values: Array) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
         wide = np.zeros(self._shape, self._real)

@@ -65,6 +65,14 @@ class Sample:
         found[:, -1] = 1
         return found
 
+    def largest(self) -> Real:
+        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: squares of these units are finite."""
+        found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
+        for begin in range(0, len(self.chosen), CHUNK):
+            np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
+        found[found == 0] = 1
+        return found
+
 
 class Preconditioner:
     """Divides gradients by an approximate Hessian, made anew when its making costs no more than its age in passes."""
@@ -122,9 +130,10 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     """
     d, num_classes = len(penalty), data.num_classes
     sample = _sample(data, passes.probs(), max(ROWS_A_WEIGHT * d * num_classes, FEWEST_ROWS))
+    unit = sample.largest()
 
     def of_part(part: slice) -> Real:
-        features, probs = sample.features(part), sample.probs[part]
+        features, probs = sample.features(part) / unit, sample.probs[part]
         root = np.sqrt(sample.weight[part])[:, None]
         joint = ((probs * root)[:, :, None] * features[:, None, :]).reshape(len(features), -1)
         found: Real = joint.T @ joint
@@ -143,7 +152,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     # Any curvature does for the mode that has none.
     common = np.trace(hessian) / len(hessian) + 1e-12
     hessian.reshape(num_classes, d, num_classes, d)[:, range(d), :, range(d)] += common
-    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), sample.probs.dtype)
+    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), np.tile(unit, num_classes))
 
     def divide(gradient: Real) -> Real:
         found = np.zeros_like(gradient)
@@ -159,7 +168,7 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
     if len(penalty) > MOST_FEATURES:
         return _divide_squares(data, passes.probs(), penalty)
     sample = _sample(data, passes.probs(), max(ROWS_A_COLUMN * len(penalty), FEWEST_ROWS))
-    modes, num_classes = _modes(sample.probs, sample.weight), data.num_classes
+    modes, unit, num_classes = _modes(sample.probs, sample.weight), sample.largest(), data.num_classes
     # The modes come by their curvature, so that those that share a block have nearly the same.
     count = 1 if num_classes > MOST_MODES else min(modes.shape[1], MOST_BLOCKS)
     groups = np.array_split(np.arange(modes.shape[1]), count)
@@ -171,9 +180,10 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
         block = np.zeros((len(penalty),) * 2)
         for begin in range(0, len(root), CHUNK):
             weighted = sample.features(slice(begin, begin + CHUNK))
+            weighted /= unit
             weighted *= root[begin : begin + CHUNK]
             block += weighted.T @ weighted
-        return _inverse_factor(block, penalty, sample.probs.dtype)
+        return _inverse_factor(block, penalty, unit)
 
     factors = passes.spread(factor, roots)
 
@@ -202,9 +212,9 @@ def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide
         rows, curvature = data.rows.take(chunk), _curvature(probs[chunk], modes)
         if weight is not None:
             curvature *= weight[chunk, None]
-        total[:p] += np.square(rows.dense).T @ curvature
+        total[:p] += np.square(rows.dense, dtype=np.float64).T @ curvature
         if rows.sparse is not None:
-            total[:-1] += sparse_matrix(rows).power(2).T @ curvature
+            total[:-1] += sparse_matrix(rows).astype(np.float64).power(2).T @ curvature
         total[-1] += curvature.sum(axis=0, dtype=np.float64)
     inverse = (1 / (total / data.total_weight() + penalty[:, None] + 1e-9)).astype(probs.dtype)
 
@@ -256,10 +266,19 @@ def _curvature(probs: Real, modes: Real) -> Real:
     return found
 
 
-def _inverse_factor(matrix: Array, penalty: Array, dtype: np.dtype[np.floating]) -> Real:
-    """Return L such that ``L' L`` is the inverse: whatever its rounding, that is never indefinite."""
+def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:
+    """Return L such that ``L' L`` is the inverse of moments, of features in their units, with the penalty.
+
+    Whatever its rounding, that is never indefinite.
+    """
+    diagonal = np.diag_indices_from(moments)
+    moments[diagonal] += penalty / np.square(unit, dtype=np.float64)
     # A class that is certain everywhere has no curvature left, and its bias no penalty.
-    matrix[np.diag_indices_from(matrix)] += penalty + 1e-7 * np.trace(matrix) / len(matrix) + 1e-12
-    factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    root = np.sqrt(np.maximum(moments[diagonal], 1e-12 * moments[diagonal].max() + 1e-300))
+    moments /= root
+    moments /= root[:, None]
+    moments[diagonal] = 1 + 1e-7
+    factor = scipy.linalg.cholesky(moments, lower=True, overwrite_a=True, check_finite=False)
     inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
-    return np.ascontiguousarray(inverse, dtype=dtype)
+    inverse /= root * unit
+    return np.ascontiguousarray(inverse, dtype=unit.dtype)

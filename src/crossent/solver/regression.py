@@ -54,11 +54,12 @@ def solve_softmax_regression(
     start: Coefficients,
     *,
     C: float,  # noqa: N803 - the name that scikit-learn gave it
+    penalty_factor: Array,
     tolerance: float,
     max_steps: int,
     on_step: Callable[[float, Coefficients], bool],
 ) -> Solution:
-    """Minimise ``C * sum of cross entropy + ||weight||^2 / 2``; the bias is not penalised.
+    """Minimise ``C * sum of cross entropy + sum of penalty_factor * weight^2 / 2``; the bias is not penalised.
 
     Parameters
     ----------
@@ -67,7 +68,9 @@ def solve_softmax_regression(
     start
         Where to begin; a near solution makes it fast.
     C
-        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
+        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``; infinite for no penalty.
+    penalty_factor
+        ``(d,)``: what the penalty of each feature is multiplied by, not negative; ones for the same.
     tolerance
         Ends when a step promises to lower the objective by a smaller share of it than this.
     max_steps
@@ -75,8 +78,7 @@ def solve_softmax_regression(
     on_step
         Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
     """
-    penalty = np.full(data.rows.features + 1, 1 / (C * data.total_weight()))
-    penalty[-1] = 0
+    penalty = np.append(penalty_factor / (C * data.total_weight()), 0)
     theta = np.vstack([start.weight, start.bias])
 
     def tell(point: Point) -> bool:
@@ -86,6 +88,19 @@ def solve_softmax_regression(
     # The same constant more for all classes changes nothing but the looks of the bias.
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
+
+
+def start_at_prior(data: RegressionData) -> Coefficients:
+    """Return no weights, and for biases the log of the share of each class, counting a little more of each."""
+    weight, target = data.targets.row_weight, data.targets.target
+    if target is not None:
+        counts = np.bincount(target, weight, data.num_classes).astype(np.float64)
+    else:
+        assert data.targets.distribution is not None
+        ones = np.ones(len(data.rows), data.rows.dense.dtype)
+        counts = ((ones if weight is None else weight) @ data.targets.distribution).astype(np.float64)
+    shares = counts + counts.sum() / max(len(data.rows), 1) / 2
+    return Coefficients(np.zeros((data.rows.features, data.num_classes)), np.log(shares / shares.sum()))
 
 
 def rows_of_table(numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], features: int) -> FeatureRows:
