@@ -12,7 +12,7 @@ from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.solver.data import RegressionData
 from crossent.solver.path import PATH_TOLERANCE, PENALTY_PATH, gains_no_more
-from crossent.solver.regression import Coefficients, linear_logits, rows_of_table, solve_softmax_regression
+from crossent.solver.regression import Coefficients, Penalty, linear_logits, rows_of_table, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 DEFAULT_C = 1.0
@@ -85,8 +85,7 @@ def _fit_path(
         return solve_softmax_regression(
             data,
             start,
-            C=C,
-            penalty_factor=np.ones(data.rows.features),
+            Penalty(C, np.ones(data.rows.features)),
             tolerance=tolerance,
             max_steps=MAX_STEPS,
             on_step=progress.on_step,

@@ -111,7 +111,7 @@ def minimise(
         Told of each; returns True to stop.
     """
     with open_passes(data) as passes:
-        objective = _Objective(passes, penalty, data.total_weight())
+        objective = Objective(passes, penalty, data.total_weight())
         # The same weights more for all classes change no probability, but cost penalty.
         start = start - start.mean(axis=1, keepdims=True) if start.any() else start
         preconditioner = Preconditioner(data, passes, penalty)
@@ -129,8 +129,8 @@ def minimise(
             following = _shortened(objective, point, step)
             if following is None or following.objective >= point.objective:
                 # Rounding hides what is left to gain; the gradient shows it for one step more.
-                rounding = ROUNDINGS * float(np.finfo(data.rows.dense.dtype).eps)
-                converged = decrease <= max(tolerance, rounding) * max(point.objective, LEAST_OBJECTIVE)
+                least = max(point.objective, LEAST_OBJECTIVE)
+                converged = decrease <= max(tolerance * least, objective.rounding(point))
                 last = objective.at(point.theta + step)
                 if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
                     point = last
@@ -155,10 +155,14 @@ def gap_of(point: Point, penalty: Array, passes: Passes) -> float:
     free = penalty[:-1] == 0
     if squares[free].any():
         return float("inf")
+    return float((squares[~free] / penalty[:-1][~free]).sum()) / 2 + gap_of_bias(point, passes)
+
+
+def gap_of_bias(point: Point, passes: Passes) -> float:
+    """Return what the bias's derivatives promise, by the curvature along it where the gradient was last computed."""
     values, vectors = np.linalg.eigh(passes.bias_curvature())
     along = np.square(point.gradient[-1] @ vectors)[1:]
-    of_bias = (along / np.maximum(values[1:], LEAST_CURVATURE)).sum()
-    return float((squares[~free] / penalty[:-1][~free]).sum() + of_bias) / 2
+    return float((along / np.maximum(values[1:], LEAST_CURVATURE)).sum()) / 2
 
 
 def _check_overlap(data: RegressionData, passes: Passes) -> None:
@@ -175,7 +179,7 @@ def _check_overlap(data: RegressionData, passes: Passes) -> None:
         )
 
 
-class _Objective:
+class Objective:
     """Mean cross entropy plus penalty, and its derivatives; counts passes over the rows."""
 
     def __init__(self, passes: Passes, penalty: Array, weight: float) -> None:
@@ -185,6 +189,7 @@ class _Objective:
         self.passes = 0
 
     def at(self, theta: Array) -> Point:
+        """Return the objective at ``(d + 1, K)`` weights."""
         self.passes += 1
         total, gradient = self.rows.gradient(theta)
         loss = total * self._scale
@@ -196,10 +201,13 @@ class _Objective:
         squares = np.einsum("jk,jk->j", theta, theta)
         return Point(theta, loss + float(self.penalty @ squares) / 2, loss, gradient)
 
-    def residual(self, point: Point, scale: float) -> Real:
-        return self.rows.widen(-point.gradient / scale)
+    def rounding(self, point: Point) -> float:
+        """Return how much of the objective cannot be told from nothing."""
+        eps = float(np.finfo(self.rows.probs().dtype).eps)
+        return ROUNDINGS * eps * max(point.objective, LEAST_OBJECTIVE)
 
     def product(self, direction: Real) -> Real:
+        """Return the Hessian where it was last computed times a direction; the next pass writes over it."""
         self.passes += 1
         found = self.rows.product(direction)
         found *= found.dtype.type(self._scale)
@@ -208,7 +216,7 @@ class _Objective:
 
 
 def _ascended(
-    objective: _Objective, point: Point, data: RegressionData, tolerance: float, most: int
+    objective: Objective, point: Point, data: RegressionData, tolerance: float, most: int
 ) -> tuple[Point, int]:
     """Return where ascent of the dual leads to, and the number of its passes."""
     # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
@@ -219,30 +227,49 @@ def _ascended(
     return following if following.objective < point.objective else point, found.passes
 
 
-def _newton_step(objective: _Objective, point: Point, divide: Divide) -> tuple[Array, float]:
+def _newton_step(objective: Objective, point: Point, divide: Divide) -> tuple[Array, float]:
     """Return a step, and by how much the quadratic model says that it lowers the objective.
 
     All in the dtype of the rows: what the model loses by it, the next step mends.
     """
     # Near the optimum the squares of a gradient may be too small for float32.
     scale = float(np.abs(point.gradient).max()) or 1.0
-    residual = objective.residual(point, scale)
-    step, scaled = np.zeros_like(residual), divide(residual)
-    direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
-    if size <= 0 and point.gradient.any():
+    step, model = truncated_cg(objective.product, objective.rows.widen(-point.gradient / scale), divide)
+    if model == 0 and point.gradient.any():
         # Features of sizes so far apart that their products are no numbers of the dtype: nothing can be promised.
         return np.zeros_like(point.theta), float("inf")
+    return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
+
+
+def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real, float]:
+    """Minimise a quadratic model by conjugate gradients, no further than it is worth.
+
+    Parameters
+    ----------
+    product
+        The Hessian times a direction; what it returns is written over.
+    residual
+        The gradient's opposite; written over.
+    divide
+        The preconditioner.
+
+    Returns
+    -------
+    The step, and by how much it lowers the model.
+    """
+    step, scaled = np.zeros_like(residual), divide(residual)
+    direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break
-        product = objective.product(direction)
-        curvature = float(np.vdot(direction, product))
+        found = product(direction)
+        curvature = float(np.vdot(direction, found))
         if curvature <= 0:
             break
         length = size / curvature
         step += residual.dtype.type(length) * direction
-        product *= residual.dtype.type(length)
-        residual -= product
+        found *= residual.dtype.type(length)
+        residual -= found
         decrease = length * size / 2
         model += decrease
         scaled = divide(residual)
@@ -252,10 +279,10 @@ def _newton_step(objective: _Objective, point: Point, divide: Divide) -> tuple[A
             break
         direction *= residual.dtype.type(size / before)
         direction += scaled
-    return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
+    return step, model
 
 
-def _shortened(objective: _Objective, point: Point, step: Array) -> Point | None:
+def _shortened(objective: Objective, point: Point, step: Array) -> Point | None:
     """Return the end of the step, halved until the objective falls; None if it never does."""
     slope, length = float((point.gradient * step).sum()), 1.0
     while length >= SMALLEST_STEP:

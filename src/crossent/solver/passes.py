@@ -91,13 +91,17 @@ class Passes:
             weighted = probs if weight is None else probs * weight[chunk, None]
             return np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
 
-        return np.asarray(sum(self.spread(take, self._chunks)) / self._data.total_weight())
+        return np.asarray(sum(self.by_chunk(take)) / self._data.total_weight())
 
     def widen(self, values: Array) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
         wide = np.zeros(self._shape, self._real)
         wide[:, : self._data.num_classes] = values
         return wide
+
+    def by_chunk(self, work: Callable[[slice], Result]) -> list[Result]:
+        """Return what the function gives for each chunk of the rows, found in threads."""
+        return self.spread(work, self._chunks)
 
     def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Return what the function gives for each item, found in threads."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crossent.kernels.regression import RowTargets
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import open_passes
-from crossent.solver.regression import Coefficients, solve_softmax_regression
+from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression
 
 Array = npt.NDArray[np.float64]
 
@@ -45,8 +45,8 @@ def choose_penalty(
     start: Coefficients,
     fold: npt.NDArray[np.int64],
     *,
+    penalty: Penalty,
     path: tuple[float, ...],
-    penalty_factor: Array,
     max_steps: int,
 ) -> PenaltyChoice:
     """Fit a path of penalties without each fold in turn, and compare them on the rows held out.
@@ -61,10 +61,10 @@ def choose_penalty(
         Where to begin.
     fold
         ``(n,)``: the fold of each row that is held out at some time, from 0; -1 of those that never are.
+    penalty
+        Its kind; the strength is the path's.
     path
         Inverse penalty strengths, strong to weak.
-    penalty_factor
-        ``(d,)``, as in `solve_softmax_regression`.
     max_steps
         Most steps of a fit.
     """
@@ -78,8 +78,7 @@ def choose_penalty(
             solution = solve_softmax_regression(
                 train,
                 current,
-                C=C,
-                penalty_factor=penalty_factor,
+                replace(penalty, C=C),
                 tolerance=PATH_TOLERANCE,
                 max_steps=max_steps,
                 on_step=lambda *_: False,

@@ -203,20 +203,11 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
 
 def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide:
     """Divide by the diagonal of each mode's block."""
-    n, p, num_classes = len(data.rows), data.rows.dense.shape[1], probs.shape[1]
+    n, num_classes = len(data.rows), probs.shape[1]
     weight = data.targets.row_weight
     modes = _modes(probs, np.ones(n, probs.dtype) if weight is None else weight)
-    total = np.zeros((len(penalty), modes.shape[1]))
-    for begin in range(0, n, CHUNK):
-        chunk = slice(begin, begin + CHUNK)
-        rows, curvature = data.rows.take(chunk), _curvature(probs[chunk], modes)
-        if weight is not None:
-            curvature *= weight[chunk, None]
-        total[:p] += np.square(rows.dense, dtype=np.float64).T @ curvature
-        if rows.sparse is not None:
-            total[:-1] += sparse_matrix(rows).astype(np.float64).power(2).T @ curvature
-        total[-1] += curvature.sum(axis=0, dtype=np.float64)
-    inverse = (1 / (total / data.total_weight() + penalty[:, None] + 1e-9)).astype(probs.dtype)
+    total = _squares(data, modes.shape[1], lambda chunk: _curvature(probs[chunk], modes))
+    inverse = (1 / (total + penalty[:, None] + 1e-9)).astype(probs.dtype)
 
     def divide(gradient: Real) -> Real:
         found = np.zeros_like(gradient)
@@ -224,6 +215,28 @@ def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide
         return found
 
     return divide
+
+
+def squares_of_classes(data: RegressionData, probs: Real) -> Array:
+    """Return the ``(d + 1, K)`` diagonal of the Hessian of the mean loss."""
+    return _squares(data, probs.shape[1], lambda chunk: probs[chunk] * (1 - probs[chunk]))
+
+
+def _squares(data: RegressionData, columns: int, curvature_of: Callable[[slice], Real]) -> Array:
+    """Return the ``(d + 1, columns)`` means of squared features times the curvature of each row, ``(chunk, columns)``."""
+    n, p, weight = len(data.rows), data.rows.dense.shape[1], data.targets.row_weight
+    total = np.zeros((data.rows.features + 1, columns))
+    for begin in range(0, n, CHUNK):
+        chunk = slice(begin, begin + CHUNK)
+        rows, curvature = data.rows.take(chunk), curvature_of(chunk)
+        if weight is not None:
+            curvature *= weight[chunk, None]
+        total[:p] += np.square(rows.dense, dtype=np.float64).T @ curvature
+        if rows.sparse is not None:
+            total[:-1] += sparse_matrix(rows).astype(np.float64).power(2).T @ curvature
+        total[-1] += curvature.sum(axis=0, dtype=np.float64)
+    total /= data.total_weight()
+    return total
 
 
 def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:

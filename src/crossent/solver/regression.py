@@ -1,4 +1,4 @@
-"""Softmax regression with an L2 penalty, from rows to coefficients, and from these to logits."""
+"""Softmax regression with a penalty, from rows to coefficients, and from these to logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.solver.data import RegressionData
+from crossent.solver.elastic import ElasticPenalty, minimise_elastic
 from crossent.solver.newton import Optimum, Point, minimise
 from crossent.solver.plain import sparse_matrix
 
@@ -34,6 +35,27 @@ class Coefficients:
 
 
 @dataclass(frozen=True, eq=False)
+class Penalty:
+    """What large weights cost, as in scikit-learn's ``LogisticRegression``.
+
+    The whole is ``C * sum of cross entropy + sum of factor * (l1_ratio * |weight| + (1 - l1_ratio) * weight^2 / 2)``.
+
+    Attributes
+    ----------
+    C
+        Inverse strength, above 0; infinite for no penalty.
+    factor
+        ``(d,)``: what the penalty of each feature is multiplied by, not negative; ones for the same.
+    l1_ratio
+        Share of the first part, from 0 to 1.
+    """
+
+    C: float
+    factor: Array
+    l1_ratio: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Solution:
     """A softmax regression, and how near it is to the best there is.
 
@@ -52,14 +74,13 @@ class Solution:
 def solve_softmax_regression(
     data: RegressionData,
     start: Coefficients,
+    penalty: Penalty,
     *,
-    C: float,  # noqa: N803 - the name that scikit-learn gave it
-    penalty_factor: Array,
     tolerance: float,
     max_steps: int,
     on_step: Callable[[float, Coefficients], bool],
 ) -> Solution:
-    """Minimise ``C * sum of cross entropy + sum of penalty_factor * weight^2 / 2``; the bias is not penalised.
+    """Minimise the cross entropy with a penalty on the weights; the bias has none.
 
     Parameters
     ----------
@@ -67,24 +88,27 @@ def solve_softmax_regression(
         The rows.
     start
         Where to begin; a near solution makes it fast.
-    C
-        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``; infinite for no penalty.
-    penalty_factor
-        ``(d,)``: what the penalty of each feature is multiplied by, not negative; ones for the same.
+    penalty
+        Its strength and kind.
     tolerance
-        Ends when a step promises to lower the objective by a smaller share of it than this.
+        Ends when the objective is above its optimum by a smaller share than this, by a bound, or where there is only an
+        L2 penalty also by what the last step promised.
     max_steps
         Most steps of Newton's method.
     on_step
         Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
     """
-    penalty = np.append(penalty_factor / (C * data.total_weight()), 0)
+    strength = np.append(penalty.factor / (penalty.C * data.total_weight()), 0)
     theta = np.vstack([start.weight, start.bias])
 
     def tell(point: Point) -> bool:
         return on_step(point.loss, Coefficients(point.theta[:-1], point.theta[-1]))
 
-    optimum = minimise(data, penalty, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
+    if penalty.l1_ratio == 0:
+        optimum = minimise(data, strength, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
+    else:
+        parts = ElasticPenalty(penalty.l1_ratio * strength, (1 - penalty.l1_ratio) * strength)
+        optimum = minimise_elastic(data, parts, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
     # The same constant more for all classes changes nothing but the looks of the bias.
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
