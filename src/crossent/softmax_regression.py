@@ -2,8 +2,9 @@
 
 import numbers
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,11 +17,21 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
+from crossent.data.batches import open_number_batches
 from crossent.errors import DataError, SettingError
-from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
+from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.path import PENALTY_PATH, choose_penalty
-from crossent.solver.regression import Coefficients, Penalty, linear_logits, solve_softmax_regression, start_at_prior
+from crossent.solver.regression import (
+    Coefficients,
+    Penalty,
+    Solution,
+    linear_logits,
+    solve_softmax_regression,
+    solve_stream,
+    start_at_prior,
+)
+from crossent.solver.stream import draw_sample
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -33,7 +44,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     """Softmax regression with a penalty, fitted to its optimum.
 
     The objective is that of scikit-learn's ``LogisticRegression``: ``C * sum of cross entropy + ||coef||^2 / 2``, the
-    intercepts not penalised; with an L1 penalty ``l1_ratio * |coef| + (1 - l1_ratio) * ||coef||^2 / 2``. float32 and sparse rows are taken as they are, without a copy in float64.
+    intercepts not penalised; with an L1 penalty ``l1_ratio * |coef| + (1 - l1_ratio) * ||coef||^2 / 2``.
+    float32 and sparse rows are taken as they are, without a copy in float64.
 
     Parameters
     ----------
@@ -112,9 +124,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Parameters
         ----------
         X
-            ``(n, d)`` array or sparse matrix.
+            ``(n, d)`` array or sparse matrix; or the path of a Parquet file of numbers and a column of labels, whose
+            rows are read in batches for each pass, so that they may be more than memory holds.
         y
-            ``(n,)`` labels, or ``(n, K)`` soft targets: floating, not negative, in rows that need not sum to one.
+            With a path the name of the column of labels. Else ``(n,)`` labels, or ``(n, K)`` soft targets: floating,
+            not negative, in rows that need not sum to one.
         sample_weight
             ``(n,)`` weights, not negative.
 
@@ -127,6 +141,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             If a setting is out of bounds.
         """
         self._check_settings()
+        if isinstance(X, str | Path):
+            return self._fit_file(Path(X), y, sample_weight)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], order="C")  # noqa: N806
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -145,7 +161,52 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         solution = solve_softmax_regression(
             data, start, penalty, tolerance=self.tol, max_steps=self.max_iter, on_step=lambda *_: False
         )
-        scale = (penalty.C if penalty.C < np.inf else 1.0) * data.total_weight()
+        self._keep(solution, classes, penalty, data.total_weight())
+        return self
+
+    def _fit_file(self, path: Path, target: Any, sample_weight: Any) -> Self:
+        if not isinstance(target, str) or sample_weight is not None or self.C == "auto" or self.l1_ratio > 0:
+            raise SettingError(
+                "fit(path, y) takes the name of a column as y, and only L2 penalties of one strength.",
+                f"y is {target!r}, sample_weight {sample_weight!r}, C {self.C!r}, l1_ratio {self.l1_ratio!r}.",
+                "Name the column of labels, or read the rows into memory.",
+            )
+        file = open_number_batches(path, target)
+        self._check_classes(file.classes)
+        of_class = self._class_weight(file.classes, file.counts)
+
+        def batches() -> Iterator[RegressionData]:
+            for features, codes in file:
+                weight = None if of_class is None else as_real(of_class[codes], features.dtype)
+                rows = FeatureRows(features, None, features.shape[1])
+                yield RegressionData(rows, RowTargets(codes, None, weight), len(file.classes))
+
+        weight = float(len(file) if of_class is None else of_class @ file.counts)
+        penalty = self._penalty(len(file.features))
+        sample = draw_sample(batches, len(file))
+        solution = solve_stream(batches, weight, sample, penalty, tolerance=self.tol, max_steps=self.max_iter)
+        self.n_features_in_ = len(file.features)
+        self.feature_names_in_ = np.array(file.features, dtype=object)
+        self._keep(solution, file.classes, penalty, weight)
+        return self
+
+    def _class_weight(self, classes: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "balanced":
+            return np.asarray(counts.sum() / (len(counts) * counts))
+        return np.array([float(self.class_weight.get(label, 1.0)) for label in classes.tolist()])
+
+    def _check_classes(self, classes: npt.NDArray[Any]) -> None:
+        if len(classes) < 2:
+            raise DataError(
+                "Training needs rows of two classes or more.",
+                f"There is only 1 class, {classes[0]}.",
+                "Give rows of other classes too.",
+            )
+
+    def _keep(self, solution: Solution, classes: npt.NDArray[Any], penalty: Penalty, weight: float) -> None:
+        scale = weight if np.inf == penalty.C else penalty.C * weight
         self.C_ = penalty.C
         self.classes_ = classes
         self.coef_ = np.ascontiguousarray(solution.coefficients.weight.T)
@@ -158,9 +219,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 f"The optimum was not reached in {self.n_iter_} steps: the objective may be {self.gap_:.3g} above it. "
                 "Give more steps (max_iter), a larger tol, or a smaller C.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return self
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         """Return ``(n, K)`` logits; of two classes, as scikit-learn wants it, ``(n,)`` the second less the first."""
@@ -197,12 +257,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if len(labels) != len(rows):
             raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(rows), len(labels)]}")
         classes, codes = np.unique(labels, return_inverse=True)
-        if len(classes) < 2:
-            raise DataError(
-                "Training needs rows of two classes or more.",
-                f"There is only 1 class, {classes[0]}.",
-                "Give rows of other classes too.",
-            )
+        self._check_classes(classes)
         if self.class_weight is not None:
             of_class = compute_class_weight(self.class_weight, classes=classes, y=labels, sample_weight=weight)
             of_rows: Real = of_class[codes].astype(dtype)

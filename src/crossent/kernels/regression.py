@@ -9,6 +9,7 @@ import ctypes
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +141,11 @@ class _DualProblem(ctypes.Structure):
 def padded_classes(num_classes: int) -> int:
     """Return W, the columns of weights and probabilities for K classes."""
     return -(-num_classes // _PADDING) * _PADDING
+
+
+def as_real(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Real:
+    """Return numbers in float32 or float64, contiguous; a copy only where they are not."""
+    return cast(Real, np.asarray(values, dtype=dtype, order="C"))
 
 
 def add_gradient(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.kernels.library import info
-from crossent.kernels.regression import Real, SparseRows, ascend_dual
+from crossent.kernels.regression import Real, SparseRows, as_real, ascend_dual
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes
 from crossent.solver.precondition import MOST_FEATURES
@@ -79,7 +79,7 @@ def ascend(
     strength = _strength(data, float(penalty[0]), passes.probs().dtype)
     # The weights that the probabilities make; the bias as it is, and what its condition misses.
     moved, missing = passes.widen(theta), -gradient[-1] / penalty[0]
-    moved[:-1, : data.num_classes] -= gradient[:-1].astype(moved.dtype) / moved.dtype.type(penalty[0])
+    moved[:-1, : data.num_classes] -= as_real(gradient[:-1] / penalty[0], moved.dtype)
     log_probs = np.full((len(data.rows), moved.shape[1]), -80, moved.dtype)
     log_probs[:, : data.num_classes] = np.log(np.maximum(passes.probs(), FLOOR))
     # The optimum does not depend on the order; a fixed seed makes the way there the same each time.
@@ -110,5 +110,4 @@ def _strength(data: RegressionData, penalty: float, dtype: npt.DTypeLike) -> Rea
         found *= weight
     if distribution is not None:
         found *= distribution.sum(axis=1, dtype=np.float64)
-    real: Real = found.astype(dtype)
-    return real
+    return as_real(found, dtype)

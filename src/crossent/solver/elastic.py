@@ -66,8 +66,8 @@ def minimise_elastic(
 ) -> Optimum:
     """Minimise the mean cross entropy plus the penalty.
 
-    The arguments are those of `crossent.solver.newton.minimise`; it ends when the gap is a smaller share of the objective
-    than `tolerance`.
+    The arguments are those of `crossent.solver.newton.minimise`; it ends when the gap is a smaller share of the
+    objective than `tolerance`.
     """
     with open_passes(data) as passes:
         smooth = Objective(passes, penalty.square, data.total_weight())

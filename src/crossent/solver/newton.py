@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.errors import DataError
-from crossent.kernels.regression import Real
+from crossent.kernels.regression import Real, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.dual import ascend, suits_dual
-from crossent.solver.passes import Passes, open_passes
+from crossent.solver.passes import AnyPasses, Passes, open_passes
 from crossent.solver.precondition import Divide, Preconditioner
 
 Array = npt.NDArray[np.float64]
@@ -110,43 +110,81 @@ def minimise(
     on_step
         Told of each; returns True to stop.
     """
+    # The same weights more for all classes change no probability, but cost penalty.
+    start = start - start.mean(axis=1, keepdims=True) if start.any() else start
     with open_passes(data) as passes:
         objective = Objective(passes, penalty, data.total_weight())
-        # The same weights more for all classes change no probability, but cost penalty.
-        start = start - start.mean(axis=1, keepdims=True) if start.any() else start
         preconditioner = Preconditioner(data, passes, penalty)
-        point, converged, steps, products = objective.at(start), False, 0, 0
+        point, steps = objective.at(start), 0
         if suits_dual(data, penalty):
-            point, steps = _ascended(objective, point, data, tolerance, max_steps)
+            point, steps = _ascended(objective, passes, point, data, tolerance, max_steps)
             on_step(point)
-        while steps < max_steps and not converged:
-            if gap_of(point, penalty, passes) <= tolerance * max(point.objective, LEAST_OBJECTIVE):
-                converged = True
-                break
-            divide, before = preconditioner.at(objective.passes, products), objective.passes
-            step, decrease = _newton_step(objective, point, divide)
-            products = objective.passes - before
-            following = _shortened(objective, point, step)
-            if following is None or following.objective >= point.objective:
-                # Rounding hides what is left to gain; the gradient shows it for one step more.
-                least = max(point.objective, LEAST_OBJECTIVE)
-                converged = decrease <= max(tolerance * least, objective.rounding(point))
-                last = objective.at(point.theta + step)
-                if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
-                    point = last
-                break
-            steps += 1
-            converged = decrease <= tolerance * max(point.objective, LEAST_OBJECTIVE)
-            point = following
+
+        def watch(point: Point) -> bool:
             if not penalty.any():
                 _check_overlap(data, passes)
-            if on_step(point):
-                break
-        gap = gap_of(point, penalty, passes)
+            return on_step(point)
+
+        def divide_at(_point: Point, products: int) -> Divide:
+            return preconditioner.at(objective.passes, products)
+
+        return descend(
+            objective, point, divide_at, steps=steps, tolerance=tolerance, max_steps=max_steps, on_step=watch
+        )
+
+
+def descend(
+    objective: "Objective",
+    point: Point,
+    divide_at: Callable[[Point, int], Divide],
+    *,
+    steps: int,
+    tolerance: float,
+    max_steps: int,
+    on_step: Callable[[Point], bool],
+) -> Optimum:
+    """Take truncated Newton steps to the optimum.
+
+    Parameters
+    ----------
+    objective
+        Was last computed at the point.
+    point
+        Where to begin.
+    divide_at
+        Gives the preconditioner for a point, told how many products with the Hessian the last step took.
+    steps
+        Those taken already.
+    tolerance, max_steps, on_step
+        As in `minimise`.
+    """
+    converged, products, penalty, passes = False, 0, objective.penalty, objective.rows
+    while steps < max_steps and not converged:
+        least = max(point.objective, LEAST_OBJECTIVE)
+        if gap_of(point, penalty, passes) <= tolerance * least:
+            converged = True
+            break
+        divide, before = divide_at(point, products), objective.passes
+        step, decrease = _newton_step(objective, point, divide)
+        products = objective.passes - before
+        following = _shortened(objective, point, step)
+        if following is None or following.objective >= point.objective:
+            # Rounding hides what is left to gain; the gradient shows it for one step more.
+            converged = decrease <= max(tolerance * least, objective.rounding(point))
+            last = objective.at(point.theta + step)
+            if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
+                point = last
+            break
+        steps += 1
+        converged = decrease <= tolerance * least
+        point = following
+        if on_step(point):
+            break
+    gap = gap_of(point, penalty, passes)
     return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, converged)
 
 
-def gap_of(point: Point, penalty: Array, passes: Passes) -> float:
+def gap_of(point: Point, penalty: Array, passes: AnyPasses) -> float:
     """Bound the objective less its optimum, by the strong convexity that the penalty gives it.
 
     The bias has no penalty; what is left of its derivatives counts by the curvature along it, to second order.
@@ -158,7 +196,7 @@ def gap_of(point: Point, penalty: Array, passes: Passes) -> float:
     return float((squares[~free] / penalty[:-1][~free]).sum()) / 2 + gap_of_bias(point, passes)
 
 
-def gap_of_bias(point: Point, passes: Passes) -> float:
+def gap_of_bias(point: Point, passes: AnyPasses) -> float:
     """Return what the bias's derivatives promise, by the curvature along it where the gradient was last computed."""
     values, vectors = np.linalg.eigh(passes.bias_curvature())
     along = np.square(point.gradient[-1] @ vectors)[1:]
@@ -182,7 +220,7 @@ def _check_overlap(data: RegressionData, passes: Passes) -> None:
 class Objective:
     """Mean cross entropy plus penalty, and its derivatives; counts passes over the rows."""
 
-    def __init__(self, passes: Passes, penalty: Array, weight: float) -> None:
+    def __init__(self, passes: AnyPasses, penalty: Array, weight: float) -> None:
         self.rows = passes
         self.penalty = penalty
         self._scale = 1 / weight
@@ -203,7 +241,7 @@ class Objective:
 
     def rounding(self, point: Point) -> float:
         """Return how much of the objective cannot be told from nothing."""
-        eps = float(np.finfo(self.rows.probs().dtype).eps)
+        eps = float(np.finfo(self.rows.real).eps)
         return ROUNDINGS * eps * max(point.objective, LEAST_OBJECTIVE)
 
     def product(self, direction: Real) -> Real:
@@ -211,17 +249,17 @@ class Objective:
         self.passes += 1
         found = self.rows.product(direction)
         found *= found.dtype.type(self._scale)
-        found += self.penalty.astype(direction.dtype)[:, None] * direction
+        found += as_real(self.penalty[:, None], direction.dtype) * direction
         return found
 
 
 def _ascended(
-    objective: Objective, point: Point, data: RegressionData, tolerance: float, most: int
+    objective: Objective, passes: Passes, point: Point, data: RegressionData, tolerance: float, most: int
 ) -> tuple[Point, int]:
     """Return where ascent of the dual leads to, and the number of its passes."""
     # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
     gap = tolerance * max(point.objective, LEAST_OBJECTIVE) / 10
-    found = ascend(data, objective.rows, objective.penalty, point.theta, point.gradient, gap=gap, max_passes=most)
+    found = ascend(data, passes, objective.penalty, point.theta, point.gradient, gap=gap, max_passes=most)
     objective.passes += found.passes
     following = objective.at(found.theta)
     return following if following.objective < point.objective else point, found.passes

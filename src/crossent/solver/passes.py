@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,35 @@ CHUNK = 8192
 LARGE_SUMS = 1 << 18
 
 
+class AnyPasses(Protocol):
+    """What a solver asks of rows, wherever they are; `Passes` says what each does."""
+
+    @property
+    def real(self) -> np.dtype[np.floating]:
+        """The dtype of the rows."""
+        ...
+
+    def gradient(self, theta: Array) -> tuple[float, Array]:
+        """Return the sum of the losses, and its derivatives."""
+        ...
+
+    def product(self, direction: Real) -> Real:
+        """Return the product of the Hessian and a direction."""
+        ...
+
+    def bias_curvature(self) -> Array:
+        """Return the Hessian of the mean loss by the bias."""
+        ...
+
+    def widen(self, values: Array) -> Real:
+        """Return numbers as the kernels take them."""
+        ...
+
+
 class Passes:
     """Computes the sum of the losses and its derivatives; the probabilities of the last gradient serve the products."""
+
+    real: np.dtype[np.floating]
 
     def __init__(self, data: RegressionData, pool: ThreadPoolExecutor, threads: int) -> None:
         self._data = data
@@ -35,10 +62,10 @@ class Passes:
         self._shape = (data.rows.features + 1, width)
         count = threads if self._shape[0] * width > LARGE_SUMS else max(threads, -(-n // CHUNK))
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
-        self._real = data.rows.dense.dtype
-        self._probs = np.empty((n, data.num_classes), self._real)
+        self.real = data.rows.dense.dtype
+        self._probs = np.empty((n, data.num_classes), self.real)
         # Kept, for to map new memory takes as long as to fill it.
-        self._sums = np.empty((count, *self._shape), self._real)
+        self._sums = np.empty((count, *self._shape), self.real)
         self._targets_of_products = _weigh_by_sums(data.targets)
         native = info().available
         self._add_gradient = add_gradient if native else add_plain_gradient
@@ -89,13 +116,13 @@ class Passes:
         def take(chunk: slice) -> Array:
             probs = self._probs[chunk]
             weighted = probs if weight is None else probs * weight[chunk, None]
-            return np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
+            return np.asarray(np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs, np.float64)
 
         return np.asarray(sum(self.by_chunk(take)) / self._data.total_weight())
 
     def widen(self, values: Array) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
-        wide = np.zeros(self._shape, self._real)
+        wide = np.zeros(self._shape, self.real)
         wide[:, : self._data.num_classes] = values
         return wide
 
@@ -109,10 +136,17 @@ class Passes:
 
 
 @contextmanager
-def open_passes(data: RegressionData) -> Iterator[Passes]:
-    """Give threads to passes over the rows, and BLAS none of its own, which would wait by spinning."""
+def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
     threads = processors()
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield pool, threads
+
+
+@contextmanager
+def open_passes(data: RegressionData) -> Iterator[Passes]:
+    """Give threads to passes over the rows."""
+    with open_threads() as (pool, threads):
         yield Passes(data, pool, threads)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from crossent.kernels.regression import FeatureRows, Real
+from crossent.kernels.regression import FeatureRows, Real, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes
 from crossent.solver.plain import sparse_matrix
@@ -66,7 +66,7 @@ class Sample:
         return found
 
     def largest(self) -> Real:
-        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: squares of these units are finite."""
+        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: units whose squares are finite."""
         found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
         for begin in range(0, len(self.chosen), CHUNK):
             np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
@@ -152,7 +152,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     # Any curvature does for the mode that has none.
     common = np.trace(hessian) / len(hessian) + 1e-12
     hessian.reshape(num_classes, d, num_classes, d)[:, range(d), :, range(d)] += common
-    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), np.tile(unit, num_classes))
+    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), as_real(np.tile(unit, num_classes), unit.dtype))
 
     def divide(gradient: Real) -> Real:
         found = np.zeros_like(gradient)
@@ -188,14 +188,15 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
     factors = passes.spread(factor, roots)
 
     def divide(gradient: Real) -> Real:
-        rotated = np.asfortranarray(gradient[:, :num_classes] @ modes)
+        rotated: Real = gradient[:, :num_classes] @ modes
 
         def part(i: int) -> Real:
             found: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
             return found
 
         found = np.zeros_like(gradient)
-        found[:, :num_classes] = np.hstack(passes.spread(part, range(count))) @ modes.T
+        parts = as_real(np.hstack(passes.spread(part, range(count))), gradient.dtype)
+        found[:, :num_classes] = parts @ modes.T
         return found
 
     return divide
@@ -205,9 +206,9 @@ def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide
     """Divide by the diagonal of each mode's block."""
     n, num_classes = len(data.rows), probs.shape[1]
     weight = data.targets.row_weight
-    modes = _modes(probs, np.ones(n, probs.dtype) if weight is None else weight)
+    modes = _modes(probs, as_real(np.ones(n), probs.dtype) if weight is None else weight)
     total = _squares(data, modes.shape[1], lambda chunk: _curvature(probs[chunk], modes))
-    inverse = (1 / (total + penalty[:, None] + 1e-9)).astype(probs.dtype)
+    inverse = as_real(1 / (total + penalty[:, None] + 1e-9), probs.dtype)
 
     def divide(gradient: Real) -> Real:
         found = np.zeros_like(gradient)
@@ -223,7 +224,7 @@ def squares_of_classes(data: RegressionData, probs: Real) -> Array:
 
 
 def _squares(data: RegressionData, columns: int, curvature_of: Callable[[slice], Real]) -> Array:
-    """Return the ``(d + 1, columns)`` means of squared features times the curvature of each row, ``(chunk, columns)``."""
+    """Return the ``(d + 1, columns)`` means of squared features times the curvature of a chunk's rows."""
     n, p, weight = len(data.rows), data.rows.dense.shape[1], data.targets.row_weight
     total = np.zeros((data.rows.features + 1, columns))
     for begin in range(0, n, CHUNK):
@@ -245,7 +246,7 @@ def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     weight, dtype = data.targets.row_weight, probs.dtype
     if n <= kept:
         of_rows = np.full(n, scale) if weight is None else weight * scale
-        return Sample(data.rows, np.arange(n), probs, of_rows.astype(dtype))
+        return Sample(data.rows, np.arange(n), probs, as_real(of_rows, dtype))
     share = np.einsum("nk,nk->n", probs, probs)
     np.subtract(1, share, out=share)
     if weight is not None:
@@ -257,7 +258,7 @@ def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     of_rows = ends[-1] / (kept * share[rows].astype(np.float64)) * scale
     if weight is not None:
         of_rows *= weight[rows]
-    return Sample(data.rows, rows, probs[rows], of_rows.astype(dtype))
+    return Sample(data.rows, rows, probs[rows], as_real(of_rows, dtype))
 
 
 def _modes(probs: Real, weight: Real) -> Real:
@@ -265,10 +266,10 @@ def _modes(probs: Real, weight: Real) -> Real:
     num_classes = probs.shape[1]
     if num_classes > MOST_MODES:
         # The classes as they are: too many for a decomposition.
-        return np.eye(num_classes, dtype=probs.dtype)
+        return as_real(np.eye(num_classes), probs.dtype)
     weighted = probs * weight[:, None]
     mean = np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
-    return np.linalg.eigh(mean)[1][:, 1:].astype(probs.dtype)
+    return as_real(np.linalg.eigh(mean)[1][:, 1:], probs.dtype)
 
 
 def _curvature(probs: Real, modes: Real) -> Real:
@@ -294,4 +295,4 @@ def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:
     factor = scipy.linalg.cholesky(moments, lower=True, overwrite_a=True, check_finite=False)
     inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
     inverse /= root * unit
-    return np.ascontiguousarray(inverse, dtype=unit.dtype)
+    return as_real(inverse, unit.dtype)

@@ -11,6 +11,7 @@ from crossent.solver.data import RegressionData
 from crossent.solver.elastic import ElasticPenalty, minimise_elastic
 from crossent.solver.newton import Optimum, Point, minimise
 from crossent.solver.plain import sparse_matrix
+from crossent.solver.stream import Batches, minimise_stream
 
 Array = npt.NDArray[np.float64]
 
@@ -110,6 +111,43 @@ def solve_softmax_regression(
         parts = ElasticPenalty(penalty.l1_ratio * strength, (1 - penalty.l1_ratio) * strength)
         optimum = minimise_elastic(data, parts, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
     # The same constant more for all classes changes nothing but the looks of the bias.
+    bias = optimum.theta[-1] - optimum.theta[-1].mean()
+    return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
+
+
+def solve_stream(
+    batches: Batches,
+    total_weight: float,
+    sample: RegressionData,
+    penalty: Penalty,
+    *,
+    tolerance: float,
+    max_steps: int,
+) -> Solution:
+    """Do what `solve_softmax_regression` does with an L2 penalty, for rows that come in batches.
+
+    Parameters
+    ----------
+    batches
+        Gives all rows, a batch at a time; called once for each pass.
+    total_weight
+        Of all rows.
+    sample
+        Some of them, in memory.
+    penalty, tolerance, max_steps
+        As in `solve_softmax_regression`.
+    """
+    start = start_at_prior(sample)
+    optimum = minimise_stream(
+        batches,
+        total_weight,
+        sample,
+        np.append(penalty.factor / (penalty.C * total_weight), 0),
+        np.vstack([start.weight, start.bias]),
+        tolerance=tolerance,
+        max_steps=max_steps,
+        on_step=lambda _: False,
+    )
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
 
