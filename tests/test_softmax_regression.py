@@ -121,7 +121,7 @@ def test_numbers_that_are_none(iris: tuple[np.ndarray, np.ndarray], bad: float) 
     X, y = iris[0].copy(), iris[1]
     X[7, 2] = bad
     for given in (X, scipy.sparse.csr_matrix(X)):
-        with pytest.raises(ValueError, match="NaN|infinity"):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
             ce.SoftmaxRegression().fit(given, y)
 
 

@@ -6,8 +6,9 @@ unlike what joins two classes. The mode in which all logits move together has no
 it, and steps get none. Where the whole is small, it is inverted as it is, once the modes alone make slow steps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from crossent.solver.plain import sparse_matrix
 
 Array = npt.NDArray[np.float64]
 Divide = Callable[[Real], Real]
+Result = TypeVar("Result")
 
 # Weights, biases among them, up to which the Hessian may be inverted as it is.
 MOST_COUPLED = 640
@@ -31,7 +33,9 @@ MOST_FEATURES = 1500
 ROWS_A_COLUMN, ROWS_A_WEIGHT, FEWEST_ROWS = 10, 5, 2048
 # Modes that have a block of their own, and classes whose modes are worth finding.
 MOST_BLOCKS, MOST_MODES = 32, 512
-CHUNK = 1024
+CHUNK = 2048
+# Features from which the work of a block is worth a thread's turn.
+FEWEST_SPREAD = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,17 +179,24 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
 
     curvature = _curvature(sample.probs, modes) * sample.weight[:, None]
     roots = [np.sqrt(curvature[:, group].mean(axis=1, keepdims=True)) for group in groups]
+    factors = np.zeros((count, len(penalty), len(penalty)), unit.dtype)
+    # Threads that take turns at short work are slower than one.
+    spread = passes.spread if len(penalty) >= FEWEST_SPREAD else _one_by_one
+    for begin in range(0, len(sample.weight), CHUNK):
+        chunk = slice(begin, begin + CHUNK)
+        features = sample.features(chunk)
+        features /= unit
 
-    def factor(root: Real) -> Real:
-        block = np.zeros((len(penalty),) * 2)
-        for begin in range(0, len(root), CHUNK):
-            weighted = sample.features(slice(begin, begin + CHUNK))
-            weighted /= unit
-            weighted *= root[begin : begin + CHUNK]
-            block += weighted.T @ weighted
-        return _inverse_factor(block, penalty, unit)
+        def add(i: int, features: Real = features, chunk: slice = chunk) -> None:
+            weighted = features * roots[i][chunk]
+            factors[i] += weighted.T @ weighted
 
-    factors = passes.spread(factor, roots)
+        spread(add, range(count))
+
+    def invert(i: int) -> None:
+        factors[i] = _inverse_factor(factors[i].astype(np.float64), penalty, unit)
+
+    spread(invert, range(count))
 
     def divide(gradient: Real) -> Real:
         rotated: Real = gradient[:, :num_classes] @ modes
@@ -195,11 +206,15 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
             return found
 
         found = np.zeros_like(gradient)
-        parts = as_real(np.hstack(passes.spread(part, range(count))), gradient.dtype)
+        parts = as_real(np.hstack(spread(part, range(count))), gradient.dtype)
         found[:, :num_classes] = parts @ modes.T
         return found
 
     return divide
+
+
+def _one_by_one(work: Callable[[int], Result], items: Iterable[int]) -> list[Result]:
+    return [work(item) for item in items]
 
 
 def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide:
