@@ -1,6 +1,9 @@
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_iris
@@ -98,20 +101,122 @@ def test_gap_bounds_what_is_missing(iris: tuple[np.ndarray, np.ndarray]) -> None
     assert best.gap_ < 1e-6
 
 
-def test_numbers_beyond_all_measure(iris: tuple[np.ndarray, np.ndarray]) -> None:
-    X, y = iris[0].copy(), iris[1]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_beyond_all_measure(iris: tuple[np.ndarray, np.ndarray], dtype: type) -> None:
+    X, y = iris[0].astype(dtype), iris[1]
+    without = ce.SoftmaxRegression().fit(X[:, 1:], y)
     X[:, 0] = np.where(np.arange(150) % 2, 1e30, -1e30)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         model = ce.SoftmaxRegression().fit(X, y)
     assert np.isfinite(model.predict_proba(X)).all()
+    # Near the optimum without that column, or else it says that it is not there.
+    near = model.objective_ <= without.objective_ * (1 + 1e-6)
+    assert near or any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    assert near or dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none(iris: tuple[np.ndarray, np.ndarray], bad: float) -> None:
+    X, y = iris[0].copy(), iris[1]
+    X[7, 2] = bad
+    for given in (X, scipy.sparse.csr_matrix(X)):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            ce.SoftmaxRegression().fit(given, y)
+
+
+@pytest.mark.parametrize("settings", [{}, {"l1_ratio": 0.5}, {"C": "auto"}])
+def test_constant_and_duplicate_columns_and_few_rows(settings: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 60)), np.arange(30) % 3
+    X[:, 0], X[:, 1], X[:, 2] = 5, 0, X[:, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = ce.SoftmaxRegression(**settings).fit(X, y)
+    np.testing.assert_allclose(model.coef_[:, 1], 0, atol=1e-9)
+    if not settings:
+        np.testing.assert_allclose(model.coef_[:, 2], model.coef_[:, 3], atol=1e-6)
+        theirs = LogisticRegression(tol=1e-10, max_iter=10_000).fit(X, y)
+        np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-3)
+
+
+def test_without_a_penalty_classes_must_overlap(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    model = ce.SoftmaxRegression(C=np.inf, tol=1e-10).fit(X[:, :2], y)
+    theirs = LogisticRegression(C=np.inf, tol=1e-8, max_iter=10_000).fit(X[:, :2], y)
+    np.testing.assert_allclose(model.predict_proba(X[:, :2]), theirs.predict_proba(X[:, :2]), atol=1e-3)
+    with pytest.raises(DataError, match="told apart"):
+        ce.SoftmaxRegression(C=np.inf).fit(X[:100], y[:100])
+    weight = np.append(np.ones(100), np.zeros(50))
+    with pytest.raises(DataError, match="finite C"):
+        ce.SoftmaxRegression(C=np.inf).fit(X, np.where(np.arange(150) < 50, "a", "b"), weight)
+
+
+def test_each_feature_has_its_own_penalty(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    factor = np.array([4.0, 1.0, 0.25, 1e6])
+    ours = ce.SoftmaxRegression(penalty_factor=factor, tol=1e-12).fit(X, y)
+    # The same as features that are as much larger as their penalty is smaller.
+    scaled = LogisticRegression(tol=1e-10, max_iter=10_000).fit(X / np.sqrt(factor), y)
+    np.testing.assert_allclose(ours.coef_, scaled.coef_ / np.sqrt(factor), atol=1e-5)
+    free = ce.SoftmaxRegression(penalty_factor=[0.0, 1.0, 1.0, 1.0]).fit(X, y)
+    assert np.abs(free.coef_[:, 0]).max() > np.abs(ours.coef_[:, 0]).max()
+    assert free.gap_ == np.inf
+
+
+def test_l1_ratio_is_that_of_scikit_learn(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    ours = ce.SoftmaxRegression(l1_ratio=0.7, tol=1e-10).fit(X, y)
+    theirs = LogisticRegression(l1_ratio=0.7, solver="saga", tol=1e-10, max_iter=100_000).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
+    assert (ours.coef_ == 0).any()
+    assert ours.gap_ <= 1e-10 * ours.objective_
+
+
+def test_auto_takes_the_penalty_that_predicts_best(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    model = ce.SoftmaxRegression(C="auto").fit(X, y)
+    assert model.losses_.shape == (10,)
+    assert np.logspace(-4, 4, 10)[np.nanargmin(model.losses_)] == model.C_
+    same = ce.SoftmaxRegression(C=model.C_).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), same.predict_proba(X), atol=1e-3)
+    soft = np.eye(3)[np.unique(y, return_inverse=True)[1]]
+    assert ce.SoftmaxRegression(C="auto").fit(X, soft).C_ > 0
+    noise = ce.SoftmaxRegression(C="auto").fit(np.random.default_rng(0).normal(size=(200, 40)), np.arange(200) % 2)
+    assert noise.C_ < 0.1
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"virginica": 3.0}])
+def test_rows_of_a_file(iris: tuple[np.ndarray, np.ndarray], tmp_path: Path, class_weight: Any) -> None:
+    X, y = iris[0][20:], iris[1][20:]
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    frame["kind"] = y
+    frame.to_parquet(tmp_path / "iris.parquet")
+    of_file = ce.SoftmaxRegression(class_weight=class_weight, tol=1e-10).fit(tmp_path / "iris.parquet", "kind")
+    in_memory = ce.SoftmaxRegression(class_weight=class_weight, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(of_file.coef_, in_memory.coef_, atol=1e-4)
+    assert of_file.objective_ == pytest.approx(in_memory.objective_, rel=1e-9)
+    assert (of_file.predict(frame[["a", "b", "c", "d"]]) == in_memory.predict(X)).all()
+    with pytest.raises(SettingError, match="name of a column"):
+        ce.SoftmaxRegression().fit(str(tmp_path / "iris.parquet"), y)
+    frame[:20].to_parquet(tmp_path / "one.parquet")
+    with pytest.raises(DataError, match="only 1 class"):
+        ce.SoftmaxRegression().fit(tmp_path / "one.parquet", "kind")
 
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({"C": 0.0}, "C"), ({"C": np.inf}, "C"), ({"tol": -1.0}, "tol"), ({"max_iter": 0}, "max_iter")],
+    [
+        ({"C": 0.0}, "C"),
+        ({"C": "best"}, "C"),
+        ({"tol": -1.0}, "tol"),
+        ({"max_iter": 0}, "max_iter"),
+        ({"l1_ratio": 1.5}, "l1_ratio"),
+        ({"penalty_factor": [1.0, 2.0]}, "each of 4 features"),
+        ({"penalty_factor": [1.0, 2.0, -1.0, 0.0]}, "least value -1.0"),
+    ],
 )
-def test_settings_out_of_bounds(iris: tuple[np.ndarray, np.ndarray], settings: dict[str, float], name: str) -> None:
+def test_settings_out_of_bounds(iris: tuple[np.ndarray, np.ndarray], settings: dict[str, Any], name: str) -> None:
     with pytest.raises(SettingError, match=name):
         ce.SoftmaxRegression(**settings).fit(*iris)
 

@@ -4,15 +4,25 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from scipy.special import logsumexp, softmax
 from torch.nn import functional
 
 from crossent.kernels import info
-from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows, add_gradient, add_product, padded_classes
+from crossent.kernels.regression import (
+    FeatureRows,
+    RowTargets,
+    SparseRows,
+    add_gradient,
+    add_product,
+    ascend_dual,
+    padded_classes,
+)
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
 
-# (n, d, K): a vector of classes and more, odd features, more rows than a block holds, rows wider than one.
-SHAPES = [(1, 1, 2), (7, 3, 3), (700, 5, 16), (50, 33, 17), (13, 20, 70), (3, 9000, 4), (1000, 1, 40)]
+# (n, d, K): a vector of classes and more, odd features, more rows than a block holds, rows wider than one, features in
+# the lanes.
+SHAPES = [(1, 1, 2), (7, 3, 3), (700, 5, 16), (50, 33, 17), (13, 20, 70), (3, 9000, 4), (1000, 1, 40), (101, 341, 11)]
 
 
 def draw(n: int, d: int, num_classes: int, density: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -65,7 +75,7 @@ def test_derivatives(shape: tuple[int, int, int], sparse: float, dtype: type, ki
         weight.astype(dtype) if kind == "weighted" else None,
     )
     probs, sums = (
-        np.empty((n, padded_classes(num_classes)), dtype),
+        np.empty((n, num_classes), dtype),
         np.zeros((d + 1, padded_classes(num_classes)), dtype),
     )
     tolerance = {"rtol": 1e-11, "atol": 1e-11} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-4}
@@ -79,16 +89,50 @@ def test_derivatives(shape: tuple[int, int, int], sparse: float, dtype: type, ki
     sums[:] = 0
     add_product(rows, targets, num_classes, probs, padded(direction, dtype), sums)
     np.testing.assert_allclose(sums[:, :num_classes], product, **tolerance)
-    np.testing.assert_allclose(probs[:, :num_classes].sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(probs.sum(1), 1, rtol=1e-5)
 
 
 def test_no_rows_and_empty_rows() -> None:
     elements = SparseRows(np.zeros(4, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     rows = FeatureRows(np.empty((3, 0), np.float32), elements, 5)
     targets = RowTargets(np.array([0, 1, 2]), None, None)
-    probs, sums = np.empty((3, 16), np.float32), np.zeros((6, 16), np.float32)
+    probs, sums = np.empty((3, 3), np.float32), np.zeros((6, 16), np.float32)
     loss = add_gradient(rows, targets, 3, np.zeros((6, 16), np.float32), probs, sums)
     assert loss == pytest.approx(3 * np.log(3))
     assert not sums[:5].any()
     nothing = slice(0, 0)
     assert add_gradient(rows.take(nothing), targets.take(nothing), 3, sums, probs[nothing], sums) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_classes", [2, 16, 20, 70])
+@pytest.mark.parametrize("strength", [0.01, 1.0, 50.0])
+def test_a_visited_row_has_the_probabilities_of_its_logits(dtype: type, num_classes: int, strength: float) -> None:
+    rng = np.random.default_rng(num_classes)
+    n, d = 9, 30
+    csr = scipy.sparse.random_array((n, d), density=0.3, rng=rng, format="csr", dtype=np.float64).astype(dtype)
+    rows = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
+    theta = padded(rng.normal(size=(d + 1, num_classes)), dtype)
+    log_probs = np.full((n, padded_classes(num_classes)), -80, dtype)
+    log_probs[:, :num_classes] = np.log(rng.dirichlet(np.ones(num_classes), n)).clip(-70)
+    of_rows = np.full(n, strength, dtype)
+    of_rows[4] = 0
+    before, old_probs = theta.astype(float), np.exp(log_probs.astype(float))
+    gap = 0.0
+    for row in (3, 4, 0):
+        logits = np.append(csr[[row]].toarray(), 1) @ theta[:, :num_classes].astype(float)
+        wanted = logits - logsumexp(logits)
+        old = old_probs[row, :num_classes]
+        gap += of_rows[row] * (old * (np.log(old) - wanted)).sum()
+        found = ascend_dual(rows, np.array([row]), num_classes, of_rows, theta, log_probs)
+        gap -= found
+        logits = np.append(csr[[row]].toarray(), 1) @ theta[:, :num_classes].astype(float)
+        if row != 4:
+            np.testing.assert_allclose(
+                np.exp(log_probs[row, :num_classes]), softmax(logits), atol=2e-3 if dtype == np.float32 else 1e-3
+            )
+    assert abs(gap) < 1e-3 * (1 + strength)
+    # The weights are what the probabilities make of the features, whatever these are.
+    moved = of_rows[:, None] * (old_probs - np.exp(log_probs.astype(float)))
+    whole = np.hstack([csr.toarray(), np.ones((n, 1))])
+    np.testing.assert_allclose(theta - before, whole.T @ moved, atol=1e-4 * (1 + strength))

@@ -21,7 +21,7 @@ def test_same_as_the_kernels(soft: bool, weighted: bool) -> None:
     targets = RowTargets(None if soft else index, distribution if soft else None, of_rows)
     found = []
     for gradient, product in ((add_gradient, add_product), (add_plain_gradient, add_plain_product)):
-        probs, sums, products = np.zeros((50, 16)), np.zeros((5, 16)), np.zeros((5, 16))
+        probs, sums, products = np.zeros((50, 3)), np.zeros((5, 16)), np.zeros((5, 16))
         loss = gradient(rows, targets, 3, weight, probs, sums)
         product(rows, targets, 3, probs, direction, products)
         found.append((loss, probs, sums, products))

@@ -4,7 +4,14 @@ from sklearn.linear_model import LogisticRegression
 
 from crossent.kernels.regression import RowTargets
 from crossent.solver.data import RegressionData
-from crossent.solver.regression import Coefficients, Solution, linear_logits, rows_of_table, solve_softmax_regression
+from crossent.solver.regression import (
+    Coefficients,
+    Penalty,
+    Solution,
+    linear_logits,
+    rows_of_table,
+    solve_softmax_regression,
+)
 
 
 def draw(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,7 +25,14 @@ def draw(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def solve(numbers: np.ndarray, rows_of_codes: np.ndarray, target: np.ndarray, width: int, C: float) -> Solution:
     data = RegressionData(rows_of_table(numbers, rows_of_codes, width), RowTargets(target, None, None), 3)
     start = Coefficients(np.zeros((width, 3)), np.zeros(3))
-    return solve_softmax_regression(data, start, C=C, tolerance=1e-9, max_steps=100, on_step=lambda *_: False)
+    return solve_softmax_regression(
+        data,
+        start,
+        Penalty(C, np.ones(width)),
+        tolerance=1e-9,
+        max_steps=100,
+        on_step=lambda *_: False,
+    )
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
@@ -65,7 +79,7 @@ def test_watcher_sees_the_loss_fall_and_can_stop() -> None:
 
     data = RegressionData(rows_of_table(numbers, codes + 3, 7), RowTargets(target, None, None), 3)
     start = Coefficients(np.zeros((7, 3)), np.zeros(3))
-    solve_softmax_regression(data, start, C=10.0, tolerance=1e-9, max_steps=100, on_step=watch)
+    solve_softmax_regression(data, start, Penalty(10.0, np.ones(7)), tolerance=1e-9, max_steps=100, on_step=watch)
     assert len(losses) == 3
     assert losses == sorted(losses, reverse=True)
     assert losses[0] < np.log(3)

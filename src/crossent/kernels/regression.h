@@ -20,10 +20,25 @@ struct RegressionProblem {
   const int64_t* target;  // (rows,) class indices; or
   const void* distribution;  // (rows, K)
   const void* row_weight;    // (rows,)
-  void* probs;            // (rows, W): written by the gradient, read by the product
+  void* probs;            // (rows, K): written by the gradient, read by the product
   const void* direction;  // (features + 1, W)
   void* sums;             // (features + 1, W): added to
   double loss;            // the sum of the cross entropies
+};
+
+// Rows of sparse features alone, each with probabilities of its own; absent and padded as above.
+struct DualProblem {
+  int64_t rows;          // to visit
+  int64_t features;
+  int64_t classes;       // K
+  const int64_t* order;  // (rows,): which, one after the other
+  const int64_t* ends;
+  const int32_t* columns;
+  const void* values;
+  const void* strength;  // of each row: its weight by the penalty; rows of 0 are left alone
+  void* theta;           // (features + 1, W): sum over rows of strength * (target - probs) * features; changed with them
+  void* log_probs;       // of each row, (W,)
+  double gap;  // sum of strength * divergence of the probabilities from those of the weights, at each row's turn
 };
 
 struct RegressionKernels {
@@ -31,6 +46,8 @@ struct RegressionKernels {
   void (*product)(RegressionProblem* of_float);  // of the Hessian and the direction
   void (*wide_gradient)(RegressionProblem* of_double);
   void (*wide_product)(RegressionProblem* of_double);
+  void (*ascend)(DualProblem* of_float);
+  void (*wide_ascend)(DualProblem* of_double);
 };
 
 }  // namespace crossent

@@ -3,9 +3,11 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
+#include "feature_lanes.h"
 #include "memory.h"
 #include "products.h"
 #include "regression.h"
+#include "sparse_rows.h"
 
 #define CROSSENT_JOIN(a, b) a##b
 #define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
@@ -25,79 +27,55 @@ int64_t rows_of_block(const RegressionProblem& p) {
   return rows / kFewestRows * kFewestRows;
 }
 
-// Vectors that hold the classes.
+// Weights and sums of the features that come whole vectors at a time, none where classes fill their vectors well.
 template <class A>
-int64_t columns_of(const RegressionProblem& p) {
-  return (p.classes + kWidth<A> - 1) / kWidth<A> * kWidth<A>;
-}
-
-// Elements of a sparse row to ask for before their turn.
-constexpr int64_t kElementsAhead = 8;
-
-// out += the features of one sparse row times `right`.
-template <class A, int vectors>
-void sparse_row_product(const RegressionProblem& p, int64_t row, const A* right, int64_t stride, A* out) {
-  constexpr int64_t w = kWidth<A>;
-  const A* values = static_cast<const A*>(p.values);
-  Vector<A> sums[vectors];
-  for (int v = 0; v < vectors; ++v) sums[v] = load(out + v * w);
-  const int64_t end = p.ends[row + 1];
-  for (int64_t i = p.ends[row]; i < end; ++i) {
-    if (i + kElementsAhead < end) __builtin_prefetch(right + p.columns[i + kElementsAhead] * stride);
-    const A* of_feature = right + p.columns[i] * stride;
-    for (int v = 0; v < vectors; ++v) sums[v] += values[i] * load(of_feature + v * w);
+struct Lanes {
+  FeatureLanes<A> right, sums;
+  Lanes(const RegressionProblem& p, const A* weight) : right(p.classes, covered(p)), sums(p.classes, covered(p)) {
+    right.take(weight, padded(p.classes));
   }
-  for (int v = 0; v < vectors; ++v) store<A>(out + v * w, sums[v]);
-}
+  static int64_t covered(const RegressionProblem& p) {
+    return FeatureLanes<A>::suit(p.classes, p.dense_features) ? p.dense_features : 0;
+  }
+};
 
 // out = features @ right, without the bias, of the rows [begin, begin + rows).
 template <class A>
-void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, A* out) {
-  constexpr int64_t w = kWidth<A>;
-  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
-  const int64_t d = p.dense_features;
+void features_times(const RegressionProblem& p, int64_t begin, int64_t rows, const A* right, const Lanes<A>& lanes, A* out) {
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
+  const int64_t d = p.dense_features, taken = lanes.right.features;
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
-  multiply<A, false>({dense, d, 1}, rows, d, right, stride, columns, out, stride);
-  for (int64_t i = 0; i < rows && p.ends; ++i) {
-    int64_t j = 0;
-    for (; j + 4 * w <= columns; j += 4 * w) sparse_row_product<A, 4>(p, begin + i, right + j, stride, out + i * stride + j);
-    for (; j + 2 * w <= columns; j += 2 * w) sparse_row_product<A, 2>(p, begin + i, right + j, stride, out + i * stride + j);
-    for (; j < columns; j += w) sparse_row_product<A, 1>(p, begin + i, right + j, stride, out + i * stride + j);
-  }
+  multiply<A, false>({dense + taken, d, 1}, rows, d - taken, right + taken * stride, stride, columns, out, stride);
+  if (taken) lanes.right.add_product(dense, d, rows, out, stride);
+  if (!p.ends) return;
+  const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
+  for (int64_t i = 0; i < rows; ++i) add_row_times(whole.part(p.ends + begin + i), right, stride, columns, out + i * stride);
 }
 
-// sums += features.T @ slopes, and to the bias their own sum.
+// sums += features.T @ slopes, and to the bias their own sum; those of the lanes stay there.
 template <class A>
-void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes) {
+void add_to_sums(const RegressionProblem& p, int64_t begin, int64_t rows, const A* slopes, Lanes<A>& lanes) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t stride = padded(p.classes), columns = columns_of<A>(p);
+  const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
   A* sums = static_cast<A*>(p.sums);
   A* of_bias = sums + p.features * stride;
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += w) store<A>(of_bias + j, load(of_bias + j) + load(slopes + i * stride + j));
   }
-  const int64_t d = p.dense_features;
+  const int64_t d = p.dense_features, taken = lanes.sums.features;
   const A* dense = static_cast<const A*>(p.dense) + begin * d;
-  multiply<A, true>({dense, 1, d}, d, rows, slopes, stride, columns, sums, stride);
+  multiply<A, true>({dense + taken, 1, d}, d - taken, rows, slopes, stride, columns, sums + taken * stride, stride);
+  if (taken) lanes.sums.add_slopes(dense, d, rows, slopes, stride);
   if (!p.ends) return;
-  const A* values = static_cast<const A*>(p.values);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t end = p.ends[begin + row + 1];
-    for (int64_t i = p.ends[begin + row]; i < end; ++i) {
-      if (i + kElementsAhead < end) __builtin_prefetch(sums + p.columns[i + kElementsAhead] * stride, 1);
-      A* of_feature = sums + p.columns[i] * stride;
-      for (int64_t j = 0; j < columns; j += w) {
-        store<A>(of_feature + j, load(of_feature + j) + values[i] * load(slopes + row * stride + j));
-      }
-    }
-  }
+  const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
+  for (int64_t i = 0; i < rows; ++i) add_row(whole.part(p.ends + begin + i), slopes + i * stride, stride, columns, sums);
 }
 
 // Adds the bias to the logits of a row, and finds their probabilities; returns the log of the sum of exponentials.
 template <class A>
 double softmax_of_row(const RegressionProblem& p, A* logits, A* probs) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p);
+  const int64_t columns = columns_of<A>(p.classes);
   const A* bias = static_cast<const A*>(p.weight) + p.features * padded(p.classes);
   Vector<A> tops = all<A>(-INFINITY), sums{};
   for (int64_t j = 0; j < columns; j += w) {
@@ -144,18 +122,21 @@ void gradient(RegressionProblem* problem) {
   const RegressionProblem& p = *problem;
   const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
   Array<A> logits(most * stride), slopes(most * stride);
+  const A* weight = static_cast<const A*>(p.weight);
+  Lanes<A> lanes(p, weight);
   double loss = 0;
   for (int64_t begin = 0; begin < p.rows; begin += most) {
     const int64_t rows = smaller(most, p.rows - begin);
-    features_times(p, begin, rows, static_cast<const A*>(p.weight), logits.data);
+    features_times(p, begin, rows, weight, lanes, logits.data);
     for (int64_t i = 0; i < rows; ++i) {
       A *of_row = logits.data + i * stride, *slope = slopes.data + i * stride;
       const double log_sum = softmax_of_row(p, of_row, slope);
-      if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * stride, slope, stride * sizeof(A));
+      if (p.probs) __builtin_memcpy(static_cast<A*>(p.probs) + (begin + i) * p.classes, slope, p.classes * sizeof(A));
       loss += loss_of_row(p, begin + i, of_row, log_sum, slope);
     }
-    if (p.sums) add_to_sums(p, begin, rows, slopes.data);
+    if (p.sums) add_to_sums(p, begin, rows, slopes.data, lanes);
   }
+  if (p.sums) lanes.sums.add_to(static_cast<A*>(p.sums), stride);
   problem->loss = loss;
 }
 
@@ -163,18 +144,21 @@ void gradient(RegressionProblem* problem) {
 template <class A>
 void slopes_of_change(const RegressionProblem& p, int64_t row, A* change) {
   constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p), stride = padded(p.classes);
-  const A* probs = static_cast<const A*>(p.probs) + row * stride;
-  const A* of_bias = static_cast<const A*>(p.direction) + p.features * stride;
+  const int64_t columns = columns_of<A>(p.classes);
+  const A* probs = static_cast<const A*>(p.probs) + row * p.classes;
+  const A* of_bias = static_cast<const A*>(p.direction) + p.features * padded(p.classes);
   const A weight = p.row_weight ? static_cast<const A*>(p.row_weight)[row] : A(1);
   Vector<A> sums{};
   for (int64_t j = 0; j < columns; j += w) {
-    const Vector<A> q = load(probs + j) * (load(change + j) + load(of_bias + j));
+    const Vector<A> q = load_up_to<A>(probs + j, p.classes - j, 0) * (load(change + j) + load(of_bias + j));
     store<A>(change + j, q);
     sums += q;
   }
   const A mean = A(sum_lanes(sums));
-  for (int64_t j = 0; j < columns; j += w) store<A>(change + j, (load(change + j) - load(probs + j) * mean) * weight);
+  for (int64_t j = 0; j < columns; j += w) {
+    const Vector<A> given = load_up_to<A>(probs + j, p.classes - j, 0);
+    store<A>(change + j, (load(change + j) - given * mean) * weight);
+  }
 }
 
 template <class A>
@@ -182,18 +166,26 @@ void product(RegressionProblem* problem) {
   const RegressionProblem& p = *problem;
   const int64_t most = rows_of_block<A>(p), stride = padded(p.classes);
   Array<A> changes(most * stride);
+  const A* direction = static_cast<const A*>(p.direction);
+  Lanes<A> lanes(p, direction);
   for (int64_t begin = 0; begin < p.rows; begin += most) {
     const int64_t rows = smaller(most, p.rows - begin);
-    features_times(p, begin, rows, static_cast<const A*>(p.direction), changes.data);
+    features_times(p, begin, rows, direction, lanes, changes.data);
     for (int64_t i = 0; i < rows; ++i) slopes_of_change(p, begin + i, changes.data + i * stride);
-    add_to_sums(p, begin, rows, changes.data);
+    add_to_sums(p, begin, rows, changes.data, lanes);
   }
+  lanes.sums.add_to(static_cast<A*>(p.sums), stride);
 }
 
 }  // namespace
 
 namespace crossent {
+// In dual_ascent.cpp.
+void CROSSENT_NAMED(ascend_, CROSSENT_LEVEL)(DualProblem*);
+void CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)(DualProblem*);
+
 extern const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL);
 const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL) = {
-    gradient<float>, product<float>, gradient<double>, product<double>};
+    gradient<float>, product<float>, gradient<double>, product<double>,
+    CROSSENT_NAMED(ascend_, CROSSENT_LEVEL), CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)};
 }  // namespace crossent

@@ -11,16 +11,12 @@ from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.solver.data import RegressionData
-from crossent.solver.regression import Coefficients, linear_logits, rows_of_table, solve_softmax_regression
+from crossent.solver.path import PATH_TOLERANCE, PENALTY_PATH, gains_no_more
+from crossent.solver.regression import Coefficients, Penalty, linear_logits, rows_of_table, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
-# Strong to weak: each solution is the start of the next, and the search ends once rows held out gain no more than
-# LEAST_GAIN nats.
-PATH = (0.1, 1.0, 10.0, 100.0, 1000.0)
-LEAST_GAIN = 1e-4
 DEFAULT_C = 1.0
-# Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
-PATH_TOLERANCE, TOLERANCE = 1e-5, 1e-6
+TOLERANCE = 1e-6
 MAX_STEPS = 100
 
 
@@ -74,7 +70,7 @@ class SoftmaxRegression:
         if self.C is not None or valid is None:
             path: tuple[float, ...] = (self.C or DEFAULT_C,)
         else:
-            path = PATH
+            path = PENALTY_PATH
         return _fit_path(train, valid, path, on_epoch)
 
 
@@ -87,16 +83,21 @@ def _fit_path(
 
     def solve(start: Coefficients, C: float, tolerance: float) -> Coefficients:  # noqa: N803 - scikit-learn's name
         return solve_softmax_regression(
-            data, start, C=C, tolerance=tolerance, max_steps=MAX_STEPS, on_step=progress.on_step
+            data,
+            start,
+            Penalty(C, np.ones(data.rows.features)),
+            tolerance=tolerance,
+            max_steps=MAX_STEPS,
+            on_step=progress.on_step,
         ).coefficients
 
-    chosen, lowest = path[0], np.inf
+    chosen, losses = path[0], list[float]()
     for C in path if len(path) > 1 else ():  # noqa: N806
         current = solve(best, C, PATH_TOLERANCE)
-        loss = progress.valid_loss(current)
-        if loss > lowest - LEAST_GAIN:
+        losses.append(progress.valid_loss(current))
+        if gains_no_more(losses):
             break
-        best, chosen, lowest = current, C, loss
+        best, chosen = current, C
         if progress.stopped:
             break
     if not progress.stopped:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.regression import Real
+from crossent.errors import DataError
+from crossent.kernels.regression import Real, as_real
 from crossent.solver.data import RegressionData
-from crossent.solver.passes import Passes, open_passes
-from crossent.solver.precondition import Precondition, passes_to_build, preconditioner
+from crossent.solver.dual import ascend, suits_dual
+from crossent.solver.passes import AnyPasses, Passes, open_passes
+from crossent.solver.precondition import Divide, Preconditioner
 
 Array = npt.NDArray[np.float64]
 
@@ -27,6 +29,10 @@ SMALLEST_STEP = 2.0**-30
 ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
 LEAST_OBJECTIVE = 1e-3
+# Share of the rows below which a mode of the classes has no curvature to speak of.
+LEAST_CURVATURE = 1e-12
+# Features whose penalty is added at once.
+BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +48,7 @@ class Optimum:
     loss
         Mean cross entropy alone.
     gap
-        How far above the optimum the objective is at most, to within what is left of the bias's derivatives; infinite
-        if a feature is not penalised.
+        How far above the optimum the objective is at most; infinite if a feature is not penalised.
     steps
         Newton steps.
     passes
@@ -105,100 +110,217 @@ def minimise(
     on_step
         Told of each; returns True to stop.
     """
+    # The same weights more for all classes change no probability, but cost penalty.
+    start = start - start.mean(axis=1, keepdims=True) if start.any() else start
     with open_passes(data) as passes:
-        objective = _Objective(passes, penalty, data.total_weight())
-        point, converged, steps, built_at = objective.at(start), False, 0, -np.inf
-        while steps < max_steps and not converged:
-            if objective.passes - built_at >= passes_to_build(data):
-                precondition, built_at = preconditioner(data, passes.probs(), penalty), objective.passes
-            step, decrease = _newton_step(objective, point, precondition)
-            following = _shortened(objective, point, step)
-            if following is None or following.objective >= point.objective:
-                # Rounding hides what is left to gain; the gradient shows it for one step more.
-                rounding = ROUNDINGS * float(np.finfo(data.rows.dense.dtype).eps)
-                converged = decrease <= max(tolerance, rounding) * max(point.objective, LEAST_OBJECTIVE)
-                last = objective.at(point.theta + step)
-                if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
-                    point = last
-                break
-            steps += 1
-            converged = decrease <= tolerance * max(point.objective, LEAST_OBJECTIVE)
-            point = following
-            if on_step(point):
-                break
-        return Optimum(
-            point.theta, point.objective, point.loss, gap_of(point, penalty), steps, objective.passes, converged
+        objective = Objective(passes, penalty, data.total_weight())
+        preconditioner = Preconditioner(data, passes, penalty)
+        point, steps = objective.at(start), 0
+        if suits_dual(data, penalty):
+            point, steps = _ascended(objective, passes, point, data, tolerance, max_steps)
+            on_step(point)
+
+        def watch(point: Point) -> bool:
+            if not penalty.any():
+                _check_overlap(data, passes)
+            return on_step(point)
+
+        def divide_at(_point: Point, products: int) -> Divide:
+            return preconditioner.at(objective.passes, products)
+
+        return descend(
+            objective, point, divide_at, steps=steps, tolerance=tolerance, max_steps=max_steps, on_step=watch
         )
 
 
-def gap_of(point: Point, penalty: Array) -> float:
-    """Bound the objective less its optimum, by the strong convexity that the penalty gives it."""
-    squares = np.square(point.gradient[:-1]).sum(axis=1)
-    if not (penalty[:-1] > 0).all():
-        return float("inf") if squares[penalty[:-1] == 0].any() else 0.0
-    return float((squares / penalty[:-1]).sum() / 2)
+def descend(
+    objective: "Objective",
+    point: Point,
+    divide_at: Callable[[Point, int], Divide],
+    *,
+    steps: int,
+    tolerance: float,
+    max_steps: int,
+    on_step: Callable[[Point], bool],
+) -> Optimum:
+    """Take truncated Newton steps to the optimum.
+
+    Parameters
+    ----------
+    objective
+        Was last computed at the point.
+    point
+        Where to begin.
+    divide_at
+        Gives the preconditioner for a point, told how many products with the Hessian the last step took.
+    steps
+        Those taken already.
+    tolerance, max_steps, on_step
+        As in `minimise`.
+    """
+    converged, products, penalty, passes = False, 0, objective.penalty, objective.rows
+    while steps < max_steps and not converged:
+        least = max(point.objective, LEAST_OBJECTIVE)
+        if gap_of(point, penalty, passes) <= tolerance * least:
+            converged = True
+            break
+        divide, before = divide_at(point, products), objective.passes
+        step, decrease = _newton_step(objective, point, divide)
+        products = objective.passes - before
+        following = _shortened(objective, point, step)
+        if following is None or following.objective >= point.objective:
+            # Rounding hides what is left to gain; the gradient shows it for one step more.
+            converged = decrease <= max(tolerance * least, objective.rounding(point))
+            last = objective.at(point.theta + step)
+            if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
+                point = last
+            break
+        steps += 1
+        converged = decrease <= tolerance * least
+        point = following
+        if on_step(point):
+            break
+    gap = gap_of(point, penalty, passes)
+    return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, converged)
 
 
-class _Objective:
+def gap_of(point: Point, penalty: Array, passes: AnyPasses) -> float:
+    """Bound the objective less its optimum, by the strong convexity that the penalty gives it.
+
+    The bias has no penalty; what is left of its derivatives counts by the curvature along it, to second order.
+    """
+    squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1])
+    free = penalty[:-1] == 0
+    if squares[free].any():
+        return float("inf")
+    return float((squares[~free] / penalty[:-1][~free]).sum()) / 2 + gap_of_bias(point, passes)
+
+
+def gap_of_bias(point: Point, passes: AnyPasses) -> float:
+    """Return what the bias's derivatives promise, by the curvature along it where the gradient was last computed."""
+    values, vectors = np.linalg.eigh(passes.bias_curvature())
+    along = np.square(point.gradient[-1] @ vectors)[1:]
+    return float((along / np.maximum(values[1:], LEAST_CURVATURE)).sum()) / 2
+
+
+def _check_overlap(data: RegressionData, passes: Passes) -> None:
+    """Raise if the weights give every row's own class the most: twice the weights are then better still, and so on."""
+    target, weight = data.targets.target, data.targets.row_weight
+    if target is None:
+        return
+    own = passes.probs()[np.arange(len(target)), target]
+    if (own if weight is None else own[weight > 0]).min() > 0.5:
+        raise DataError(
+            "Without a penalty there is an optimum only where no weights tell all rows apart.",
+            "These rows are told apart: the loss falls for ever as the weights grow.",
+            "Give a penalty (a finite C).",
+        )
+
+
+class Objective:
     """Mean cross entropy plus penalty, and its derivatives; counts passes over the rows."""
 
-    def __init__(self, passes: Passes, penalty: Array, weight: float) -> None:
-        self._rows = passes
-        self._penalty = penalty[:, None]
+    def __init__(self, passes: AnyPasses, penalty: Array, weight: float) -> None:
+        self.rows = passes
+        self.penalty = penalty
         self._scale = 1 / weight
         self.passes = 0
 
     def at(self, theta: Array) -> Point:
+        """Return the objective at ``(d + 1, K)`` weights."""
         self.passes += 1
-        total, gradient = self._rows.gradient(theta)
+        total, gradient = self.rows.gradient(theta)
         loss = total * self._scale
-        penalised = self._penalty * theta
-        return Point(theta, loss + float((penalised * theta).sum()) / 2, loss, gradient * self._scale + penalised)
+        gradient *= self._scale
+        # In blocks, for the weights of many features may be larger than the rows.
+        for begin in range(0, len(theta), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            gradient[block] += self.penalty[block, None] * theta[block]
+        squares = np.einsum("jk,jk->j", theta, theta)
+        return Point(theta, loss + float(self.penalty @ squares) / 2, loss, gradient)
 
-    def residual(self, point: Point, scale: float) -> Real:
-        return self._rows.widen(-point.gradient / scale)
+    def rounding(self, point: Point) -> float:
+        """Return how much of the objective cannot be told from nothing."""
+        eps = float(np.finfo(self.rows.real).eps)
+        return ROUNDINGS * eps * max(point.objective, LEAST_OBJECTIVE)
 
     def product(self, direction: Real) -> Real:
+        """Return the Hessian where it was last computed times a direction; the next pass writes over it."""
         self.passes += 1
-        found = self._rows.product(direction)
+        found = self.rows.product(direction)
         found *= found.dtype.type(self._scale)
-        found += np.multiply(self._penalty, direction, dtype=direction.dtype)
+        found += as_real(self.penalty[:, None], direction.dtype) * direction
         return found
 
 
-def _newton_step(objective: _Objective, point: Point, precondition: Precondition) -> tuple[Array, float]:
+def _ascended(
+    objective: Objective, passes: Passes, point: Point, data: RegressionData, tolerance: float, most: int
+) -> tuple[Point, int]:
+    """Return where ascent of the dual leads to, and the number of its passes."""
+    # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
+    gap = tolerance * max(point.objective, LEAST_OBJECTIVE) / 10
+    found = ascend(data, passes, objective.penalty, point.theta, point.gradient, gap=gap, max_passes=most)
+    objective.passes += found.passes
+    following = objective.at(found.theta)
+    return following if following.objective < point.objective else point, found.passes
+
+
+def _newton_step(objective: Objective, point: Point, divide: Divide) -> tuple[Array, float]:
     """Return a step, and by how much the quadratic model says that it lowers the objective.
 
     All in the dtype of the rows: what the model loses by it, the next step mends.
     """
     # Near the optimum the squares of a gradient may be too small for float32.
     scale = float(np.abs(point.gradient).max()) or 1.0
-    residual = objective.residual(point, scale)
-    step, scaled = np.zeros_like(residual), precondition(residual)
+    step, model = truncated_cg(objective.product, objective.rows.widen(-point.gradient / scale), divide)
+    if model == 0 and point.gradient.any():
+        # Features of sizes so far apart that their products are no numbers of the dtype: nothing can be promised.
+        return np.zeros_like(point.theta), float("inf")
+    return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
+
+
+def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real, float]:
+    """Minimise a quadratic model by conjugate gradients, no further than it is worth.
+
+    Parameters
+    ----------
+    product
+        The Hessian times a direction; what it returns is written over.
+    residual
+        The gradient's opposite; written over.
+    divide
+        The preconditioner.
+
+    Returns
+    -------
+    The step, and by how much it lowers the model.
+    """
+    step, scaled = np.zeros_like(residual), divide(residual)
     direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break
-        product = objective.product(direction)
-        curvature = float(np.vdot(direction, product))
+        found = product(direction)
+        curvature = float(np.vdot(direction, found))
         if curvature <= 0:
             break
         length = size / curvature
         step += residual.dtype.type(length) * direction
-        product *= residual.dtype.type(length)
-        residual -= product
+        found *= residual.dtype.type(length)
+        residual -= found
         decrease = length * size / 2
         model += decrease
-        if i * decrease <= TRUNCATION * model:
-            break
-        scaled = precondition(residual)
+        scaled = divide(residual)
         size, before = float(np.vdot(residual, scaled)), size
+        # What the next iteration would give, if the preconditioner were right, need not be paid for with a product.
+        if i * decrease <= TRUNCATION * model or (i + 1) * size / 2 <= TRUNCATION * model:
+            break
         direction *= residual.dtype.type(size / before)
         direction += scaled
-    return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
+    return step, model
 
 
-def _shortened(objective: _Objective, point: Point, step: Array) -> Point | None:
+def _shortened(objective: Objective, point: Point, step: Array) -> Point | None:
     """Return the end of the step, halved until the objective falls; None if it never does."""
     slope, length = float((point.gradient * step).sum()), 1.0
     while length >= SMALLEST_STEP:

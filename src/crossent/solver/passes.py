@@ -1,9 +1,10 @@
 """Passes over the rows of a softmax regression: its loss and derivatives, chunk by chunk, in threads."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from crossent.solver.data import RegressionData
 from crossent.solver.plain import add_plain_gradient, add_plain_product
 
 Array = npt.NDArray[np.float64]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Rows of a chunk: enough for its sums to be worth their addition, few enough for float32 sums to keep their digits.
 CHUNK = 8192
@@ -22,8 +25,35 @@ CHUNK = 8192
 LARGE_SUMS = 1 << 18
 
 
+class AnyPasses(Protocol):
+    """What a solver asks of rows, wherever they are; `Passes` says what each does."""
+
+    @property
+    def real(self) -> np.dtype[np.floating]:
+        """The dtype of the rows."""
+        ...
+
+    def gradient(self, theta: Array) -> tuple[float, Array]:
+        """Return the sum of the losses, and its derivatives."""
+        ...
+
+    def product(self, direction: Real) -> Real:
+        """Return the product of the Hessian and a direction."""
+        ...
+
+    def bias_curvature(self) -> Array:
+        """Return the Hessian of the mean loss by the bias."""
+        ...
+
+    def widen(self, values: Array) -> Real:
+        """Return numbers as the kernels take them."""
+        ...
+
+
 class Passes:
     """Computes the sum of the losses and its derivatives; the probabilities of the last gradient serve the products."""
+
+    real: np.dtype[np.floating]
 
     def __init__(self, data: RegressionData, pool: ThreadPoolExecutor, threads: int) -> None:
         self._data = data
@@ -32,8 +62,10 @@ class Passes:
         self._shape = (data.rows.features + 1, width)
         count = threads if self._shape[0] * width > LARGE_SUMS else max(threads, -(-n // CHUNK))
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
-        self._real = data.rows.dense.dtype
-        self._probs = np.empty((n, width), self._real)
+        self.real = data.rows.dense.dtype
+        self._probs = np.empty((n, data.num_classes), self.real)
+        # Kept, for to map new memory takes as long as to fill it.
+        self._sums = np.empty((count, *self._shape), self.real)
         self._targets_of_products = _weigh_by_sums(data.targets)
         native = info().available
         self._add_gradient = add_gradient if native else add_plain_gradient
@@ -43,51 +75,78 @@ class Passes:
         """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
         weight = self.widen(theta)
 
-        def take(chunk: slice) -> tuple[float, Real]:
-            sums = np.zeros(self._shape, self._real)
+        def take(i: int) -> float:
+            self._sums[i] = 0
+            chunk = self._chunks[i]
             rows, targets = self._data.rows.take(chunk), self._data.targets.take(chunk)
-            loss = self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], sums)
-            return loss, sums
+            return self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], self._sums[i])
 
-        results = list(self._pool.map(take, self._chunks))
-        return sum(loss for loss, _ in results), self._add(sums for _, sums in results)
+        losses = self.spread(take, range(len(self._chunks)))
+        total = np.zeros((self._shape[0], self._data.num_classes))
+        for part in self._sums:
+            total += part[:, : self._data.num_classes]
+        return sum(losses), total
 
     def product(self, direction: Real) -> Real:
-        """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed."""
+        """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed.
 
-        def take(chunk: slice) -> Real:
-            sums = np.zeros(self._shape, self._real)
+        The next pass writes over it.
+        """
+
+        def take(i: int) -> None:
+            self._sums[i] = 0
+            chunk = self._chunks[i]
             rows, targets = self._data.rows.take(chunk), self._targets_of_products.take(chunk)
-            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, sums)
-            return sums
+            self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, self._sums[i])
 
-        first, *others = self._pool.map(take, self._chunks)
+        self.spread(take, range(len(self._chunks)))
+        first, *others = self._sums
         for other in others:
             first += other
         return first
 
     def probs(self) -> Real:
         """Return the ``(n, K)`` probabilities where the gradient was last computed."""
-        return self._probs[:, : self._data.num_classes]
+        return self._probs
+
+    def bias_curvature(self) -> Array:
+        """Return the ``(K, K)`` Hessian of the mean loss by the bias where the gradient was last computed."""
+        weight = self._targets_of_products.row_weight
+
+        def take(chunk: slice) -> Array:
+            probs = self._probs[chunk]
+            weighted = probs if weight is None else probs * weight[chunk, None]
+            return np.asarray(np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs, np.float64)
+
+        return np.asarray(sum(self.by_chunk(take)) / self._data.total_weight())
 
     def widen(self, values: Array) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
-        wide = np.zeros(self._shape, self._real)
+        wide = np.zeros(self._shape, self.real)
         wide[:, : self._data.num_classes] = values
         return wide
 
-    def _add(self, parts: Iterable[Real]) -> Array:
-        total = np.zeros((self._shape[0], self._data.num_classes))
-        for part in parts:
-            total += part[:, : self._data.num_classes]
-        return total
+    def by_chunk(self, work: Callable[[slice], Result]) -> list[Result]:
+        """Return what the function gives for each chunk of the rows, found in threads."""
+        return self.spread(work, self._chunks)
+
+    def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Return what the function gives for each item, found in threads."""
+        return list(self._pool.map(work, items))
+
+
+@contextmanager
+def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
+    threads = processors()
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield pool, threads
 
 
 @contextmanager
 def open_passes(data: RegressionData) -> Iterator[Passes]:
-    """Give threads to passes over the rows, and BLAS none of its own, which would wait by spinning."""
-    threads = processors()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    """Give threads to passes over the rows."""
+    with open_threads() as (pool, threads):
         yield Passes(data, pool, threads)
 
 

@@ -16,7 +16,7 @@ def add_plain_gradient(
     total = found.sum(axis=1, keepdims=True)
     found /= total
     log_sum = (top + np.log(total))[:, 0]
-    probs[:, :num_classes] = found
+    probs[:] = found
     if targets.target is not None:
         at = np.arange(len(logits)), targets.target
         losses, slopes = log_sum - logits[at], found
@@ -36,9 +36,8 @@ def add_plain_product(
     rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, direction: Real, sums: Real
 ) -> None:
     """Do what `crossent.kernels.regression.add_product` does."""
-    given = probs[:, :num_classes]
-    change = given * _times(rows, direction[:, :num_classes])
-    slopes = change - given * change.sum(axis=1, keepdims=True)
+    change = probs * _times(rows, direction[:, :num_classes])
+    slopes = change - probs * change.sum(axis=1, keepdims=True)
     if targets.row_weight is not None:
         slopes *= targets.row_weight[:, None]
     _add(rows, slopes, sums[:, :num_classes])

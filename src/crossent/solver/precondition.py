@@ -1,133 +1,313 @@
-"""Approximate Hessians that are cheap to invert: the block of each class, without what joins the classes."""
+"""Approximate Hessians that are cheap to invert.
 
-from collections.abc import Callable
+The Hessian is the mean of ``(diag(p) - p p') (x) x x'`` over the rows, plus the penalty. Classes are replaced by modes,
+the eigenvectors of the mean of ``diag(p) - p p'``, and what joins two modes is left out: it is nothing on average,
+unlike what joins two classes. The mode in which all logits move together has no curvature; gradients have no part in
+it, and steps get none. Where the whole is small, it is inverted as it is, once the modes alone make slow steps.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from crossent.kernels.regression import FeatureRows, Real
+from crossent.kernels.regression import FeatureRows, Real, as_real
 from crossent.solver.data import RegressionData
+from crossent.solver.passes import Passes
 from crossent.solver.plain import sparse_matrix
 
 Array = npt.NDArray[np.float64]
-Precondition = Callable[[Real], Real]
+Divide = Callable[[Real], Real]
+Result = TypeVar("Result")
 
+# Weights, biases among them, up to which the Hessian may be inverted as it is.
+MOST_COUPLED = 640
+# Products with the Hessian in one step that are worth an inverse of it.
+MANY_PRODUCTS = 6
 # Features up to which a block holds all second moments, not only those of each feature with itself.
 MOST_FEATURES = 1500
-# Rows that moments are taken of: so many a feature, but not fewer than these.
-ROWS_A_FEATURE, FEWEST_ROWS = 10, 8192
-# Classes up to which each has a block of its own.
-MOST_BLOCKS = 32
-CHUNK = 8192
+# Rows that moments are taken of: so many a feature of a block, or a weight of the whole, but not fewer than these.
+ROWS_A_COLUMN, ROWS_A_WEIGHT, FEWEST_ROWS = 10, 5, 2048
+# Modes that have a block of their own, and classes whose modes are worth finding.
+MOST_BLOCKS, MOST_MODES = 32, 512
+CHUNK = 2048
+# Features from which the work of a block is worth a thread's turn.
+FEWEST_SPREAD = 128
 
 
-def preconditioner(data: RegressionData, probs: Real, penalty: Array) -> Precondition:
-    """Return what divides a gradient, with the columns of zeros that the kernels take, by the approximate Hessian.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows that stand for all.
 
-    The block of class k is the mean of ``p_k (1 - p_k) x x'``, plus the penalty.
+    Attributes
+    ----------
+    rows
+        All n rows.
+    chosen
+        ``(m,)`` int64: which of them stand for all.
+    probs
+        ``(m, K)``.
+    weight
+        ``(m,)``: the share of each in the mean over all rows.
+    """
+
+    rows: FeatureRows
+    chosen: npt.NDArray[np.int64]
+    probs: Real
+    weight: Real
+
+    def features(self, part: slice) -> Real:
+        """Return ``(m, d + 1)`` features of some of the rows, all dense, ones at the end."""
+        chosen = self.chosen[part]
+        found: Real = np.zeros((len(chosen), self.rows.features + 1), self.rows.dense.dtype)
+        if self.rows.sparse is not None:
+            found[:, :-1] = sparse_matrix(self.rows)[chosen].toarray()
+        found[:, : self.rows.dense.shape[1]] += self.rows.dense[chosen]
+        found[:, -1] = 1
+        return found
+
+    def largest(self) -> Real:
+        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: units whose squares are finite."""
+        found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
+        for begin in range(0, len(self.chosen), CHUNK):
+            np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
+        found[found == 0] = 1
+        return found
+
+
+class Preconditioner:
+    """Divides gradients by an approximate Hessian, made anew when its making costs no more than its age in passes."""
+
+    def __init__(self, data: RegressionData, passes: Passes, penalty: Array) -> None:
+        self._data = data
+        self._passes = passes
+        self._penalty = penalty
+        self._small = data.num_classes * len(penalty) <= MOST_COUPLED
+        self._coupled = False
+        self._built_at = -np.inf
+        self._divide: Divide = np.copy
+
+    def at(self, passed: int, products: int) -> Divide:
+        """Return what divides a gradient, padded as the kernels take it, by the approximate Hessian.
+
+        Parameters
+        ----------
+        passed
+            Passes over the rows so far.
+        products
+            Products with the Hessian that the last step took.
+        """
+        if self._small and not self._coupled and products >= MANY_PRODUCTS:
+            self._coupled, self._built_at = True, -np.inf
+        if passed - self._built_at >= self._cost():
+            make = couple if self._coupled else divide_modes
+            # The old one is let go first: both together may be a good part of the memory.
+            self._divide = np.copy
+            self._divide, self._built_at = make(self._data, self._passes, self._penalty), passed
+        return self._divide
+
+    def _cost(self) -> float:
+        """Return how many passes over the rows take as long as to make it."""
+        n, d = max(len(self._data.rows), 1), len(self._penalty)
+        if d > MOST_FEATURES:
+            return 5.0
+        if self._coupled:
+            columns = d * self._data.num_classes
+            return min(n, max(ROWS_A_WEIGHT * columns, FEWEST_ROWS)) * columns / (16 * n)
+        return min(n, max(ROWS_A_COLUMN * d, FEWEST_ROWS)) * d / (4 * n) + d**2 / (4 * n)
+
+
+def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
+    """Return what divides by the Hessian of some rows, as it is.
 
     Parameters
     ----------
     data
         The rows.
-    probs
-        ``(n, K)`` probabilities.
+    passes
+        Has the probabilities where it is to be near the Hessian.
     penalty
         ``(d + 1,)``, 0 for the bias.
     """
-    num_classes = probs.shape[1]
-    if data.rows.features > MOST_FEATURES:
-        squares = (_squares(data, probs) + penalty[:, None] + 1e-9).astype(probs.dtype)
+    d, num_classes = len(penalty), data.num_classes
+    sample = _sample(data, passes.probs(), max(ROWS_A_WEIGHT * d * num_classes, FEWEST_ROWS))
+    unit = sample.largest()
 
-        def divide(gradient: Real) -> Real:
-            found = np.zeros_like(gradient)
-            np.divide(gradient[:, :num_classes], squares, out=found[:, :num_classes])
-            return found
-
-        return divide
-    factors = [_factor(block, penalty, probs.dtype) for block in _blocks(data, probs)]
-
-    def solve(gradient: Real) -> Real:
-        found = np.zeros_like(gradient)
-        if len(factors) == 1:
-            found[:, :num_classes] = scipy.linalg.cho_solve(factors[0], gradient[:, :num_classes], check_finite=False)
-            return found
-        for k, factor in enumerate(factors):
-            found[:, k] = scipy.linalg.cho_solve(factor, gradient[:, k], check_finite=False)
+    def of_part(part: slice) -> Real:
+        features, probs = sample.features(part) / unit, sample.probs[part]
+        root = np.sqrt(sample.weight[part])[:, None]
+        joint = ((probs * root)[:, :, None] * features[:, None, :]).reshape(len(features), -1)
+        found: Real = joint.T @ joint
+        np.negative(found, out=found)
+        for k, of_class in enumerate((np.sqrt(probs) * root).T):
+            own = slice(k * d, (k + 1) * d)
+            weighted = features * of_class[:, None]
+            found[own, own] += weighted.T @ weighted
         return found
 
-    return solve
+    m = len(sample.weight)
+    count = max(2, -(-m // CHUNK))
+    hessian = np.zeros((num_classes * d,) * 2)
+    for found in passes.spread(of_part, [slice(m * i // count, m * (i + 1) // count) for i in range(count)]):
+        hessian += found
+    # Any curvature does for the mode that has none.
+    common = np.trace(hessian) / len(hessian) + 1e-12
+    hessian.reshape(num_classes, d, num_classes, d)[:, range(d), :, range(d)] += common
+    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), as_real(np.tile(unit, num_classes), unit.dtype))
+
+    def divide(gradient: Real) -> Real:
+        found = np.zeros_like(gradient)
+        flat = inverse.T @ (inverse @ gradient[:, :num_classes].T.ravel())
+        found[:, :num_classes] = flat.reshape(num_classes, d).T
+        return found
+
+    return divide
 
 
-def passes_to_build(data: RegressionData) -> float:
-    """Return how many passes over the rows take as long as to make a preconditioner."""
-    n, d = len(data.rows), data.rows.features + 1
-    if d > MOST_FEATURES:
-        return 5.0
-    return min(n, _sample_size(d)) * d / (4 * max(n, 1)) + d**2 / (12 * max(n, 1))
+def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
+    """Return what divides each mode by a block of its own; the arguments are those of `couple`."""
+    if len(penalty) > MOST_FEATURES:
+        return _divide_squares(data, passes.probs(), penalty)
+    sample = _sample(data, passes.probs(), max(ROWS_A_COLUMN * len(penalty), FEWEST_ROWS))
+    modes, unit, num_classes = _modes(sample.probs, sample.weight), sample.largest(), data.num_classes
+    # The modes come by their curvature, so that those that share a block have nearly the same.
+    count = 1 if num_classes > MOST_MODES else min(modes.shape[1], MOST_BLOCKS)
+    groups = np.array_split(np.arange(modes.shape[1]), count)
+
+    curvature = _curvature(sample.probs, modes) * sample.weight[:, None]
+    roots = [np.sqrt(curvature[:, group].mean(axis=1, keepdims=True)) for group in groups]
+    factors = np.zeros((count, len(penalty), len(penalty)), unit.dtype)
+    # Threads that take turns at short work are slower than one.
+    spread = passes.spread if len(penalty) >= FEWEST_SPREAD else _one_by_one
+    for begin in range(0, len(sample.weight), CHUNK):
+        chunk = slice(begin, begin + CHUNK)
+        features = sample.features(chunk)
+        features /= unit
+
+        def add(i: int, features: Real = features, chunk: slice = chunk) -> None:
+            weighted = features * roots[i][chunk]
+            factors[i] += weighted.T @ weighted
+
+        spread(add, range(count))
+
+    def invert(i: int) -> None:
+        factors[i] = _inverse_factor(factors[i].astype(np.float64), penalty, unit)
+
+    spread(invert, range(count))
+
+    def divide(gradient: Real) -> Real:
+        rotated: Real = gradient[:, :num_classes] @ modes
+
+        def part(i: int) -> Real:
+            found: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
+            return found
+
+        found = np.zeros_like(gradient)
+        parts = as_real(np.hstack(spread(part, range(count))), gradient.dtype)
+        found[:, :num_classes] = parts @ modes.T
+        return found
+
+    return divide
 
 
-def _sample_size(width: int) -> int:
-    return max(ROWS_A_FEATURE * width, FEWEST_ROWS)
+def _one_by_one(work: Callable[[int], Result], items: Iterable[int]) -> list[Result]:
+    return [work(item) for item in items]
 
 
-def _blocks(data: RegressionData, probs: Real) -> list[Array]:
-    """Return the block of each class, or of all where they are many, from rows drawn by their share in the Hessian."""
-    n, kept = len(data.rows), _sample_size(data.rows.features + 1)
-    curvature = probs * (1 - probs)
-    if data.targets.row_weight is not None:
-        curvature *= data.targets.row_weight[:, None]
-    if probs.shape[1] > MOST_BLOCKS:
-        curvature = curvature.mean(axis=1, keepdims=True)
-    if n > kept:
-        rows, factor = _representatives(curvature.sum(axis=1, dtype=np.float64), kept)
-        features, curvature = _dense(data.rows, rows), curvature[rows] * factor[:, None]
-    else:
-        features = _dense(data.rows, np.arange(n))
-    scale, found = 1 / data.total_weight(), []
-    for weight in np.sqrt(curvature.T):
-        weighted = features * weight[:, None].astype(features.dtype)
-        found.append(np.asarray(weighted.T @ weighted, dtype=np.float64) * scale)
-    return found
+def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide:
+    """Divide by the diagonal of each mode's block."""
+    n, num_classes = len(data.rows), probs.shape[1]
+    weight = data.targets.row_weight
+    modes = _modes(probs, as_real(np.ones(n), probs.dtype) if weight is None else weight)
+    total = _squares(data, modes.shape[1], lambda chunk: _curvature(probs[chunk], modes))
+    inverse = as_real(1 / (total + penalty[:, None] + 1e-9), probs.dtype)
+
+    def divide(gradient: Real) -> Real:
+        found = np.zeros_like(gradient)
+        found[:, :num_classes] = ((gradient[:, :num_classes] @ modes) * inverse) @ modes.T
+        return found
+
+    return divide
 
 
-def _representatives(share: Array, count: int) -> tuple[npt.NDArray[np.int64], Real]:
-    """Return rows at even steps through their shares, and by what each counts more than itself."""
-    share = share + 1e-3 * share.mean() + 1e-30
-    ends = np.cumsum(share)
-    rows = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
-    return rows, (ends[-1] / (count * share[rows])).astype(np.float32)
+def squares_of_classes(data: RegressionData, probs: Real) -> Array:
+    """Return the ``(d + 1, K)`` diagonal of the Hessian of the mean loss."""
+    return _squares(data, probs.shape[1], lambda chunk: probs[chunk] * (1 - probs[chunk]))
 
 
-def _factor(block: Array, penalty: Array, dtype: np.dtype[np.floating]) -> tuple[Real, bool]:
-    # A class that is certain everywhere has no curvature left, and its bias no penalty.
-    block[np.diag_indices_from(block)] += penalty + 1e-7 * np.trace(block) / len(block) + 1e-12
-    factor, lower = scipy.linalg.cho_factor(block, overwrite_a=True, check_finite=False)
-    return factor.astype(dtype), lower
-
-
-def _dense(rows: FeatureRows, chosen: npt.NDArray[np.int64]) -> Real:
-    """Return some rows with all features dense, and ones at their end."""
-    found: Real = np.zeros((len(chosen), rows.features + 1), rows.dense.dtype)
-    if rows.sparse is not None:
-        found[:, :-1] = sparse_matrix(rows)[chosen].toarray()
-    found[:, : rows.dense.shape[1]] += rows.dense[chosen]
-    found[:, -1] = 1
-    return found
-
-
-def _squares(data: RegressionData, probs: Real) -> Array:
-    """Return the ``(d + 1, K)`` diagonals of the blocks."""
-    n, p = len(data.rows), data.rows.dense.shape[1]
-    total = np.zeros((data.rows.features + 1, probs.shape[1]))
+def _squares(data: RegressionData, columns: int, curvature_of: Callable[[slice], Real]) -> Array:
+    """Return the ``(d + 1, columns)`` means of squared features times the curvature of a chunk's rows."""
+    n, p, weight = len(data.rows), data.rows.dense.shape[1], data.targets.row_weight
+    total = np.zeros((data.rows.features + 1, columns))
     for begin in range(0, n, CHUNK):
         chunk = slice(begin, begin + CHUNK)
-        rows, curvature = data.rows.take(chunk), probs[chunk] * (1 - probs[chunk])
-        if data.targets.row_weight is not None:
-            curvature *= data.targets.row_weight[chunk, None]
-        total[:p] += np.square(rows.dense).T @ curvature
+        rows, curvature = data.rows.take(chunk), curvature_of(chunk)
+        if weight is not None:
+            curvature *= weight[chunk, None]
+        total[:p] += np.square(rows.dense, dtype=np.float64).T @ curvature
         if rows.sparse is not None:
-            total[:-1] += sparse_matrix(rows).power(2).T @ curvature
+            total[:-1] += sparse_matrix(rows).astype(np.float64).power(2).T @ curvature
         total[-1] += curvature.sum(axis=0, dtype=np.float64)
-    return total / data.total_weight()
+    total /= data.total_weight()
+    return total
+
+
+def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
+    """Return rows at even steps through their shares of the Hessian's trace, each for as much as it stands for."""
+    n, scale = len(data.rows), 1 / data.total_weight()
+    weight, dtype = data.targets.row_weight, probs.dtype
+    if n <= kept:
+        of_rows = np.full(n, scale) if weight is None else weight * scale
+        return Sample(data.rows, np.arange(n), probs, as_real(of_rows, dtype))
+    share = np.einsum("nk,nk->n", probs, probs)
+    np.subtract(1, share, out=share)
+    if weight is not None:
+        share *= weight
+    # Rows that are all but certain count too: later steps may doubt them.
+    share += share.dtype.type(1e-3 * float(share.mean(dtype=np.float64)) + 1e-30)
+    ends = np.cumsum(share, dtype=np.float64)
+    rows = np.searchsorted(ends, (np.arange(kept) + 0.5) / kept * ends[-1])
+    of_rows = ends[-1] / (kept * share[rows].astype(np.float64)) * scale
+    if weight is not None:
+        of_rows *= weight[rows]
+    return Sample(data.rows, rows, probs[rows], as_real(of_rows, dtype))
+
+
+def _modes(probs: Real, weight: Real) -> Real:
+    """Return the ``(K, K - 1)`` eigenvectors of the mean of ``diag(p) - p p'``, without the flattest."""
+    num_classes = probs.shape[1]
+    if num_classes > MOST_MODES:
+        # The classes as they are: too many for a decomposition.
+        return as_real(np.eye(num_classes), probs.dtype)
+    weighted = probs * weight[:, None]
+    mean = np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
+    return as_real(np.linalg.eigh(mean)[1][:, 1:], probs.dtype)
+
+
+def _curvature(probs: Real, modes: Real) -> Real:
+    """Return ``m' (diag(p) - p p') m`` of each row p and mode m."""
+    if modes.shape[0] > MOST_MODES:
+        return probs * (1 - probs)
+    found: Real = np.maximum(probs @ np.square(modes) - np.square(probs @ modes), 0)
+    return found
+
+
+def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:
+    """Return L such that ``L' L`` is the inverse of moments, of features in their units, with the penalty.
+
+    Whatever its rounding, that is never indefinite.
+    """
+    diagonal = np.diag_indices_from(moments)
+    moments[diagonal] += penalty / np.square(unit, dtype=np.float64)
+    # A class that is certain everywhere has no curvature left, and its bias no penalty.
+    root = np.sqrt(np.maximum(moments[diagonal], 1e-12 * moments[diagonal].max() + 1e-300))
+    moments /= root
+    moments /= root[:, None]
+    moments[diagonal] = 1 + 1e-7
+    factor = scipy.linalg.cholesky(moments, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    inverse /= root * unit
+    return as_real(inverse, unit.dtype)

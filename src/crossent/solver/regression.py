@@ -1,4 +1,4 @@
-"""Softmax regression with an L2 penalty, from rows to coefficients, and from these to logits."""
+"""Softmax regression with a penalty, from rows to coefficients, and from these to logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.solver.data import RegressionData
+from crossent.solver.elastic import ElasticPenalty, minimise_elastic
 from crossent.solver.newton import Optimum, Point, minimise
 from crossent.solver.plain import sparse_matrix
+from crossent.solver.stream import Batches, minimise_stream
 
 Array = npt.NDArray[np.float64]
 
@@ -34,6 +36,27 @@ class Coefficients:
 
 
 @dataclass(frozen=True, eq=False)
+class Penalty:
+    """What large weights cost, as in scikit-learn's ``LogisticRegression``.
+
+    The whole is ``C * sum of cross entropy + sum of factor * (l1_ratio * |weight| + (1 - l1_ratio) * weight^2 / 2)``.
+
+    Attributes
+    ----------
+    C
+        Inverse strength, above 0; infinite for no penalty.
+    factor
+        ``(d,)``: what the penalty of each feature is multiplied by, not negative; ones for the same.
+    l1_ratio
+        Share of the first part, from 0 to 1.
+    """
+
+    C: float
+    factor: Array
+    l1_ratio: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Solution:
     """A softmax regression, and how near it is to the best there is.
 
@@ -52,13 +75,13 @@ class Solution:
 def solve_softmax_regression(
     data: RegressionData,
     start: Coefficients,
+    penalty: Penalty,
     *,
-    C: float,  # noqa: N803 - the name that scikit-learn gave it
     tolerance: float,
     max_steps: int,
     on_step: Callable[[float, Coefficients], bool],
 ) -> Solution:
-    """Minimise ``C * sum of cross entropy + ||weight||^2 / 2``; the bias is not penalised.
+    """Minimise the cross entropy with a penalty on the weights; the bias has none.
 
     Parameters
     ----------
@@ -66,26 +89,80 @@ def solve_softmax_regression(
         The rows.
     start
         Where to begin; a near solution makes it fast.
-    C
-        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
+    penalty
+        Its strength and kind.
     tolerance
-        Ends when a step promises to lower the objective by a smaller share of it than this.
+        Ends when the objective is above its optimum by a smaller share than this, by a bound, or where there is only an
+        L2 penalty also by what the last step promised.
     max_steps
         Most steps of Newton's method.
     on_step
         Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
     """
-    penalty = np.full(data.rows.features + 1, 1 / (C * data.total_weight()))
-    penalty[-1] = 0
+    strength = np.append(penalty.factor / (penalty.C * data.total_weight()), 0)
     theta = np.vstack([start.weight, start.bias])
 
     def tell(point: Point) -> bool:
         return on_step(point.loss, Coefficients(point.theta[:-1], point.theta[-1]))
 
-    optimum = minimise(data, penalty, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
+    if penalty.l1_ratio == 0:
+        optimum = minimise(data, strength, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
+    else:
+        parts = ElasticPenalty(penalty.l1_ratio * strength, (1 - penalty.l1_ratio) * strength)
+        optimum = minimise_elastic(data, parts, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
     # The same constant more for all classes changes nothing but the looks of the bias.
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
+
+
+def solve_stream(
+    batches: Batches,
+    total_weight: float,
+    sample: RegressionData,
+    penalty: Penalty,
+    *,
+    tolerance: float,
+    max_steps: int,
+) -> Solution:
+    """Do what `solve_softmax_regression` does with an L2 penalty, for rows that come in batches.
+
+    Parameters
+    ----------
+    batches
+        Gives all rows, a batch at a time; called once for each pass.
+    total_weight
+        Of all rows.
+    sample
+        Some of them, in memory.
+    penalty, tolerance, max_steps
+        As in `solve_softmax_regression`.
+    """
+    start = start_at_prior(sample)
+    optimum = minimise_stream(
+        batches,
+        total_weight,
+        sample,
+        np.append(penalty.factor / (penalty.C * total_weight), 0),
+        np.vstack([start.weight, start.bias]),
+        tolerance=tolerance,
+        max_steps=max_steps,
+        on_step=lambda _: False,
+    )
+    bias = optimum.theta[-1] - optimum.theta[-1].mean()
+    return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
+
+
+def start_at_prior(data: RegressionData) -> Coefficients:
+    """Return no weights, and for biases the log of the share of each class, counting a little more of each."""
+    weight, target = data.targets.row_weight, data.targets.target
+    if target is not None:
+        counts = np.bincount(target, weight, data.num_classes).astype(np.float64)
+    else:
+        assert data.targets.distribution is not None
+        ones = np.ones(len(data.rows), data.rows.dense.dtype)
+        counts = ((ones if weight is None else weight) @ data.targets.distribution).astype(np.float64)
+    shares = counts + counts.sum() / max(len(data.rows), 1) / 2
+    return Coefficients(np.zeros((data.rows.features, data.num_classes)), np.log(shares / shares.sum()))
 
 
 def rows_of_table(numbers: npt.NDArray[np.float32], rows_of_codes: npt.NDArray[np.int64], features: int) -> FeatureRows:

@@ -1,0 +1,120 @@
+"""The penalty, chosen by the log-loss of rows that are not fitted to."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.kernels.regression import RowTargets
+from crossent.solver.data import RegressionData
+from crossent.solver.passes import open_passes
+from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression
+
+Array = npt.NDArray[np.float64]
+
+# Strong to weak: each solution is the start of the next.
+PENALTY_PATH = tuple(float(C) for C in np.logspace(-4, 4, 10))
+# Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
+PATH_TOLERANCE = 1e-4
+# The path ends once rows held out gain no more than this, in nats, after they had gained more.
+LEAST_GAIN = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class PenaltyChoice:
+    """The penalty of the lowest log-loss on rows held out.
+
+    Attributes
+    ----------
+    C
+        The inverse penalty strength.
+    losses
+        ``(len(path),)`` mean log-loss in nats on rows held out, of each strength of the path; NaN where the path ended
+        before.
+    start
+        A solution near that of `C`, on some of the rows.
+    """
+
+    C: float
+    losses: Array
+    start: Coefficients
+
+
+def choose_penalty(
+    data: RegressionData,
+    start: Coefficients,
+    fold: npt.NDArray[np.int64],
+    *,
+    penalty: Penalty,
+    path: tuple[float, ...],
+    max_steps: int,
+) -> PenaltyChoice:
+    """Fit a path of penalties without each fold in turn, and compare them on the rows held out.
+
+    Rows held out are those of weight 0: nothing is copied.
+
+    Parameters
+    ----------
+    data
+        The rows.
+    start
+        Where to begin.
+    fold
+        ``(n,)``: the fold of each row that is held out at some time, from 0; -1 of those that never are.
+    penalty
+        Its kind; the strength is the path's.
+    path
+        Inverse penalty strengths, strong to weak.
+    max_steps
+        Most steps of a fit.
+    """
+    losses, last = np.full((int(fold.max()) + 1, len(path)), np.nan), start
+    weights = np.zeros((len(losses), 1))
+    for held_out, of_fold in enumerate(losses):
+        train = reweighted(data, (fold != held_out).astype(data.rows.dense.dtype))
+        valid = reweighted(data, (fold == held_out).astype(data.rows.dense.dtype))
+        weights[held_out], current = valid.total_weight(), start
+        for i, C in enumerate(path):  # noqa: N806 - scikit-learn's name
+            solution = solve_softmax_regression(
+                train,
+                current,
+                replace(penalty, C=C),
+                tolerance=PATH_TOLERANCE,
+                max_steps=max_steps,
+                on_step=lambda *_: False,
+            )
+            current = solution.coefficients
+            of_fold[i] = loss_at(valid, current)
+            if gains_no_more([float(loss) for loss in of_fold[: i + 1]]):
+                break
+            last = current
+    # A strength that some folds did not come to is NaN: worse than the last that they did.
+    means = (losses * weights).sum(axis=0) / weights.sum()
+    return PenaltyChoice(path[int(np.nanargmin(means))], means, last)
+
+
+def gains_no_more(losses: list[float]) -> bool:
+    """Return whether the last loss of a path is above the least before, or hardly below after others were.
+
+    Examples
+    --------
+    >>> gains_no_more([1.4, 1.39999]), gains_no_more([1.4, 1.0, 0.99999]), gains_no_more([1.4, 1.5])
+    (False, True, True)
+    """
+    *before, last = losses
+    lowest = min(before, default=float("inf"))
+    return last > lowest or (last > lowest - LEAST_GAIN and losses[0] > lowest + LEAST_GAIN)
+
+
+def loss_at(data: RegressionData, coefficients: Coefficients) -> float:
+    """Return the mean cross entropy, in nats."""
+    with open_passes(data) as passes:
+        total, _ = passes.gradient(np.vstack([coefficients.weight, coefficients.bias]))
+    return total / data.total_weight()
+
+
+def reweighted(data: RegressionData, factor: npt.NDArray[np.floating]) -> RegressionData:
+    """Return the same rows with their weights times a factor each, ``(n,)`` of their dtype."""
+    weight = data.targets.row_weight
+    targets: RowTargets = replace(data.targets, row_weight=factor if weight is None else weight * factor)
+    return replace(data, targets=targets)
