@@ -28,6 +28,8 @@ from crossent.storage import write_file
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
 WORST_ROWS = 20
+# Characters of a value; texts go on.
+MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[co
 def _shown(value: Any) -> str:
     if pd.isna(value):
         return "missing"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _description(dataset: Dataset, recipe: Recipe, held_out: float, created: str) -> dict[str, Any]:
@@ -206,6 +209,8 @@ def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
 
 def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
     models = "one split" if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    if trial.refitted:
+        models = f"{'one split' if trial.folds == 1 else f'{trial.folds} folds'}, then fitted to all rows"
     return content.Trial(
         model=trial.model,
         log_loss=trial.log_loss,

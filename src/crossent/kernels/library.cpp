@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "dual.h"
 #include "linear.h"
 #include "regression.h"
 #include "rows.h"
@@ -20,13 +21,16 @@ namespace crossent {
 extern const RowKernels row_kernels_baseline;
 extern const LinearKernel linear_kernel_baseline;
 extern const RegressionKernels regression_kernels_baseline;
+extern const DualKernel dual_kernel_baseline;
 #if defined(CROSSENT_X86)
 extern const RowKernels row_kernels_avx2;
 extern const LinearKernel linear_kernel_avx2;
 extern const RegressionKernels regression_kernels_avx2;
+extern const DualKernel dual_kernel_avx2;
 extern const RowKernels row_kernels_avx512;
 extern const LinearKernel linear_kernel_avx512;
 extern const RegressionKernels regression_kernels_avx512;
+extern const DualKernel dual_kernel_avx512;
 #endif
 }  // namespace crossent
 
@@ -37,21 +41,22 @@ struct Level {
   const crossent::RowKernels* rows;
   const crossent::LinearKernel* linear;
   const crossent::RegressionKernels* regression;
+  const crossent::DualKernel* dual;
   bool (*runs_here)();
 };
 
 // From the best to the plainest.
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
-    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512,
+    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512, &crossent::dual_kernel_avx512,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
-    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2,
+    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2, &crossent::dual_kernel_avx2,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #endif
-    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, &crossent::regression_kernels_baseline, [] { return true; }},
+    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, &crossent::regression_kernels_baseline, &crossent::dual_kernel_baseline, [] { return true; }},
 };
 
 const Level* find(const char* name) {
@@ -64,7 +69,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 4; }
+CROSSENT_EXPORT int crossent_abi_version() { return 5; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -90,4 +95,9 @@ CROSSENT_EXPORT crossent::LinearKernel crossent_linear_kernel(const char* name) 
 CROSSENT_EXPORT const crossent::RegressionKernels* crossent_regression_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->regression : nullptr;
+}
+
+CROSSENT_EXPORT crossent::DualKernel crossent_dual_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->dual : nullptr;
 }

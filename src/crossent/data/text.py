@@ -1,0 +1,130 @@
+"""Free text as sparse features: the words, pairs of words and pieces of words that several training rows share."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse
+
+from crossent.data.ngrams import count
+from crossent.errors import DataError
+from crossent.kernels.ngrams import NgramCounts
+
+# An n-gram of one row says nothing about another.
+FEWEST_ROWS = 2
+# Weights of a model, which are n-grams times classes: the commonest n-grams are kept when there would be more.
+MOST_WEIGHTS = 1 << 25
+FEWEST_NGRAMS = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoding:
+    """How one column of text becomes features.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    hashes
+        ``(t,)`` uint64 n-grams, from common to rare; the last bit is 1 for pieces of words.
+    idf
+        ``(t,)`` float32 inverse document frequencies: ``log((1 + n) / (1 + rows with it)) + 1``.
+    """
+
+    column: str
+    hashes: npt.NDArray[np.uint64]
+    idf: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.hashes.shape != self.idf.shape or not len(self.hashes):
+            raise ValueError(f"{self.hashes.shape} n-grams and {self.idf.shape} frequencies do not fit")
+
+    def encode(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
+        """Return ``(n, t)`` float32 features.
+
+        Words with their pairs, and pieces of words, each have Euclidean length 1 in a row, or 0 where none is known.
+        """
+        return self.features_of(count(strings_of(texts)))
+
+    def features_of(self, counts: NgramCounts) -> scipy.sparse.csr_array:
+        """Return the features of texts whose n-grams are counted already."""
+        columns = self._columns_of(counts.hashes)[counts.ids]
+        known = columns >= 0
+        columns = columns[known]
+        ends = np.concatenate(([0], np.cumsum(known)))[counts.ends]
+        values = np.log(counts.counts[known].astype(np.float32))
+        values += 1
+        values *= self.idf[columns]
+        # Position of each element among the 2 n lengths: words, then pieces, of each row.
+        part = (
+            np.repeat(np.arange(0, 2 * len(ends) - 2, 2), np.diff(ends)) + (self.hashes & 1).astype(np.int64)[columns]
+        )
+        squares = np.bincount(part, np.square(values), minlength=2 * len(ends) - 2)
+        values /= np.sqrt(squares).astype(np.float32)[part]
+        shape = (len(ends) - 1, len(self.hashes))
+        return scipy.sparse.csr_array((values, columns, ends), shape=shape)
+
+    def _columns_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        """Return the column of each hash, -1 for those that are not known."""
+        ascending, order = self._ascending
+        place = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
+        return np.where(ascending[place] == hashes, order[place], -1).astype(np.int32)
+
+    @functools.cached_property
+    def _ascending(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+        order = np.argsort(self.hashes)
+        return self.hashes[order], order
+
+
+def fit_text(texts: "pd.Series[Any]", num_classes: int) -> tuple[TextEncoding, scipy.sparse.csr_array]:
+    """Learn the n-grams of training rows.
+
+    Parameters
+    ----------
+    texts
+        ``(n,)`` texts; the name of the series is that of the column.
+    num_classes
+        K; with many classes fewer n-grams are kept, so that the weights fit into memory.
+
+    Returns
+    -------
+    encoding
+        The n-grams that stand in two rows or more.
+    features
+        ``(n, t)`` of these rows.
+
+    Raises
+    ------
+    DataError
+        If no two rows share an n-gram.
+
+    Examples
+    --------
+    >>> encoding, features = fit_text(pd.Series(["red wine", "red beer"], name="drink"), 2)
+    >>> features.shape == (2, len(encoding.hashes))
+    True
+    """
+    counts = count(strings_of(texts))
+    rows = np.bincount(counts.ids, minlength=len(counts.hashes))
+    kept = np.flatnonzero(rows >= FEWEST_ROWS)
+    if not len(kept):
+        raise DataError(
+            "A column of text needs words that several rows share.",
+            f"No two of the {len(texts):,} training rows of {texts.name!r} have a word, or a piece of one, in common.",
+            f"Check the column, or leave it out: --kind.{texts.name}=identifier.",
+        )
+    most = max(MOST_WEIGHTS // num_classes, FEWEST_NGRAMS)
+    # Hashes ascend, so that n-grams of equal frequency have one order on every machine.
+    kept = kept[np.argsort(-rows[kept], kind="stable")][:most]
+    idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
+    encoding = TextEncoding(str(texts.name), counts.hashes[kept], idf.astype(np.float32))
+    return encoding, encoding.features_of(counts)
+
+
+def strings_of(texts: "pd.Series[Any]") -> Sequence[str]:
+    """Return the texts as strings, empty where they are missing."""
+    return [str(text) for text in texts.fillna("")]

@@ -1,0 +1,152 @@
+// Softmax regression by dual coordinate ascent (Shalev-Shwartz and Zhang 2013). The dual of the cross entropy of a row is a
+// distribution over the classes; a pass sets that of one row after another to its best value, given the others.
+//
+// Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
+
+#include "dual.h"
+
+#include "memory.h"
+#include "products.h"
+
+#define CROSSENT_JOIN(a, b) a##b
+#define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
+
+namespace {
+
+using crossent::DualProblem;
+using Floats = Vector<float>;
+
+constexpr int64_t kLanes = kWidth<float>;
+// Elements of a row to ask for before their turn.
+constexpr int64_t kAhead = 8;
+// Newton steps for a row, and how far from a distribution they may end.
+constexpr int kMostSteps = 20;
+constexpr float kNear = 1e-3f;
+// Changes of a probability that are not worth a walk over the weights.
+constexpr float kNegligible = 1e-4f;
+constexpr float kLowestLog = -80;
+
+Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
+
+// Some of the logits of a row.
+template <int vectors>
+void add_logits(const DualProblem& p, int64_t row, int64_t stride, int64_t j, float* logits) {
+  const float* bias = p.weight + p.features * stride;
+  Floats sums[vectors];
+  for (int v = 0; v < vectors; ++v) sums[v] = load(p.offset + j + v * kLanes) + load(bias + j + v * kLanes);
+  const int64_t end = p.ends[row + 1];
+  for (int64_t i = p.ends[row]; i < end; ++i) {
+    if (i + kAhead < end) __builtin_prefetch(p.weight + p.columns[i + kAhead] * stride + j);
+    const float* of_feature = p.weight + p.columns[i] * stride + j;
+    for (int v = 0; v < vectors; ++v) sums[v] += p.values[i] * load(of_feature + v * kLanes);
+  }
+  for (int v = 0; v < vectors; ++v) store<float>(logits + j + v * kLanes, sums[v]);
+}
+
+void find_logits(const DualProblem& p, int64_t row, int64_t stride, float* logits) {
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= stride; j += 4 * kLanes) add_logits<4>(p, row, stride, j, logits);
+  for (; j + 2 * kLanes <= stride; j += 2 * kLanes) add_logits<2>(p, row, stride, j, logits);
+  for (; j < stride; j += kLanes) add_logits<1>(p, row, stride, j, logits);
+}
+
+double log_sum_exp(const float* values, int64_t stride) {
+  Floats tops = load(values), sums{};
+  for (int64_t j = kLanes; j < stride; j += kLanes) tops = larger<float>(tops, load(values + j));
+  const float top = largest_lane<float>(tops);
+  for (int64_t j = 0; j < stride; j += kLanes) sums += exp_of<float>(load(values + j) - top);
+  return top + std::log(sum_lanes(sums));
+}
+
+// What the dual equation of a row is off by at log p: log p + curvature * p - wanted, and its slope by log p.
+struct Equation {
+  Floats p, residual, slope;
+};
+
+Equation equation_at(Floats log_p, Floats wanted, float curvature) {
+  const Floats p = exp_of<float>(log_p), curved = p * curvature;
+  return {p, log_p + curved - wanted, curved + 1.0f};
+}
+
+// Solves log p + curvature * p = wanted - mu for the distribution p, with the mu that makes it one, by Newton's method.
+void solve_row(const float* wanted, float curvature, int64_t stride, float* log_probs) {
+  for (int step = 0; step < kMostSteps; ++step) {
+    Floats sums{}, shares{}, residuals{};
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const Equation at = equation_at(load(log_probs + j), load(wanted + j), curvature);
+      const Floats share = at.p / at.slope;
+      sums += at.p, shares += share, residuals += at.p == 0.0f ? Floats{} : share * at.residual;
+    }
+    const float sum = float(sum_lanes(sums));
+    const float mu = (sum - 1 - float(sum_lanes(residuals))) / float(sum_lanes(shares));
+    Floats moved{};
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const Floats log_p = load(log_probs + j);
+      const Equation at = equation_at(log_p, load(wanted + j), curvature);
+      Floats next = log_p - (at.residual + mu) / at.slope;
+      // A probability is at most one, and its log is kept in the range of exp.
+      next = next > 0.0f ? Floats{} : larger<float>(next, all(kLowestLog));
+      moved += at.p * size_of(next - log_p);
+      store<float>(log_probs + j, next);
+    }
+    if (step > 0 && std::fabs(sum - 1) < kNear && sum_lanes(moved) < kNear) break;
+  }
+  const float excess = float(log_sum_exp(log_probs, stride));
+  for (int64_t j = 0; j < stride; j += kLanes) store<float>(log_probs + j, load(log_probs + j) - excess);
+}
+
+// Adds to the weights, for some of the classes, what the duals of a row gave up.
+void add_to_weights(const DualProblem& p, int64_t row, int64_t stride, int64_t j, Floats step) {
+  float* bias = p.weight + p.features * stride + j;
+  store<float>(bias, load(bias) + step);
+  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) {
+    float* of_feature = p.weight + p.columns[i] * stride + j;
+    store<float>(of_feature, load(of_feature) + p.values[i] * step);
+  }
+}
+
+// The bias counts as a feature of value one.
+double square_of_row(const DualProblem& p, int64_t row) {
+  double sum = 1;
+  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) sum += double(p.values[i]) * p.values[i];
+  return sum;
+}
+
+void ascend(DualProblem* problem) {
+  const DualProblem& p = *problem;
+  const int64_t stride = padded(p.classes);
+  Array<float> logits(stride), wanted(stride), found(stride);
+  double loss = 0, gap = 0;
+  for (int64_t visit = 0; visit < p.visits; ++visit) {
+    const int64_t row = p.order[visit];
+    float* log_probs = p.log_probs + row * stride;
+    find_logits(p, row, stride, logits.data);
+    const float curvature = float(p.C * square_of_row(p, row));
+    const double log_sum = log_sum_exp(logits.data, stride);
+    Floats gaps{};
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const Floats log_p = load(log_probs + j), dual = exp_of<float>(log_p), logit = load(logits.data + j);
+      gaps += dual == 0.0f ? Floats{} : dual * (log_p - logit);
+      store<float>(wanted.data + j, logit + dual * curvature);
+      store<float>(found.data + j, log_p);
+    }
+    loss += log_sum - logits[p.target[row]];
+    // The Kullback-Leibler divergence from the duals to the softmax of the logits.
+    gap += sum_lanes(gaps) + log_sum;
+    solve_row(wanted.data, curvature, stride, found.data);
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const Floats given_up = exp_of<float>(load(log_probs + j)) - exp_of<float>(load(found.data + j));
+      if (!any_lane<float>(size_of(given_up) > kNegligible)) continue;
+      store<float>(log_probs + j, load(found.data + j));
+      add_to_weights(p, row, stride, j, given_up * float(p.C));
+    }
+  }
+  problem->loss = loss, problem->gap = gap;
+}
+
+}  // namespace
+
+namespace crossent {
+extern const DualKernel CROSSENT_NAMED(dual_kernel_, CROSSENT_LEVEL);
+const DualKernel CROSSENT_NAMED(dual_kernel_, CROSSENT_LEVEL) = ascend;
+}  // namespace crossent
