@@ -1,7 +1,10 @@
 """Free text as sparse features: the words, pairs of words and pieces of words that several training rows share."""
 
 import functools
+import itertools
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +22,8 @@ FEWEST_ROWS = 2
 # Weights of a model, which are n-grams times classes: the commonest n-grams are kept when there would be more.
 MOST_WEIGHTS = 1 << 25
 FEWEST_NGRAMS = 1 << 14
+# Elements that one thread turns into features at a time.
+ELEMENTS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,27 +57,43 @@ class TextEncoding:
 
     def features_of(self, counts: NgramCounts) -> scipy.sparse.csr_array:
         """Return the features of texts whose n-grams are counted already."""
-        columns = self._columns_of(counts.hashes)[counts.ids]
+        columns_of_ids = self._columns_of(counts.hashes)
+        cuts = np.searchsorted(counts.ends, np.arange(0, counts.ends[-1], ELEMENTS_AT_ONCE)).tolist()
+        rows = [slice(begin, end) for begin, end in itertools.pairwise([*cuts, len(counts.ends) - 1])]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = list(pool.map(lambda some: self._features_of_rows(counts, columns_of_ids, some), rows))
+        if not parts:
+            return scipy.sparse.csr_array((len(counts.ends) - 1, len(self.hashes)), dtype=np.float32)
+        return parts[0] if len(parts) == 1 else scipy.sparse.vstack(parts, format="csr")
+
+    def _features_of_rows(
+        self, counts: NgramCounts, columns_of_ids: npt.NDArray[np.int32], rows: slice
+    ) -> scipy.sparse.csr_array:
+        ends = counts.ends[rows.start : rows.stop + 1]
+        elements = slice(int(ends[0]), int(ends[-1]))
+        columns = columns_of_ids[counts.ids[elements]]
         known = columns >= 0
         columns = columns[known]
-        ends = np.concatenate(([0], np.cumsum(known)))[counts.ends]
-        values = np.log(counts.counts[known].astype(np.float32))
+        ends = np.concatenate(([0], np.cumsum(known, dtype=np.int32)))[ends - ends[0]]
+        values = np.log(counts.counts[elements][known].astype(np.float32))
         values += 1
         values *= self.idf[columns]
         # Position of each element among the 2 n lengths: words, then pieces, of each row.
-        part = (
-            np.repeat(np.arange(0, 2 * len(ends) - 2, 2), np.diff(ends)) + (self.hashes & 1).astype(np.int64)[columns]
-        )
-        squares = np.bincount(part, np.square(values), minlength=2 * len(ends) - 2)
+        n = len(ends) - 1
+        part = np.repeat(np.arange(0, 2 * n, 2), np.diff(ends)) + self._is_piece[columns]
+        squares = np.bincount(part, np.square(values), minlength=2 * n)
         values /= np.sqrt(squares).astype(np.float32)[part]
-        shape = (len(ends) - 1, len(self.hashes))
-        return scipy.sparse.csr_array((values, columns, ends), shape=shape)
+        return scipy.sparse.csr_array((values, columns, ends), shape=(n, len(self.hashes)))
 
     def _columns_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         """Return the column of each hash, -1 for those that are not known."""
         ascending, order = self._ascending
         place = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
         return np.where(ascending[place] == hashes, order[place], -1).astype(np.int32)
+
+    @functools.cached_property
+    def _is_piece(self) -> npt.NDArray[np.int8]:
+        return (self.hashes & 1).astype(np.int8)
 
     @functools.cached_property
     def _ascending(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:

@@ -18,10 +18,11 @@ struct DualProblem {
   const int64_t* target;     // class of each row
   const float* offset;       // (W,): added to the logits
   double C;                  // inverse penalty
+  double least_dual;         // duals of blocks of classes that are all smaller stay as they are; 0: all may change
   float* log_probs;          // (rows, W): logs of the dual variables
   float* weight;             // (features + 1, W), the bias last: C * sum of (one-hot target - dual) x features
-  double loss;               // found: cross entropies of the rows when the pass came by, summed
-  double gap;                // found: what their duals lacked, summed in the same way
+  double loss;               // found, if all duals may change: cross entropies of the rows when the pass came by, summed
+  double gap;                // and what their duals lacked, summed in the same way
 };
 
 using DualKernel = void (*)(DualProblem*);

@@ -53,6 +53,7 @@ class _DualProblem(ctypes.Structure):
         ("target", ctypes.c_void_p),
         ("offset", ctypes.c_void_p),
         ("C", ctypes.c_double),
+        ("least_dual", ctypes.c_double),
         ("log_probs", ctypes.c_void_p),
         ("weight", ctypes.c_void_p),
         ("loss", ctypes.c_double),
@@ -89,6 +90,7 @@ def ascend(
     num_classes: int,
     C: float,  # noqa: N803 - the name that scikit-learn gave it
     order: npt.NDArray[np.int64],
+    least_dual: float,
 ) -> tuple[float, float]:
     """Set the dual of one row after another to its best value, in one thread.
 
@@ -106,13 +108,16 @@ def ascend(
         Inverse penalty: ``C * sum of cross entropy + ||weight||^2 / 2`` is minimised, the bias's square included.
     order
         Which rows, in which order.
+    least_dual
+        Where the duals of neighbouring classes are all below, they stay as they are and their logits are not computed;
+        0 leaves none out.
 
     Returns
     -------
     loss, gap
         Sums over the rows, each as it was when the pass came by: of the cross entropies, and of the divergences from
         the duals to the softmax of the logits. The latter, summed for weights that stay, is by how much the objective
-        over C is above its optimum at most.
+        over C is above its optimum at most. Neither means anything where classes are left out.
     """
     problem = _DualProblem(len(order), len(duals.weight) - 1, num_classes, order.ctypes.data)
     problem.ends, problem.columns, problem.values = (
@@ -120,7 +125,8 @@ def ascend(
         rows.columns.ctypes.data,
         rows.values.ctypes.data,
     )
-    problem.target, problem.offset, problem.C = target.ctypes.data, duals.offset.ctypes.data, C
+    problem.target, problem.offset = target.ctypes.data, duals.offset.ctypes.data
+    problem.C, problem.least_dual = C, least_dual
     problem.log_probs, problem.weight = duals.log_probs.ctypes.data, duals.weight.ctypes.data
     _kernel()(ctypes.byref(problem))
     return float(problem.loss), float(problem.gap)

@@ -28,9 +28,18 @@ constexpr float kLowestLog = -80;
 
 Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
 
-// Some of the logits of a row.
+// Blocks of classes, each of one vector, by where they begin.
+struct Blocks {
+  Array<int64_t> begins;
+  int64_t count = 0;
+  explicit Blocks(int64_t most) : begins(most) {}
+  void add(int64_t begin) { begins[count++] = begin; }
+  int64_t operator[](int64_t i) { return begins[i]; }
+};
+
+// The logits of a row in some blocks that stand side by side.
 template <int vectors>
-void add_logits(const DualProblem& p, int64_t row, int64_t stride, int64_t j, float* logits) {
+void find_logits_side_by_side(const DualProblem& p, int64_t row, int64_t stride, int64_t j, float* logits) {
   const float* bias = p.weight + p.features * stride;
   Floats sums[vectors];
   for (int v = 0; v < vectors; ++v) sums[v] = load(p.offset + j + v * kLanes) + load(bias + j + v * kLanes);
@@ -43,18 +52,30 @@ void add_logits(const DualProblem& p, int64_t row, int64_t stride, int64_t j, fl
   for (int v = 0; v < vectors; ++v) store<float>(logits + j + v * kLanes, sums[v]);
 }
 
-void find_logits(const DualProblem& p, int64_t row, int64_t stride, float* logits) {
-  int64_t j = 0;
-  for (; j + 4 * kLanes <= stride; j += 4 * kLanes) add_logits<4>(p, row, stride, j, logits);
-  for (; j + 2 * kLanes <= stride; j += 2 * kLanes) add_logits<2>(p, row, stride, j, logits);
-  for (; j < stride; j += kLanes) add_logits<1>(p, row, stride, j, logits);
+void find_logits(const DualProblem& p, int64_t row, int64_t stride, Blocks& blocks, float* logits) {
+  int64_t i = 0;
+  const auto side_by_side = [&](int64_t n) {
+    return i + n <= blocks.count && blocks[i + n - 1] == blocks[i] + (n - 1) * kLanes;
+  };
+  while (i < blocks.count) {
+    if (side_by_side(4)) {
+      find_logits_side_by_side<4>(p, row, stride, blocks[i], logits);
+      i += 4;
+    } else if (side_by_side(2)) {
+      find_logits_side_by_side<2>(p, row, stride, blocks[i], logits);
+      i += 2;
+    } else {
+      find_logits_side_by_side<1>(p, row, stride, blocks[i], logits);
+      i += 1;
+    }
+  }
 }
 
-double log_sum_exp(const float* values, int64_t stride) {
-  Floats tops = load(values), sums{};
-  for (int64_t j = kLanes; j < stride; j += kLanes) tops = larger<float>(tops, load(values + j));
+double log_sum_exp(const float* values, Blocks& blocks) {
+  Floats tops = load(values + blocks[0]), sums{};
+  for (int64_t i = 1; i < blocks.count; ++i) tops = larger<float>(tops, load(values + blocks[i]));
   const float top = largest_lane<float>(tops);
-  for (int64_t j = 0; j < stride; j += kLanes) sums += exp_of<float>(load(values + j) - top);
+  for (int64_t i = 0; i < blocks.count; ++i) sums += exp_of<float>(load(values + blocks[i]) - top);
   return top + std::log(sum_lanes(sums));
 }
 
@@ -68,31 +89,33 @@ Equation equation_at(Floats log_p, Floats wanted, float curvature) {
   return {p, log_p + curved - wanted, curved + 1.0f};
 }
 
-// Solves log p + curvature * p = wanted - mu for the distribution p, with the mu that makes it one, by Newton's method.
-void solve_row(const float* wanted, float curvature, int64_t stride, float* log_probs) {
+// Solves log p + curvature * p = wanted - mu with the mu that makes the sum of p the mass, by Newton's method.
+void solve_row(const float* wanted, float curvature, float mass, Blocks& blocks, float* log_probs) {
   for (int step = 0; step < kMostSteps; ++step) {
     Floats sums{}, shares{}, residuals{};
-    for (int64_t j = 0; j < stride; j += kLanes) {
-      const Equation at = equation_at(load(log_probs + j), load(wanted + j), curvature);
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const Equation at = equation_at(load(log_probs + blocks[i]), load(wanted + blocks[i]), curvature);
       const Floats share = at.p / at.slope;
       sums += at.p, shares += share, residuals += at.p == 0.0f ? Floats{} : share * at.residual;
     }
     const float sum = float(sum_lanes(sums));
-    const float mu = (sum - 1 - float(sum_lanes(residuals))) / float(sum_lanes(shares));
+    const float mu = (sum - mass - float(sum_lanes(residuals))) / float(sum_lanes(shares));
     Floats moved{};
-    for (int64_t j = 0; j < stride; j += kLanes) {
-      const Floats log_p = load(log_probs + j);
-      const Equation at = equation_at(log_p, load(wanted + j), curvature);
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const Floats log_p = load(log_probs + blocks[i]);
+      const Equation at = equation_at(log_p, load(wanted + blocks[i]), curvature);
       Floats next = log_p - (at.residual + mu) / at.slope;
       // A probability is at most one, and its log is kept in the range of exp.
       next = next > 0.0f ? Floats{} : larger<float>(next, all(kLowestLog));
       moved += at.p * size_of(next - log_p);
-      store<float>(log_probs + j, next);
+      store<float>(log_probs + blocks[i], next);
     }
-    if (step > 0 && std::fabs(sum - 1) < kNear && sum_lanes(moved) < kNear) break;
+    if (step > 0 && std::fabs(sum - mass) < kNear && sum_lanes(moved) < kNear) break;
   }
-  const float excess = float(log_sum_exp(log_probs, stride));
-  for (int64_t j = 0; j < stride; j += kLanes) store<float>(log_probs + j, load(log_probs + j) - excess);
+  const float excess = float(log_sum_exp(log_probs, blocks) - std::log(mass));
+  for (int64_t i = 0; i < blocks.count; ++i) {
+    store<float>(log_probs + blocks[i], load(log_probs + blocks[i]) - excess);
+  }
 }
 
 // Adds to the weights, for some of the classes, what the duals of a row gave up.
@@ -112,29 +135,47 @@ double square_of_row(const DualProblem& p, int64_t row) {
   return sum;
 }
 
+// Finds the blocks of a row that may change; returns the sum of their duals.
+float find_blocks(const DualProblem& p, const float* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
+  const float least = p.least_dual > 0 ? float(std::log(p.least_dual)) : -INFINITY;
+  Floats mass{};
+  blocks.count = 0;
+  for (int64_t j = 0; j < stride; j += kLanes) {
+    const Floats log_p = load(log_probs + j);
+    if (target / kLanes * kLanes != j && !any_lane<float>(log_p > least)) continue;
+    mass += exp_of<float>(log_p);
+    blocks.add(j);
+  }
+  return float(sum_lanes(mass));
+}
+
 void ascend(DualProblem* problem) {
   const DualProblem& p = *problem;
   const int64_t stride = padded(p.classes);
   Array<float> logits(stride), wanted(stride), found(stride);
+  Blocks blocks(stride / kLanes);
   double loss = 0, gap = 0;
   for (int64_t visit = 0; visit < p.visits; ++visit) {
     const int64_t row = p.order[visit];
     float* log_probs = p.log_probs + row * stride;
-    find_logits(p, row, stride, logits.data);
+    const float mass = find_blocks(p, log_probs, p.target[row], stride, blocks);
+    find_logits(p, row, stride, blocks, logits.data);
     const float curvature = float(p.C * square_of_row(p, row));
-    const double log_sum = log_sum_exp(logits.data, stride);
     Floats gaps{};
-    for (int64_t j = 0; j < stride; j += kLanes) {
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const int64_t j = blocks[i];
       const Floats log_p = load(log_probs + j), dual = exp_of<float>(log_p), logit = load(logits.data + j);
       gaps += dual == 0.0f ? Floats{} : dual * (log_p - logit);
       store<float>(wanted.data + j, logit + dual * curvature);
       store<float>(found.data + j, log_p);
     }
+    const double log_sum = log_sum_exp(logits.data, blocks);
     loss += log_sum - logits[p.target[row]];
     // The Kullback-Leibler divergence from the duals to the softmax of the logits.
     gap += sum_lanes(gaps) + log_sum;
-    solve_row(wanted.data, curvature, stride, found.data);
-    for (int64_t j = 0; j < stride; j += kLanes) {
+    solve_row(wanted.data, curvature, mass, blocks, found.data);
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const int64_t j = blocks[i];
       const Floats given_up = exp_of<float>(load(log_probs + j)) - exp_of<float>(load(found.data + j));
       if (!any_lane<float>(size_of(given_up) > kNegligible)) continue;
       store<float>(log_probs + j, load(found.data + j));

@@ -25,7 +25,7 @@ PATH = (2.0, 8.0, 32.0, 128.0)
 DEFAULT_C = 32.0
 # Nats above the optimum that no held-out loss would tell apart, and passes after which hardly anything changes.
 TOLERANCE = 2e-3
-MAX_PASSES = 8
+MAX_PASSES = 6
 # Without kernels: Newton's method, to a share of the objective.
 PLAIN_TOLERANCE, PLAIN_STEPS = 1e-3, 50
 # Rows whose logits are computed at once in each thread.
@@ -92,29 +92,45 @@ class TextRegression:
         """Fit to training rows; each penalty counts as one epoch."""
         seed = int(rng.integers(2**31))
         if valid is None:
-            return _fit(train, self.C or DEFAULT_C, seed)
+            return _fit(train, self.C or DEFAULT_C, seed).model
         path = PATH if self.C is None else (self.C,)
-        best, lowest = None, np.inf
-        # Several at a time, for a fit takes one thread.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for i, fitted in enumerate(pool.map(lambda strength: _fit(train, strength, seed), path)):
-                logits = fitted.logits(valid.features)
-                loss = mean_cross_entropy(logits / best_temperature(logits, valid.target), valid.target)
-                record = EpochRecord(
-                    model=self.name,
-                    fold=1,
-                    folds=1,
-                    epoch=i + 1,
-                    epochs=len(path),
-                    train_loss=mean_cross_entropy(fitted.logits(train.features), train.target),
-                    valid_loss=mean_cross_entropy(logits, valid.target),
-                )
-                if loss < lowest:
-                    best, lowest = fitted, loss
-                if on_epoch(record):
-                    break
-        assert best is not None
-        return best
+        progress = _Progress(valid, len(path), on_epoch)
+        fits: list[_Fit] = []
+        losses: list[float] = []
+        # Two at a time, for a fit takes one thread; and no further, once the weaker penalty of the two is the worse.
+        with ThreadPoolExecutor(2) as pool:
+            while len(losses) < len(path) and not progress.stopped and (not losses or losses[-1] == min(losses)):
+                following = path[len(fits) : len(fits) + 2]
+                fits += pool.map(lambda strength: _fit(train, strength, seed), following)
+                losses += [progress.on_fit(fit) for fit in fits[len(losses) :]]
+        return fits[int(np.argmin(losses))].model
+
+
+class _Progress:
+    """Judges fits by rows held out, and tells whoever watches."""
+
+    def __init__(self, valid: Examples, epochs: int, on_epoch: OnEpoch) -> None:
+        self._valid = valid
+        self._epochs = epochs
+        self._on_epoch = on_epoch
+        self._epoch = 0
+        self.stopped = False
+
+    def on_fit(self, fit: "_Fit") -> float:
+        """Return the loss of rows held out with the temperature that suits them."""
+        self._epoch += 1
+        logits, target = fit.model.logits(self._valid.features), self._valid.target
+        record = EpochRecord(
+            model=TextRegression.name,
+            fold=1,
+            folds=1,
+            epoch=self._epoch,
+            epochs=self._epochs,
+            train_loss=fit.train_loss,
+            valid_loss=mean_cross_entropy(logits, target),
+        )
+        self.stopped = self._on_epoch(record) or self.stopped
+        return mean_cross_entropy(logits / best_temperature(logits, target), target)
 
 
 def matrix_of(features: Features) -> scipy.sparse.csr_array:
@@ -132,7 +148,15 @@ def matrix_of(features: Features) -> scipy.sparse.csr_array:
     return kept[0] if len(kept) == 1 else scipy.sparse.hstack(kept, format="csr")
 
 
-def _fit(train: Examples, C: float, seed: int) -> FittedTextRegression:  # noqa: N803 - scikit-learn's name
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A model and its mean cross entropy on the rows that it was fitted to."""
+
+    model: FittedTextRegression
+    train_loss: float
+
+
+def _fit(train: Examples, C: float, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
     matrix = matrix_of(train.features)
     rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
     if info().available:
@@ -146,10 +170,10 @@ def _fit(train: Examples, C: float, seed: int) -> FittedTextRegression:  # noqa:
             max_passes=MAX_PASSES,
             rng=np.random.default_rng(seed),
         )
-        weight, bias = solution.weight, solution.bias
+        weight, bias, loss = solution.weight, solution.bias, solution.loss
     else:
-        weight, bias = _fit_without_kernels(rows, train, matrix.shape[1], C)
-    return FittedTextRegression(np.ascontiguousarray(weight), bias, train.features.cardinalities, C)
+        weight, bias, loss = _fit_without_kernels(rows, train, matrix.shape[1], C)
+    return _Fit(FittedTextRegression(np.ascontiguousarray(weight), bias, train.features.cardinalities, C), loss)
 
 
 def _fit_without_kernels(
@@ -157,15 +181,16 @@ def _fit_without_kernels(
     train: Examples,
     features: int,
     C: float,  # noqa: N803
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
     all_rows = FeatureRows(np.empty((len(train.target), 0), np.float32), rows, features)
     start = Coefficients(np.zeros((features, train.classes)), train.log_prior())
-    found = solve_softmax_regression(
+    solution = solve_softmax_regression(
         RegressionData(all_rows, RowTargets(train.target, None, None), train.classes),
         start,
         C=C,
         tolerance=PLAIN_TOLERANCE,
         max_steps=PLAIN_STEPS,
         on_step=lambda _loss, _coefficients: False,
-    ).coefficients
-    return found.weight.astype(np.float32), found.bias.astype(np.float32)
+    )
+    found = solution.coefficients
+    return found.weight.astype(np.float32), found.bias.astype(np.float32), solution.optimum.loss
