@@ -134,7 +134,7 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
         if watch.stopped:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
-    encoder, features = fit_encoder(dataset.frame, dataset.columns, len(dataset.classes))
+    encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
     models = found[chosen].models
     if found[chosen].trial.refitted:
         models = (_refit(models, Examples(features, dataset.target, len(dataset.classes)), rng),)
@@ -157,7 +157,7 @@ def has_text(dataset: Dataset) -> bool:
 
 def _encode_once(dataset: Dataset) -> Encode:
     """Encode all rows alike: nothing is learned from them but scales and names."""
-    _, features = fit_encoder(dataset.frame, dataset.columns, len(dataset.classes))
+    _, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
     examples = Examples(features, dataset.target, len(dataset.classes))
     return lambda held_out: (examples.take(~held_out), examples.take(held_out))
 
@@ -167,7 +167,7 @@ def _encode_each(dataset: Dataset) -> Encode:
 
     def encode(held_out: npt.NDArray[np.bool_]) -> tuple[Examples, Examples]:
         train, valid = dataset.take(~held_out), dataset.take(held_out)
-        encoder, features = fit_encoder(train.frame, train.columns, len(train.classes))
+        encoder, features = fit_encoder(train.frame, train.columns, train.target, len(train.classes))
         return (
             Examples(features, train.target, len(train.classes)),
             Examples(encoder.encode(valid.frame), valid.target, len(valid.classes)),

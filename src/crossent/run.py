@@ -18,6 +18,7 @@ from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
 from crossent.evaluation.evaluate import evaluate, to_json
 from crossent.evaluation.result import Evaluation
+from crossent.evidence import Evidence, find_evidence
 from crossent.fit import FitResult, Trial, fit
 from crossent.losses.arrays import log_softmax
 from crossent.predictor import Predictor, load, versions
@@ -100,8 +101,12 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
     log_probs = log_softmax(result.predictor.logits_of(test.frame))
     evaluation = evaluate(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
     write_json(folder / "metrics.json", to_json(evaluation))
+    evidence = find_evidence(result.predictor, train)
+    if evidence:
+        table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
+        write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
     run = Run(folder, len(train), evaluation, result)
-    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs))
+    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs), evidence)
     write_report(folder / "report.html", report)
     return run
 
@@ -163,7 +168,12 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _report(
-    dataset: Dataset, recipe: Recipe, run: Run, created: str, worst: tuple[content.WorstRow, ...]
+    dataset: Dataset,
+    recipe: Recipe,
+    run: Run,
+    created: str,
+    worst: tuple[content.WorstRow, ...],
+    evidence: tuple[Evidence, ...],
 ) -> content.ReportContent:
     counts = zip(dataset.classes, dataset.class_counts, strict=True)
     chosen = run.result.trials[run.result.chosen]
@@ -183,9 +193,23 @@ def _report(
         trials=tuple(_trial_summary(trial, trial is chosen) for trial in run.result.trials),
         calibration=_calibration_summary(chosen),
         worst_rows=worst,
+        ngrams=class_ngrams(evidence),
         settings=tuple(settings.items()),
         environment=tuple(versions().items()),
         commands=next_commands(run.folder),
+    )
+
+
+def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
+    """Return the n-grams of each class, with a dot where a piece begins or ends a word."""
+    labels = dict.fromkeys(one.label for one in evidence)
+    return tuple(
+        content.ClassNgrams(
+            str(label),
+            tuple(one.ngram for one in evidence if one.label == label and not one.is_piece),
+            tuple(one.ngram.replace(" ", "·") for one in evidence if one.label == label and one.is_piece),
+        )
+        for label in labels
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 
@@ -47,7 +48,9 @@ class Encoder:
         return (*self.table.unseen(frame), *notes)
 
 
-def fit_encoder(frame: pd.DataFrame, columns: Sequence[Column], num_classes: int) -> tuple[Encoder, Features]:
+def fit_encoder(
+    frame: pd.DataFrame, columns: Sequence[Column], target: npt.NDArray[np.int64], num_classes: int
+) -> tuple[Encoder, Features]:
     """Fit an encoder on the rows of a converted frame.
 
     Parameters
@@ -56,6 +59,8 @@ def fit_encoder(frame: pd.DataFrame, columns: Sequence[Column], num_classes: int
         Training rows: `Dataset.frame`.
     columns
         `Dataset.columns`.
+    target
+        ``(n,)`` class indices: n-grams that tell classes apart count more.
     num_classes
         K.
 
@@ -70,7 +75,7 @@ def fit_encoder(frame: pd.DataFrame, columns: Sequence[Column], num_classes: int
         If a column of text has nothing that two rows share.
     """
     table = fit_table_encoder(frame, columns)
-    texts = [fit_text(frame[column.name], num_classes) for column in columns if column.kind == "text"]
+    texts = [fit_text(frame[column.name], target, num_classes) for column in columns if column.kind == "text"]
     encoder = Encoder(table, tuple(encoding for encoding, _ in texts))
     return encoder, _with_texts(table.encode(frame), [features for _, features in texts])
 

@@ -22,6 +22,12 @@ FEWEST_ROWS = 2
 # Weights of a model, which are n-grams times classes: the commonest n-grams are kept when there would be more.
 MOST_WEIGHTS = 1 << 25
 FEWEST_NGRAMS = 1 << 14
+# An n-gram is believed as if it stood in so many more rows, with the classes that all have.
+PRIOR_ROWS = 5.0
+# What tells the classes by less than this many nats counts as if it told so much.
+LEAST_INFORMATION = 1e-3
+# Rows whose n-grams are counted by class at a time.
+ROWS_AT_ONCE = 1 << 14
 # Elements that one thread turns into features at a time.
 ELEMENTS_AT_ONCE = 1 << 20
 
@@ -36,17 +42,17 @@ class TextEncoding:
         Its name.
     hashes
         ``(t,)`` uint64 n-grams, from common to rare; the last bit is 1 for pieces of words.
-    idf
-        ``(t,)`` float32 inverse document frequencies: ``log((1 + n) / (1 + rows with it)) + 1``.
+    weights
+        ``(t,)`` float32: what one occurrence counts; much for n-grams that are rare, and that tell classes apart.
     """
 
     column: str
     hashes: npt.NDArray[np.uint64]
-    idf: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.hashes.shape != self.idf.shape or not len(self.hashes):
-            raise ValueError(f"{self.hashes.shape} n-grams and {self.idf.shape} frequencies do not fit")
+        if self.hashes.shape != self.weights.shape or not len(self.hashes):
+            raise ValueError(f"{self.hashes.shape} n-grams and {self.weights.shape} weights do not fit")
 
     def encode(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
         """Return ``(n, t)`` float32 features.
@@ -77,7 +83,7 @@ class TextEncoding:
         ends = np.concatenate(([0], np.cumsum(known, dtype=np.int32)))[ends - ends[0]]
         values = np.log(counts.counts[elements][known].astype(np.float32))
         values += 1
-        values *= self.idf[columns]
+        values *= self.weights[columns]
         # Position of each element among the 2 n lengths: words, then pieces, of each row.
         n = len(ends) - 1
         part = np.repeat(np.arange(0, 2 * n, 2), np.diff(ends)) + self._is_piece[columns]
@@ -101,15 +107,22 @@ class TextEncoding:
         return self.hashes[order], order
 
 
-def fit_text(texts: "pd.Series[Any]", num_classes: int) -> tuple[TextEncoding, scipy.sparse.csr_array]:
-    """Learn the n-grams of training rows.
+def fit_text(
+    texts: "pd.Series[Any]", target: npt.NDArray[np.int64], num_classes: int
+) -> tuple[TextEncoding, scipy.sparse.csr_array]:
+    """Learn the n-grams of training rows, and what each is worth.
+
+    The weight of an n-gram is the root of its inverse document frequency, ``log((1 + n) / (1 + rows)) + 1``, times the
+    nats by which it tells the class.
 
     Parameters
     ----------
     texts
         ``(n,)`` texts; the name of the series is that of the column.
+    target
+        ``(n,)`` class indices.
     num_classes
-        K; with many classes fewer n-grams are kept, so that the weights fit into memory.
+        K; with many classes fewer n-grams are kept, so that the weights of a model fit into memory.
 
     Returns
     -------
@@ -125,7 +138,7 @@ def fit_text(texts: "pd.Series[Any]", num_classes: int) -> tuple[TextEncoding, s
 
     Examples
     --------
-    >>> encoding, features = fit_text(pd.Series(["red wine", "red beer"], name="drink"), 2)
+    >>> encoding, features = fit_text(pd.Series(["red wine", "red beer"], name="drink"), np.array([0, 1]), 2)
     >>> features.shape == (2, len(encoding.hashes))
     True
     """
@@ -142,8 +155,33 @@ def fit_text(texts: "pd.Series[Any]", num_classes: int) -> tuple[TextEncoding, s
     # Hashes ascend, so that n-grams of equal frequency have one order on every machine.
     kept = kept[np.argsort(-rows[kept], kind="stable")][:most]
     idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
-    encoding = TextEncoding(str(texts.name), counts.hashes[kept], idf.astype(np.float32))
+    weights = np.sqrt(idf * _information(counts, kept, target, num_classes))
+    encoding = TextEncoding(str(texts.name), counts.hashes[kept], weights.astype(np.float32))
     return encoding, encoding.features_of(counts)
+
+
+def _information(
+    counts: NgramCounts, kept: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
+) -> npt.NDArray[np.float64]:
+    """Return, for each n-gram kept, the divergence from the prior to the classes of the rows that hold it, in nats."""
+    column_of = np.full(len(counts.hashes), -1)
+    column_of[kept] = np.arange(len(kept))
+    cells = np.zeros(len(kept) * num_classes, np.int64)
+    for begin in range(0, len(counts.ends) - 1, ROWS_AT_ONCE):
+        ends = counts.ends[begin : begin + ROWS_AT_ONCE + 1]
+        columns = column_of[counts.ids[ends[0] : ends[-1]]]
+        classes = np.repeat(target[begin : begin + ROWS_AT_ONCE], np.diff(ends))
+        cells += np.bincount((columns * num_classes + classes)[columns >= 0], minlength=len(cells))
+    present = np.flatnonzero(cells)
+    column, label = np.divmod(present, num_classes)
+    prior = np.bincount(target, minlength=num_classes) / len(target)
+    rows = np.bincount(column, cells[present], minlength=len(kept))
+    share = (cells[present] + PRIOR_ROWS * prior[label]) / (rows[column] + PRIOR_ROWS)
+    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(kept))
+    # Classes without a row that holds the n-gram keep this part of their prior.
+    left = PRIOR_ROWS / (rows + PRIOR_ROWS)
+    told += (1 - np.bincount(column, prior[label], minlength=len(kept))) * left * np.log(left)
+    return np.maximum(told, LEAST_INFORMATION)
 
 
 def strings_of(texts: "pd.Series[Any]") -> Sequence[str]:
