@@ -15,7 +15,7 @@ from crossent.models.text import FittedTextRegression
 from crossent.predictor import Predictor
 
 # N-grams of each sort that are named for a class.
-MOST_NGRAMS = 12
+MOST_NGRAMS = 24
 # Rows that are looked at.
 MOST_ROWS = 20_000
 

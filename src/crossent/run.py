@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import json
 import shlex
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from crossent.storage import write_file
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
 WORST_ROWS = 20
+MOST_NGRAMS_SHOWN = 10
 # Characters of a value; texts go on.
 MOST_SHOWN = 200
 
@@ -201,16 +203,19 @@ def _report(
 
 
 def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
-    """Return the n-grams of each class, with a dot where a piece begins or ends a word."""
-    labels = dict.fromkeys(one.label for one in evidence)
-    return tuple(
-        content.ClassNgrams(
-            str(label),
-            tuple(one.ngram for one in evidence if one.label == label and not one.is_piece),
-            tuple(one.ngram.replace(" ", "·") for one in evidence if one.label == label and one.is_piece),
-        )
-        for label in labels
-    )
+    """Return the n-grams of each class, with a dot where a piece begins or ends a word; not those of its parts."""
+    found = []
+    for label, of_label in itertools.groupby(evidence, key=lambda one: one.label):
+        words: list[str] = []
+        pieces: list[str] = []
+        for one in of_label:
+            name = one.ngram.replace(" ", "·") if one.is_piece else one.ngram
+            shown = pieces if one.is_piece else words
+            # "·oil·", "oil·" and "oil" say the same; the strongest of them stands for all.
+            if len(shown) < MOST_NGRAMS_SHOWN and not any(name in other or other in name for other in pieces):
+                shown.append(name)
+        found.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
+    return tuple(found)
 
 
 def next_commands(folder: Path) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def count(texts: Sequence[str]) -> NgramCounts:
     threads = (os.cpu_count() or 1) if len(documents.text) >= BYTES_FOR_THREADS else 1
     parts = _parts_of_like_size(documents, threads)
     with ThreadPoolExecutor(threads) as pool:
-        return _joined(list(pool.map(lambda part: count_part(documents.take(part), alphabet()), parts)))
+        return _joined(list(pool.map(lambda part: count_part(documents.take(part), alphabet()), parts)), pool)
 
 
 def _parts_of_like_size(documents: Documents, count: int) -> list[slice]:
@@ -91,18 +91,17 @@ def _parts_of_like_size(documents: Documents, count: int) -> list[slice]:
     return [slice(begin, end) for begin, end in itertools.pairwise(cuts)]
 
 
-def _joined(parts: list[NgramCounts]) -> NgramCounts:
-    hashes, number = np.unique(np.concatenate([part.hashes for part in parts]), return_inverse=True)
-    number = number.astype(np.int32)
-    ends, ids = [np.zeros(1, np.int64)], []
-    elements = known = 0
-    for part in parts:
-        ids.append(number[known : known + len(part.hashes)][part.ids])
-        ends.append(part.ends[1:] + elements)
-        known += len(part.hashes)
-        elements += len(part.ids)
+def _joined(parts: list[NgramCounts], pool: ThreadPoolExecutor) -> NgramCounts:
+    hashes, numbers = np.unique(np.concatenate([part.hashes for part in parts]), return_inverse=True)
+    numbers_of_parts = np.split(numbers.astype(np.int32), np.cumsum([len(part.hashes) for part in parts])[:-1])
+    ids = pool.map(lambda part, of_part: of_part[part.ids], parts, numbers_of_parts)
+    begins = np.cumsum([0, *(len(part.ids) for part in parts)])
+    ends = [part.ends[1:] + begin for part, begin in zip(parts, begins[:-1], strict=True)]
     return NgramCounts(
-        np.concatenate(ends), np.concatenate(ids), np.concatenate([part.counts for part in parts]), hashes
+        np.concatenate([np.zeros(1, np.int64), *ends]),
+        np.concatenate(list(ids)),
+        np.concatenate([part.counts for part in parts]),
+        hashes,
     )
 
 

@@ -164,15 +164,16 @@ def _information(
     counts: NgramCounts, kept: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
 ) -> npt.NDArray[np.float64]:
     """Return, for each n-gram kept, the divergence from the prior to the classes of the rows that hold it, in nats."""
-    column_of = np.full(len(counts.hashes), -1)
-    column_of[kept] = np.arange(len(kept))
-    cells = np.zeros(len(kept) * num_classes, np.int64)
+    # A cell for each n-gram and class; those that are not kept share the cells at the end.
+    first_cell = np.full(len(counts.hashes), len(kept) * num_classes)
+    first_cell[kept] = np.arange(len(kept)) * num_classes
+    cells = np.zeros((len(kept) + 1) * num_classes, np.int64)
     for begin in range(0, len(counts.ends) - 1, ROWS_AT_ONCE):
         ends = counts.ends[begin : begin + ROWS_AT_ONCE + 1]
-        columns = column_of[counts.ids[ends[0] : ends[-1]]]
-        classes = np.repeat(target[begin : begin + ROWS_AT_ONCE], np.diff(ends))
-        cells += np.bincount((columns * num_classes + classes)[columns >= 0], minlength=len(cells))
-    present = np.flatnonzero(cells)
+        places = first_cell[counts.ids[ends[0] : ends[-1]]]
+        places += np.repeat(target[begin : begin + ROWS_AT_ONCE], np.diff(ends))
+        cells += np.bincount(places, minlength=len(cells))
+    present = np.flatnonzero(cells[:-num_classes])
     column, label = np.divmod(present, num_classes)
     prior = np.bincount(target, minlength=num_classes) / len(target)
     rows = np.bincount(column, cells[present], minlength=len(kept))

@@ -5,7 +5,7 @@
 
 namespace crossent {
 
-// Arrays are contiguous; W is K rounded up to 16. What stands beyond K in `offset` and `log_probs` is a log of nothing, -1e30
+// Arrays are contiguous; W is K rounded up to 16. What stands beyond K in `offset` and `log_probs` is a log of nothing, -1e9
 // and -80, so that no probability goes there.
 struct DualProblem {
   int64_t visits;            // rows that the pass goes by

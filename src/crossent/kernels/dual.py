@@ -14,7 +14,7 @@ from crossent.kernels.regression import SparseRows, padded_classes
 Floats = npt.NDArray[np.float32]
 
 # Logs of nothing, as logits and as duals.
-_NO_LOGIT, _NO_DUAL = -1e30, -80.0
+_NO_LOGIT, _NO_DUAL = -1e9, -80.0
 # The log of a dual that is to be zero, in a class that may still want it.
 _NEARLY_NONE = -20.0
 

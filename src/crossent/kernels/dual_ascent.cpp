@@ -22,8 +22,8 @@ constexpr int64_t kAhead = 8;
 // Newton steps for a row, and how far from a distribution they may end.
 constexpr int kMostSteps = 20;
 constexpr float kNear = 1e-3f;
-// Changes of a probability that are not worth a walk over the weights.
-constexpr float kNegligible = 1e-4f;
+// Changes of the row's own logits that are not worth a walk over the weights.
+constexpr float kNegligible = 1e-3f;
 constexpr float kLowestLog = -80;
 
 Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
@@ -135,18 +135,20 @@ double square_of_row(const DualProblem& p, int64_t row) {
   return sum;
 }
 
-// Finds the blocks of a row that may change; returns the sum of their duals.
+// Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals.
 float find_blocks(const DualProblem& p, const float* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
   const float least = p.least_dual > 0 ? float(std::log(p.least_dual)) : -INFINITY;
-  Floats mass{};
+  Floats others{};
   blocks.count = 0;
   for (int64_t j = 0; j < stride; j += kLanes) {
     const Floats log_p = load(log_probs + j);
-    if (target / kLanes * kLanes != j && !any_lane<float>(log_p > least)) continue;
-    mass += exp_of<float>(log_p);
-    blocks.add(j);
+    if (target / kLanes * kLanes == j || any_lane<float>(log_p > least)) {
+      blocks.add(j);
+    } else {
+      others += exp_of<float>(log_p);
+    }
   }
-  return float(sum_lanes(mass));
+  return float(1 - sum_lanes(others));
 }
 
 void ascend(DualProblem* problem) {
@@ -177,7 +179,7 @@ void ascend(DualProblem* problem) {
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t j = blocks[i];
       const Floats given_up = exp_of<float>(load(log_probs + j)) - exp_of<float>(load(found.data + j));
-      if (!any_lane<float>(size_of(given_up) > kNegligible)) continue;
+      if (!any_lane<float>(size_of(given_up) * curvature > kNegligible)) continue;
       store<float>(log_probs + j, load(found.data + j));
       add_to_weights(p, row, stride, j, given_up * float(p.C));
     }

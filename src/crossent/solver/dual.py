@@ -12,6 +12,8 @@ from crossent.kernels.regression import SparseRows
 # a row is far from.
 FIRST_PASSES, EVERY = 2, 3
 LEAST_DUAL = 1e-2
+# Nats of the cross entropy below which no share of it matters.
+LEAST_LOSS = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ def solve_by_dual_ascent(
     C
         Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
     tolerance
-        Ends when the gap is below so many nats.
+        Ends when the gap is a smaller share of the loss than this, or of `LEAST_LOSS`.
     max_passes
         Most passes over the rows.
     rng
@@ -78,9 +80,9 @@ def solve_by_dual_ascent(
     """
     num_classes, n = len(log_prior), len(target)
     duals = duals_at_targets(target, features, log_prior)
-    loss = gap = np.inf
+    loss, gap = 0.0, np.inf
     passes = 0
-    while passes < max_passes and gap > tolerance:
+    while passes < max_passes and gap > tolerance * max(loss, LEAST_LOSS):
         passes += 1
         if passes > FIRST_PASSES and passes % EVERY and passes < max_passes:
             ascend(rows, target, duals, num_classes, C, rng.permutation(n), LEAST_DUAL)
