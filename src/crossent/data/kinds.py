@@ -24,6 +24,8 @@ ENOUGH_ROWS = 50
 SAMPLE = 1000
 # More words than this in the middle value, and a column is text rather than names.
 NAME_WORDS = 5
+# More characters than this in the middle value, and a column holds neither numbers nor dates.
+LONGEST_DATE = 60
 
 # Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese.
 _UNSPACED = (
@@ -177,15 +179,24 @@ def _infer_kind(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[
 
 
 def _infer_kind_of_texts(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[Kind, str]:
+    sample = distinct.head(SAMPLE)
+    # No number or date is so long; to look for one in all of a library would take its time.
+    if sample.str.len().median() > LONGEST_DATE:
+        return _infer_kind_of_words(present, distinct, sample, 0.0)
     if set(distinct.str.lower()) <= _TRUE_TEXTS | _FALSE_TEXTS:
         return "boolean", ""
     numbers = _to_numbers(present)
     readable = 1 - np.isnan(numbers).mean()
     if readable >= 1 - UNREADABLE_SHARE:
         return _number_or_identifier(numbers[~np.isnan(numbers)], len(distinct))
-    sample = distinct.head(SAMPLE)
     if _to_dates(sample, day_first=_reads_day_first(sample)).notna().mean() >= 1 - UNREADABLE_SHARE:
         return "date", ""
+    return _infer_kind_of_words(present, distinct, sample, readable)
+
+
+def _infer_kind_of_words(
+    present: "pd.Series[Any]", distinct: "pd.Series[Any]", sample: "pd.Series[Any]", readable: float
+) -> tuple[Kind, str]:
     if _count_words(sample).median() > NAME_WORDS:
         return "text", ""
     if len(present) >= ENOUGH_ROWS and len(distinct) > 0.95 * len(present):

@@ -22,8 +22,8 @@ constexpr int64_t kAhead = 8;
 // Newton steps for a row, and how far from a distribution they may end.
 constexpr int kMostSteps = 20;
 constexpr float kNear = 1e-3f;
-// Changes of the row's own logits that are not worth a walk over the weights.
-constexpr float kNegligible = 1e-3f;
+// Changes of a probability, and of the row's own logits by it, that are not worth a walk over the weights.
+constexpr float kNegligible = 1e-5f, kNegligibleLogit = 1e-3f;
 constexpr float kLowestLog = -80;
 
 Floats size_of(Floats v) { return v < 0.0f ? -v : v; }
@@ -176,10 +176,11 @@ void ascend(DualProblem* problem) {
     // The Kullback-Leibler divergence from the duals to the softmax of the logits.
     gap += sum_lanes(gaps) + log_sum;
     solve_row(wanted.data, curvature, mass, blocks, found.data);
+    const float negligible = std::fmin(kNegligible, kNegligibleLogit / curvature);
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t j = blocks[i];
       const Floats given_up = exp_of<float>(load(log_probs + j)) - exp_of<float>(load(found.data + j));
-      if (!any_lane<float>(size_of(given_up) * curvature > kNegligible)) continue;
+      if (!any_lane<float>(size_of(given_up) > negligible)) continue;
       store<float>(log_probs + j, load(found.data + j));
       add_to_weights(p, row, stride, j, given_up * float(p.C));
     }

@@ -23,8 +23,8 @@ from crossent.train.monitor import EpochRecord, OnEpoch
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
 PATH = (2.0, 8.0, 32.0, 128.0)
 DEFAULT_C = 32.0
-# Shares of the loss that the optimum may be below: enough to compare penalties, and for the model that is kept.
-PATH_TOLERANCE, TOLERANCE = 0.15, 0.05
+# Share of the loss that the optimum may be below: no held-out loss tells more.
+TOLERANCE = 0.05
 MAX_PASSES = 24
 # Without kernels: Newton's method, to a share of the objective.
 PLAIN_TOLERANCE, PLAIN_STEPS = 1e-3, 50
@@ -92,7 +92,7 @@ class TextRegression:
         """Fit to training rows; each penalty counts as one epoch."""
         seed = int(rng.integers(2**31))
         if valid is None:
-            return _fit(train, self.C or DEFAULT_C, TOLERANCE, seed).model
+            return _fit(train, self.C or DEFAULT_C, seed).model
         path = PATH if self.C is None else (self.C,)
         progress = _Progress(valid, len(path), on_epoch)
         fits: list[_Fit] = []
@@ -101,7 +101,7 @@ class TextRegression:
         with ThreadPoolExecutor(2) as pool:
             while len(losses) < len(path) and not progress.stopped and (not losses or losses[-1] == min(losses)):
                 following = path[len(fits) : len(fits) + 2]
-                fits += pool.map(lambda strength: _fit(train, strength, PATH_TOLERANCE, seed), following)
+                fits += pool.map(lambda strength: _fit(train, strength, seed), following)
                 losses += [progress.on_fit(fit) for fit in fits[len(losses) :]]
         return fits[int(np.argmin(losses))].model
 
@@ -156,7 +156,7 @@ class _Fit:
     train_loss: float
 
 
-def _fit(train: Examples, C: float, tolerance: float, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
+def _fit(train: Examples, C: float, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
     matrix = matrix_of(train.features)
     rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
     if info().available:
@@ -166,7 +166,7 @@ def _fit(train: Examples, C: float, tolerance: float, seed: int) -> _Fit:  # noq
             train.log_prior(),
             matrix.shape[1],
             C=C,
-            tolerance=tolerance,
+            tolerance=TOLERANCE,
             max_passes=MAX_PASSES,
             rng=np.random.default_rng(seed),
         )
