@@ -58,6 +58,9 @@ class Predictor:
     def __post_init__(self) -> None:
         if not self.models or self.prior.shape != (len(self.classes),):
             raise ValueError(f"{len(self.models)} models and a prior of shape {self.prior.shape} make no predictor")
+        for model in self.models:
+            if isinstance(model, FittedTextRegression) and len(model.weight) != self.encoder.width:
+                raise ValueError(f"{len(model.weight)} weights do not fit {self.encoder.width} features and n-grams")
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
         """Return calibrated ``(n, K)`` float32 logits.

@@ -29,6 +29,12 @@ class Encoder:
     table: TableEncoder
     texts: tuple[TextEncoding, ...]
 
+    @property
+    def width(self) -> int:
+        """Number of all features: numbers, codes of categories, n-grams."""
+        codes = sum(encoding.cardinality for encoding in self.table.categories)
+        return len(self.table.number_names) + codes + sum(len(encoding.hashes) for encoding in self.texts)
+
     def encode(self, frame: pd.DataFrame) -> Features:
         """Encode the rows of a frame with the converted columns that the encoder was fitted on."""
         features = self.table.encode(frame)
