@@ -56,7 +56,8 @@ def run(peer: str, settings: dict[str, object], train: Path, test: Path, folder:
 
 
 def write(frame: pd.DataFrame, path: Path) -> Path:
-    """Write rows as a CSV file, and beside it as the lines that fastText reads."""
+    """Write rows as a CSV file, and beside it as the lines that fastText reads; in a drawn order, which it needs."""
+    frame = frame.sample(frac=1, random_state=0)
     frame.to_csv(path, index=False)
     labels = {label: f"__label__{i}" for i, label in enumerate(sorted(frame["label"].unique()))}
     lines = (

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "dual.h"
+#include "block_ascent.h"
 #include "linear.h"
 #include "regression.h"
 #include "rows.h"
@@ -21,16 +21,16 @@ namespace crossent {
 extern const RowKernels row_kernels_baseline;
 extern const LinearKernel linear_kernel_baseline;
 extern const RegressionKernels regression_kernels_baseline;
-extern const DualKernel dual_kernel_baseline;
+extern const BlockAscentKernel block_ascent_kernel_baseline;
 #if defined(CROSSENT_X86)
 extern const RowKernels row_kernels_avx2;
 extern const LinearKernel linear_kernel_avx2;
 extern const RegressionKernels regression_kernels_avx2;
-extern const DualKernel dual_kernel_avx2;
+extern const BlockAscentKernel block_ascent_kernel_avx2;
 extern const RowKernels row_kernels_avx512;
 extern const LinearKernel linear_kernel_avx512;
 extern const RegressionKernels regression_kernels_avx512;
-extern const DualKernel dual_kernel_avx512;
+extern const BlockAscentKernel block_ascent_kernel_avx512;
 #endif
 }  // namespace crossent
 
@@ -41,22 +41,22 @@ struct Level {
   const crossent::RowKernels* rows;
   const crossent::LinearKernel* linear;
   const crossent::RegressionKernels* regression;
-  const crossent::DualKernel* dual;
+  const crossent::BlockAscentKernel* block_ascent;
   bool (*runs_here)();
 };
 
 // From the best to the plainest.
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
-    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512, &crossent::dual_kernel_avx512,
+    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512, &crossent::block_ascent_kernel_avx512,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
-    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2, &crossent::dual_kernel_avx2,
+    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2, &crossent::block_ascent_kernel_avx2,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #endif
-    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, &crossent::regression_kernels_baseline, &crossent::dual_kernel_baseline, [] { return true; }},
+    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline, &crossent::regression_kernels_baseline, &crossent::block_ascent_kernel_baseline, [] { return true; }},
 };
 
 const Level* find(const char* name) {
@@ -69,7 +69,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 5; }
+CROSSENT_EXPORT int crossent_abi_version() { return 6; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -97,7 +97,7 @@ CROSSENT_EXPORT const crossent::RegressionKernels* crossent_regression_kernels(c
   return level ? level->regression : nullptr;
 }
 
-CROSSENT_EXPORT crossent::DualKernel crossent_dual_kernel(const char* name) {
+CROSSENT_EXPORT crossent::BlockAscentKernel crossent_block_ascent_kernel(const char* name) {
   const Level* level = find(name);
-  return level ? *level->dual : nullptr;
+  return level ? *level->block_ascent : nullptr;
 }

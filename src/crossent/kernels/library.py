@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 LEVELS = ("avx512", "avx2", "baseline")
 
 

@@ -15,8 +15,8 @@ from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
+from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
-from crossent.solver.dual import solve_by_dual_ascent
 from crossent.solver.regression import Coefficients, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
@@ -160,7 +160,7 @@ def _fit(train: Examples, C: float, seed: int) -> _Fit:  # noqa: N803 - scikit-l
     matrix = matrix_of(train.features)
     rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
     if info().available:
-        solution = solve_by_dual_ascent(
+        solution = solve_by_block_ascent(
             rows,
             train.target,
             train.log_prior(),

@@ -39,8 +39,8 @@ class Duals:
     offset: Floats
 
 
-class _DualProblem(ctypes.Structure):
-    """The struct of the same name in dual.h."""
+class _BlockAscentProblem(ctypes.Structure):
+    """The struct of the same name in block_ascent.h."""
 
     _fields_ = (
         ("visits", ctypes.c_int64),
@@ -119,7 +119,7 @@ def ascend(
         the duals to the softmax of the logits. The latter, summed for weights that stay, is by how much the objective
         over C is above its optimum at most. Neither means anything where classes are left out.
     """
-    problem = _DualProblem(len(order), len(duals.weight) - 1, num_classes, order.ctypes.data)
+    problem = _BlockAscentProblem(len(order), len(duals.weight) - 1, num_classes, order.ctypes.data)
     problem.ends, problem.columns, problem.values = (
         rows.ends.ctypes.data,
         rows.columns.ctypes.data,
@@ -136,6 +136,6 @@ def ascend(
 def _kernel() -> Callable[..., None]:
     found = info()
     library = ctypes.CDLL(found.path)
-    library.crossent_dual_kernel.restype = ctypes.c_void_p
-    address = library.crossent_dual_kernel(found.level.encode())
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(_DualProblem))(address)
+    library.crossent_block_ascent_kernel.restype = ctypes.c_void_p
+    address = library.crossent_block_ascent_kernel(found.level.encode())
+    return ctypes.CFUNCTYPE(None, ctypes.POINTER(_BlockAscentProblem))(address)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossent.kernels import info
-from crossent.kernels.dual import Duals, ascend, duals_at_targets
+from crossent.kernels.block_ascent import Duals, ascend, duals_at_targets
 from crossent.kernels.regression import SparseRows
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no kernels here")

@@ -3,7 +3,7 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
-#include "dual.h"
+#include "block_ascent.h"
 
 #include "memory.h"
 #include "products.h"
@@ -13,7 +13,7 @@
 
 namespace {
 
-using crossent::DualProblem;
+using crossent::BlockAscentProblem;
 using Floats = Vector<float>;
 
 constexpr int64_t kLanes = kWidth<float>;
@@ -39,7 +39,7 @@ struct Blocks {
 
 // The logits of a row in some blocks that stand side by side.
 template <int vectors>
-void find_logits_side_by_side(const DualProblem& p, int64_t row, int64_t stride, int64_t j, float* logits) {
+void find_logits_side_by_side(const BlockAscentProblem& p, int64_t row, int64_t stride, int64_t j, float* logits) {
   const float* bias = p.weight + p.features * stride;
   Floats sums[vectors];
   for (int v = 0; v < vectors; ++v) sums[v] = load(p.offset + j + v * kLanes) + load(bias + j + v * kLanes);
@@ -52,7 +52,7 @@ void find_logits_side_by_side(const DualProblem& p, int64_t row, int64_t stride,
   for (int v = 0; v < vectors; ++v) store<float>(logits + j + v * kLanes, sums[v]);
 }
 
-void find_logits(const DualProblem& p, int64_t row, int64_t stride, Blocks& blocks, float* logits) {
+void find_logits(const BlockAscentProblem& p, int64_t row, int64_t stride, Blocks& blocks, float* logits) {
   int64_t i = 0;
   const auto side_by_side = [&](int64_t n) {
     return i + n <= blocks.count && blocks[i + n - 1] == blocks[i] + (n - 1) * kLanes;
@@ -119,7 +119,7 @@ void solve_row(const float* wanted, float curvature, float mass, Blocks& blocks,
 }
 
 // Adds to the weights, for some of the classes, what the duals of a row gave up.
-void add_to_weights(const DualProblem& p, int64_t row, int64_t stride, int64_t j, Floats step) {
+void add_to_weights(const BlockAscentProblem& p, int64_t row, int64_t stride, int64_t j, Floats step) {
   float* bias = p.weight + p.features * stride + j;
   store<float>(bias, load(bias) + step);
   for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) {
@@ -129,14 +129,14 @@ void add_to_weights(const DualProblem& p, int64_t row, int64_t stride, int64_t j
 }
 
 // The bias counts as a feature of value one.
-double square_of_row(const DualProblem& p, int64_t row) {
+double square_of_row(const BlockAscentProblem& p, int64_t row) {
   double sum = 1;
   for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) sum += double(p.values[i]) * p.values[i];
   return sum;
 }
 
 // Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals.
-float find_blocks(const DualProblem& p, const float* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
+float find_blocks(const BlockAscentProblem& p, const float* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
   const float least = p.least_dual > 0 ? float(std::log(p.least_dual)) : -INFINITY;
   Floats others{};
   blocks.count = 0;
@@ -151,8 +151,8 @@ float find_blocks(const DualProblem& p, const float* log_probs, int64_t target, 
   return float(1 - sum_lanes(others));
 }
 
-void ascend(DualProblem* problem) {
-  const DualProblem& p = *problem;
+void ascend(BlockAscentProblem* problem) {
+  const BlockAscentProblem& p = *problem;
   const int64_t stride = padded(p.classes);
   Array<float> logits(stride), wanted(stride), found(stride);
   Blocks blocks(stride / kLanes);
@@ -191,6 +191,6 @@ void ascend(DualProblem* problem) {
 }  // namespace
 
 namespace crossent {
-extern const DualKernel CROSSENT_NAMED(dual_kernel_, CROSSENT_LEVEL);
-const DualKernel CROSSENT_NAMED(dual_kernel_, CROSSENT_LEVEL) = ascend;
+extern const BlockAscentKernel CROSSENT_NAMED(block_ascent_kernel_, CROSSENT_LEVEL);
+const BlockAscentKernel CROSSENT_NAMED(block_ascent_kernel_, CROSSENT_LEVEL) = ascend;
 }  // namespace crossent

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.dual import ascend, duals_at_targets
+from crossent.kernels.block_ascent import ascend, duals_at_targets
 from crossent.kernels.regression import SparseRows
 
 # Passes over all classes before, with many of them, only one in so many goes over all: the others leave out those that
@@ -17,7 +17,7 @@ LEAST_LOSS = 0.04
 
 
 @dataclass(frozen=True, eq=False)
-class DualSolution:
+class BlockAscentSolution:
     """A softmax regression, and how near it is to the best there is.
 
     Attributes
@@ -41,7 +41,7 @@ class DualSolution:
     passes: int
 
 
-def solve_by_dual_ascent(
+def solve_by_block_ascent(
     rows: SparseRows,
     target: npt.NDArray[np.int64],
     log_prior: npt.NDArray[np.float64],
@@ -51,7 +51,7 @@ def solve_by_dual_ascent(
     tolerance: float,
     max_passes: int,
     rng: np.random.Generator,
-) -> DualSolution:
+) -> BlockAscentSolution:
     """Minimise ``C * sum of cross entropy + ||weight||^2 / 2``; the bias's distance from the prior counts as weight.
 
     In one thread; needs the kernels.
@@ -90,4 +90,4 @@ def solve_by_dual_ascent(
         total_loss, total_gap = ascend(rows, target, duals, num_classes, C, rng.permutation(n), 0.0)
         loss, gap = total_loss / n, total_gap / n
     bias = duals.weight[-1, :num_classes] + duals.offset[:num_classes]
-    return DualSolution(duals.weight[:-1, :num_classes], bias, loss, gap, passes)
+    return BlockAscentSolution(duals.weight[:-1, :num_classes], bias, loss, gap, passes)

@@ -6,7 +6,7 @@ import scipy.special
 
 from crossent.kernels import info
 from crossent.kernels.regression import SparseRows
-from crossent.solver.dual import LEAST_LOSS, DualSolution, solve_by_dual_ascent
+from crossent.solver.block_ascent import LEAST_LOSS, BlockAscentSolution, solve_by_block_ascent
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no kernels here")
 
@@ -22,10 +22,12 @@ def draw(num_classes: int = K) -> tuple[scipy.sparse.csr_array, np.ndarray, np.n
     return matrix, target, np.log(counts / counts.sum())
 
 
-def solve(matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray, **settings: float) -> DualSolution:
+def solve(
+    matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray, **settings: float
+) -> BlockAscentSolution:
     rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
     options = {"C": STRENGTH, "tolerance": 0.0, "max_passes": 200} | settings
-    return solve_by_dual_ascent(rows, target, prior, D, rng=np.random.default_rng(0), **options)
+    return solve_by_block_ascent(rows, target, prior, D, rng=np.random.default_rng(0), **options)
 
 
 def objective(theta: np.ndarray, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray) -> float:
@@ -42,7 +44,9 @@ def optimum(matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarra
     return float(found.fun)
 
 
-def reached(solution: DualSolution, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray) -> float:
+def reached(
+    solution: BlockAscentSolution, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray
+) -> float:
     theta = np.vstack([solution.weight, solution.bias - prior]).astype(np.float64)
     return objective(theta, matrix, target, prior)
 

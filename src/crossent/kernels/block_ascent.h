@@ -7,7 +7,7 @@ namespace crossent {
 
 // Arrays are contiguous; W is K rounded up to 16. What stands beyond K in `offset` and `log_probs` is a log of nothing, -1e9
 // and -80, so that no probability goes there.
-struct DualProblem {
+struct BlockAscentProblem {
   int64_t visits;            // rows that the pass goes by
   int64_t features;
   int64_t classes;           // K
@@ -25,6 +25,6 @@ struct DualProblem {
   double gap;                // and what their duals lacked, summed in the same way
 };
 
-using DualKernel = void (*)(DualProblem*);
+using BlockAscentKernel = void (*)(BlockAscentProblem*);
 
 }  // namespace crossent
