@@ -11,6 +11,8 @@ from crossent.kernels.ngrams import LETTER, SEPARATOR, Alphabet, Documents, Ngra
 _BASE, _PAIR_BASE = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 _MIX, _MIX_AGAIN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
+# Longer words do not come again, and one of them may fill the memory with its pieces.
+LONGEST_KEPT = 64
 
 Ngram = tuple[int, str]
 
@@ -62,6 +64,9 @@ def ngram_finder(alphabet: Alphabet) -> Callable[[str], Iterator[Ngram]]:
                 pair = (previous[0] * _PAIR_BASE + total) & _MASK
                 yield _hash_of(pair, is_piece=False), f"{previous[1]} {token}"
             previous = total, token
+            if len(token) > LONGEST_KEPT:
+                yield from _pieces(f" {token} ", alphabet)
+                continue
             if token not in pieces_of:
                 pieces_of[token] = list(_pieces(f" {token} ", alphabet))
             yield from pieces_of[token]
