@@ -95,14 +95,17 @@ def fit_temperature(
 def best_temperature(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64]) -> float:
     """Return the temperature of lowest log-loss, found as the root of the slope by u = log(1 / T) (Brent 1973).
 
-    The loss is convex in 1 / T, so that its slope changes sign once.
+    The loss is convex in 1 / T, so that its slope changes sign once. It counts one row more than there are, with logits
+    like theirs and a label drawn at random: n rows that are all right do not make the next one certain.
     """
     centred = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     given = np.take_along_axis(centred, target[:, None], axis=1)[:, 0]
+    at_random = centred.mean(axis=1)
 
     def slope(u: float) -> float:
         weights = np.exp(np.exp(u) * centred)
-        return float((np.einsum("nk,nk->n", weights, centred) / weights.sum(axis=1) - given).mean())
+        expected = np.einsum("nk,nk->n", weights, centred) / weights.sum(axis=1)
+        return float((expected - given).mean() + (expected - at_random).mean() / len(target))
 
     if slope(HIGHEST) <= 0:
         return float(np.exp(-HIGHEST))
