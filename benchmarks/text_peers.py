@@ -51,7 +51,9 @@ def scikit_learn(settings: dict[str, Any], train: Path, test: Path, folder: Path
         max_features=settings.get("most"),
         dtype=np.float32,
     )
-    model = make_pipeline(vectorizer, LogisticRegression(C=settings["C"], max_iter=300, tol=1e-3))
+    model = make_pipeline(
+        vectorizer, LogisticRegression(C=settings["C"], max_iter=settings.get("steps", 300), tol=1e-3)
+    )
     model.fit(frame["text"], frame["label"])
     joblib.dump(model, folder / "model.joblib")
     seconds = time.perf_counter() - started

@@ -6,7 +6,7 @@
 #include "ngrams.h"
 
 #include <cstdlib>
-#include <new>
+#include <exception>
 #include <vector>
 
 namespace {
@@ -213,7 +213,7 @@ CROSSENT_EXPORT void* crossent_count_ngrams(NgramProblem* problem) {
     problem->elements = int64_t(counter->ids.size());
     problem->distinct = int64_t(counter->ngrams.keys.size());
     return counter;
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     delete counter;
     return nullptr;
   }
