@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from crossent.calibration.scaling import Calibration, fit_temperature, identity
 from crossent.data.dataset import Dataset
-from crossent.data.encoder import fit_encoder
+from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
 from crossent.errors import DataError, SettingError
 from crossent.losses.arrays import mean_cross_entropy
@@ -127,17 +127,19 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
     rng = np.random.default_rng(recipe.seed)
     sides = _validation_sides(dataset, recipe, rng)
     watch = _Watch(on_epoch)
-    encode = _encode_each(dataset) if has_text(dataset) else _encode_once(dataset)
+    # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
+    whole = None if has_text(dataset) else _encode_all(dataset)
+    encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     found: list[_CrossFit] = []
     for model in _candidates(recipe, dataset):
         found.append(_cross_fit(model, encode, sides, recipe, rng, watch))
         if watch.stopped:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
-    encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
+    encoder, examples = whole or _encode_all(dataset)
     models = found[chosen].models
     if found[chosen].trial.refitted:
-        models = (_refit(models, Examples(features, dataset.target, len(dataset.classes)), rng),)
+        models = (_refit(models, examples, rng),)
     predictor = Predictor(
         columns=dataset.columns,
         encoder=encoder,
@@ -155,10 +157,12 @@ def has_text(dataset: Dataset) -> bool:
     return any(column.kind == "text" for column in dataset.columns)
 
 
-def _encode_once(dataset: Dataset) -> Encode:
-    """Encode all rows alike: nothing is learned from them but scales and names."""
-    _, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
-    examples = Examples(features, dataset.target, len(dataset.classes))
+def _encode_all(dataset: Dataset) -> tuple[Encoder, Examples]:
+    encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
+    return encoder, Examples(features, dataset.target, len(dataset.classes))
+
+
+def _take_from(examples: Examples) -> Encode:
     return lambda held_out: (examples.take(~held_out), examples.take(held_out))
 
 
@@ -166,12 +170,9 @@ def _encode_each(dataset: Dataset) -> Encode:
     """Encode rows by what those to train on hold: the n-grams of others would not be there for new rows."""
 
     def encode(held_out: npt.NDArray[np.bool_]) -> tuple[Examples, Examples]:
-        train, valid = dataset.take(~held_out), dataset.take(held_out)
-        encoder, features = fit_encoder(train.frame, train.columns, train.target, len(train.classes))
-        return (
-            Examples(features, train.target, len(train.classes)),
-            Examples(encoder.encode(valid.frame), valid.target, len(valid.classes)),
-        )
+        encoder, train = _encode_all(dataset.take(~held_out))
+        valid = dataset.take(held_out)
+        return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes))
 
     return encode
 

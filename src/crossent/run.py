@@ -237,9 +237,9 @@ def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
 
 
 def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
-    models = "one split" if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
-    if trial.refitted:
-        models = f"{'one split' if trial.folds == 1 else f'{trial.folds} folds'}, then fitted to all rows"
+    folds = "one split" if trial.folds == 1 else f"{trial.folds} folds"
+    averaged = folds if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    models = f"{folds}, then fitted to all rows" if trial.refitted else averaged
     return content.Trial(
         model=trial.model,
         log_loss=trial.log_loss,
