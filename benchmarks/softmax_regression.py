@@ -76,9 +76,9 @@ def letter() -> Problem:
 
 
 def newsgroups() -> Problem:
-    texts, labels = datasets.newsgroups("train")
-    matrix = TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(texts)
-    return Problem(matrix, pd.factorize(labels, sort=True)[0])
+    frame = datasets.newsgroups("train")
+    matrix = TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(frame["text"])
+    return Problem(matrix, pd.factorize(frame["label"], sort=True)[0])
 
 
 DATA: dict[str, Callable[[], Problem]] = {

@@ -33,6 +33,23 @@ def draw_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def draw_reviews(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Reviews of three classes that follow from their words and from a number beside them."""
+    rng = np.random.default_rng(seed)
+    words = {
+        "angry": ["awful", "broken", "refund"],
+        "happy": ["lovely", "perfect", "thanks"],
+        "unsure": ["perhaps", "okay"],
+    }
+    filling = "the parcel came on monday and my sister opened it with me in our garden"
+    label = rng.choice(list(words), size=rows)
+    texts = [
+        " ".join(rng.permutation([*rng.choice(filling.split(), 7), *rng.choice(words[name], 2)])) for name in label
+    ]
+    stars = np.select([label == "angry", label == "happy"], [1.0, 5.0], 3.0) + rng.normal(0, 1.5, rows)
+    return pd.DataFrame({"review": texts, "stars": stars, "label": label})
+
+
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
     return draw_table()
@@ -46,6 +63,11 @@ def hpc() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def linear_fit(table: pd.DataFrame) -> FitResult:
     return fit(read(table, "label"), Recipe(model="linear", folds=2))
+
+
+@pytest.fixture(scope="session")
+def text_fit() -> FitResult:
+    return fit(read(draw_reviews(), "label"), Recipe(folds=2))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 import dataclasses
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,13 +10,14 @@ import polars
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import crossent as ce
 from crossent.errors import DataError, SettingError
-from tests.conftest import draw_table
+from tests.conftest import draw_reviews, draw_table
 
 
 def test_constructor_is_the_recipe() -> None:
@@ -80,3 +83,42 @@ def test_lengths_and_targets_are_checked() -> None:
         ce.Classifier().fit(frame, ["a"] * 30)
     with pytest.raises(DataError, match="infinity"):
         ce.Classifier().fit(np.array([[np.inf], [1.0], [2.0]]), [0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [list, tuple, np.array, pd.Series, polars.Series, lambda texts: np.array(texts, dtype=object)],
+    ids=["list", "tuple", "array", "series", "polars", "objects"],
+)
+def test_texts_alone_in_any_form(form: Callable[[list[str]], Any]) -> None:
+    reviews, new = draw_reviews(120), draw_reviews(60, seed=1)
+    classifier = ce.Classifier(folds=2).fit(form(reviews["review"].tolist()), reviews["label"])
+    assert classifier.n_features_in_ == 1
+    texts = form(new["review"].tolist())
+    assert classifier.score(texts, new["label"]) > 0.9
+    np.testing.assert_allclose(classifier.predict_proba(texts).sum(axis=1), 1)
+
+
+def test_short_texts_in_a_list_are_texts_too() -> None:
+    classifier = ce.Classifier(folds=2).fit(["red wine", "beer", "white wine", "ale"] * 10, [0, 1, 0, 1] * 10)
+    assert classifier.predict(["any wine", None]).tolist()[0] == 0
+
+
+def test_text_beside_numbers_is_one_model() -> None:
+    reviews, new = draw_reviews(300), draw_reviews(300, seed=1)
+    target = reviews.pop("label")
+    whole = ce.Classifier(folds=2).fit(reviews, target)
+    alone = ce.Classifier(folds=2).fit(reviews[["review"]].assign(stars=0.0), target)
+    labels = new.pop("label")
+    # A fifth of the words, so that there is something left for the stars to say.
+    new["review"] = new["review"].str.split().str[:2].str.join(" ")
+    losses = [log_loss(labels, model.predict_proba(new.assign(stars=new["stars"]))) for model in (whole, alone)]
+    assert losses[0] < losses[1]
+    assert len(whole.predictor_.models) == 1
+
+
+def test_texts_without_any_word_are_one_clear_error() -> None:
+    with pytest.raises(DataError, match=r"No two of the .* training rows of 'text' have a word"):
+        ce.Classifier(duplicates="anywhere").fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
+    with pytest.raises(DataError, match="form one group of the same features"):
+        ce.Classifier().fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)

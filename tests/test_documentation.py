@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import crossent as ce
+from tests.conftest import draw_reviews
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,6 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = ce.datasets.hpc_path().read_text()
     for name in ("jobs.csv", "new.csv", "labelled.csv"):
         (path / name).write_text(jobs)
+    reviews = draw_reviews(200)
+    reviews.to_csv(path / "reviews.csv", index=False)
+    reviews.drop(columns="label").to_csv(path / "new-reviews.csv", index=False)
+    for label, rows in reviews.groupby("label"):
+        (path / "letters" / str(label)).mkdir(parents=True)
+        for i, text in enumerate(rows["review"]):
+            (path / "letters" / str(label) / f"{i}.txt").write_text(text)
     (path / "recipe.toml").write_text('model = "linear"\nfolds = 1\n')
     train = "crossent train jobs.csv --target class --config recipe.toml"
     subprocess.run([sys.executable, "-m", *shlex.split(train)], cwd=path, capture_output=True, check=True)

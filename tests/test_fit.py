@@ -1,17 +1,19 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import crossent.fit
 from crossent.data.labels import label_positions
 from crossent.data.read import read
-from crossent.errors import DataError
+from crossent.errors import DataError, SettingError
 from crossent.fit import fit
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord
-from tests.conftest import draw_table
+from tests.conftest import draw_reviews, draw_table
 
 QUICK = Recipe(folds=2, max_rounds=20)
 
@@ -95,3 +97,38 @@ def test_rows_that_are_all_alike_are_an_error() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0] * 20, "who": ["p"] * 40, "y": [0, 1] * 20})
     with pytest.raises(DataError, match="hold out"):
         fit(read(frame, "y", groups="who"), QUICK)
+
+
+def test_text_takes_one_linear_model_fitted_to_all_rows() -> None:
+    reviews = read(draw_reviews(200), "label")
+    result = fit(reviews, Recipe(folds=3))
+    (trial,) = result.trials
+    assert (trial.model, trial.folds, trial.refitted) == ("linear", 3, True)
+    assert len(result.predictor.models) == 1
+    with pytest.raises(SettingError, match="Trees do not read text"):
+        fit(reviews, Recipe(model="boosting"))
+
+
+def test_ngrams_of_rows_held_out_are_not_learned() -> None:
+    """Each label stands in its text as a word of its own: whoever learned words from rows held out would know all."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["a", "b"], size=100)
+    texts = [f"the same long text of many words x{i:04d}" for i in range(100)]
+    frame = pd.DataFrame({"text": texts, "label": labels})
+    seen: list[int] = []
+    module_fit = crossent.fit.fit_encoder
+
+    def watch(frame: pd.DataFrame, *rest: Any) -> Any:
+        seen.append(len(frame))
+        return module_fit(frame, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossent.fit, "fit_encoder", watch)
+        fit(read(frame, "label"), Recipe(folds=4))
+    assert sorted(seen) == [75, 75, 75, 75, 100]
+
+
+def test_same_seed_same_bytes_with_text() -> None:
+    dataset, new = read(draw_reviews(150), "label"), draw_reviews(20, seed=2)
+    first, second = (fit(dataset, Recipe(folds=2)).predictor.logits(new) for _ in range(2))
+    assert first.tobytes() == second.tobytes()

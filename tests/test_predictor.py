@@ -1,15 +1,17 @@
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars
 import pytest
 
 from crossent.errors import DataError, ModelFileError
 from crossent.fit import FitResult
 from crossent.predictor import load, mean_log_probs
-from tests.conftest import draw_table
+from tests.conftest import draw_reviews, draw_table
 
 
 @pytest.fixture(params=["linear_fit", "boosting_fit"])
@@ -86,3 +88,46 @@ def test_log_probabilities_are_averaged() -> None:
     first, second = np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])
     mean = mean_log_probs([first.astype(np.float32), second.astype(np.float32) + 7])
     np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-6)
+
+
+def test_text_is_predicted_after_a_load_as_before_to_the_bit(text_fit: FitResult, tmp_path: Path) -> None:
+    new = draw_reviews(50, seed=5).drop(columns="label")
+    before = text_fit.predictor.logits(new)
+    text_fit.predictor.save(tmp_path / "model")
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
+    assert load(tmp_path / "model").logits(new).tobytes() == before.tobytes()
+    alone = np.concatenate([text_fit.predictor.logits(new.iloc[[i]]) for i in range(50)])
+    np.testing.assert_allclose(alone, before, atol=1e-6)
+
+
+def test_a_saved_text_model_that_does_not_fit_is_refused(text_fit: FitResult, tmp_path: Path) -> None:
+    text_fit.predictor.save(tmp_path / "model")
+    (arrays,) = (tmp_path / "model").glob("*.safetensors")
+    arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelFileError, match="checksum"):
+        load(tmp_path / "model")
+    encoding = text_fit.predictor.encoder.texts[0]
+    shorter = dataclasses.replace(encoding, hashes=encoding.hashes[1:], weights=encoding.weights[1:])
+    encoder = dataclasses.replace(text_fit.predictor.encoder, texts=(shorter,))
+    with pytest.raises(ValueError, match="n-grams"):
+        dataclasses.replace(text_fit.predictor, encoder=encoder)
+
+
+def test_text_that_is_empty_missing_or_of_ten_megabytes_is_predicted(text_fit: FitResult) -> None:
+    new = pd.DataFrame({"review": ["", None, "lovely " * 1_500_000, "x" * 10_000_000], "stars": 3.0})
+    assert np.isfinite(text_fit.predictor.logits(new)).all()
+    assert text_fit.predictor.predict(new)[2] == "happy"
+    (note,) = text_fit.predictor.notes_on(new)
+    assert note.startswith("column 'review': 3 rows are empty or hold no word")
+
+
+def test_a_column_of_text_that_is_missing_or_numeric_is_named(text_fit: FitResult, tmp_path: Path) -> None:
+    new = draw_reviews(5, seed=5)
+    with pytest.raises(DataError, match="'review'"):
+        text_fit.predictor.probs(new.drop(columns="review"))
+    with pytest.raises(DataError, match="'review' must hold text"):
+        text_fit.predictor.probs(new.assign(review=[1.0, 2.0, 3.0, 4.0, 5.0]))
+    new.assign(review=["1", "2", "3", "4", "5"]).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(DataError, match="'review' must hold text"):
+        text_fit.predictor.probs(tmp_path / "new.csv")
+    assert np.isfinite(text_fit.predictor.logits(new.head(1).assign(review="42"))).all()

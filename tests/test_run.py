@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 
 from crossent.data.read import read
+from crossent.evidence import Evidence
 from crossent.recipe import Recipe
-from crossent.run import fingerprint, load_run, new_run_folder, train_run, worst_rows
+from crossent.report.content import ClassNgrams
+from crossent.run import class_ngrams, fingerprint, load_run, new_run_folder, train_run, worst_rows
 from crossent.train.monitor import ignore_epoch, read_history
 from tests.conftest import draw_table
 
@@ -52,3 +54,18 @@ def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
     assert {row.row - 1 for row in listed} <= set(wrong.tolist())
     assert len(listed) == 20
     assert listed[0].label != listed[0].predicted
+
+
+def test_ngrams_of_a_class_leave_out_parts_of_those_before() -> None:
+    def evidence(label: str, *ngrams: str, is_piece: bool) -> list[Evidence]:
+        return [Evidence(label, "note", ngram, is_piece, 1.0) for ngram in ngrams]
+
+    found = (
+        *evidence("a", "oil", "crude oil", is_piece=False),
+        *evidence("a", "oil", " oil ", "il", " crud", "rude ", is_piece=True),
+        *evidence("b", "tea", is_piece=False),
+    )
+    assert class_ngrams(found) == (
+        ClassNgrams("a", ("oil", "crude oil"), ("oil", "·crud", "rude·")),
+        ClassNgrams("b", ("tea",), ()),
+    )

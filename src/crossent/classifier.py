@@ -12,10 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from crossent.data.column import Kind
 from crossent.data.dataset import Dataset
+from crossent.data.folder import TEXT
 from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
-from crossent.data.read import read_table
+from crossent.data.read import is_texts, read_table
 from crossent.fit import fit
 from crossent.predictor import Predictor
 from crossent.recipe import Recipe
@@ -30,9 +32,9 @@ def _signature() -> inspect.Signature:
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A multiclass classifier with calibrated probabilities, for arrays and frames.
+    """A multiclass classifier with calibrated probabilities, for arrays, frames and texts.
 
-    Columns may hold numbers, categories, booleans and dates, with missing values; kinds are inferred.
+    Columns may hold numbers, categories, booleans, dates and free text, with missing values; kinds are inferred.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         Parameters
         ----------
         X
-            ``(n, d)`` array, pandas or polars frame.
+            ``(n, d)`` array, pandas or polars frame; or n texts: a list, series or array of strings.
         y
             ``(n,)`` labels: strings, integers or booleans.
 
@@ -90,7 +92,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         check_classification_targets(labels)
         _check_lengths(frame, labels)
         codes, classes = encode_labels(labels, "y")
-        used, columns = understand(frame, {})
+        # A list of strings says what it is, however short they are.
+        kinds: dict[str, Kind] = {TEXT: "text"} if is_texts(X) else {}
+        used, columns = understand(frame, kinds)
         dataset = Dataset(frame=used, columns=columns, target=codes, classes=classes, target_name="y")
         self.classes_ = np.unique(labels)
         self.predictor_: Predictor = fit(dataset, recipe).predictor
@@ -118,6 +122,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:  # noqa: N803
         """Check as scikit-learn does, keeping the types of a frame's columns."""
+        if is_texts(X):
+            if reset:
+                self.n_features_in_ = 1
+            return read_table(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return read_table(X)

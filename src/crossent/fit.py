@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,25 +10,33 @@ import numpy.typing as npt
 
 from crossent.calibration.scaling import Calibration, fit_temperature, identity
 from crossent.data.dataset import Dataset
+from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
-from crossent.data.table import fit_table_encoder
-from crossent.errors import DataError
+from crossent.errors import DataError, SettingError
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
 from crossent.models.model import Examples
 from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
+from crossent.models.text import FittedTextRegression, TextRegression
 from crossent.predictor import Predictor
 from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord, OnEpoch, ignore_epoch
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
 MANY_ROWS = 20_000
+# With text the rows held out choose less, for the model is then fitted to all rows.
+MANY_TEXTS = 4_000
 FOLDS = 5
 # Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
 # itself: a temperature that gains less than this share of the log-loss would overdo it.
 LEAST_GAIN_OF_AVERAGE = 0.01
 # The share of the training rows in the one split.
 VALID_SHARE = 0.2
+
+AnyModel = SoftmaxRegression | Boosting | TextRegression
+AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedTextRegression
+# From a mask of the rows to hold out to those to train on, and them.
+Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Trial:
         What calibration made of it.
     folds
         How many models stand behind it.
+    refitted
+        Whether the model was then fitted to all rows; if not, those of the folds are averaged.
     seconds
         Time that its training took.
     """
@@ -52,6 +63,7 @@ class Trial:
     log_loss: float
     calibration: Calibration
     folds: int
+    refitted: bool
     seconds: float
 
     @property
@@ -85,14 +97,15 @@ class _CrossFit:
     """Models that each held out another fold, and their logits on the rows that they did not see."""
 
     trial: Trial
-    models: tuple[FittedSoftmaxRegression | FittedBoosting, ...]
+    models: tuple[AnyFitted, ...]
 
 
 def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -> FitResult:
     """Train, choose and calibrate on the rows of a dataset.
 
     Every candidate model is trained on each fold's complement; the rows held out choose its rounds or penalty, the
-    model, and the temperature. The predictor averages the log-probabilities of the models of all folds.
+    model, and the temperature. The predictor averages the log-probabilities of the models of all folds. With columns of
+    text, whose n-grams are learned from each complement anew, one model is then fitted to all rows.
 
     Parameters
     ----------
@@ -112,20 +125,25 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
-    encoder = fit_table_encoder(dataset.frame, dataset.columns)
-    examples = Examples(encoder.encode(dataset.frame), dataset.target, len(dataset.classes))
     sides = _validation_sides(dataset, recipe, rng)
     watch = _Watch(on_epoch)
+    # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
+    whole = None if has_text(dataset) else _encode_all(dataset)
+    encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     found: list[_CrossFit] = []
-    for model in _candidates(recipe):
-        found.append(_cross_fit(model, examples, sides, recipe, rng, watch))
+    for model in _candidates(recipe, dataset):
+        found.append(_cross_fit(model, encode, sides, recipe, rng, watch))
         if watch.stopped:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
+    encoder, examples = whole or _encode_all(dataset)
+    models = found[chosen].models
+    if found[chosen].trial.refitted:
+        models = (_refit(models, examples, rng),)
     predictor = Predictor(
         columns=dataset.columns,
         encoder=encoder,
-        models=found[chosen].models,
+        models=models,
         calibration=found[chosen].trial.calibration,
         classes=dataset.classes,
         target_name=dataset.target_name,
@@ -134,16 +152,60 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
     return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped)
 
 
-def _candidates(recipe: Recipe) -> tuple[SoftmaxRegression | Boosting, ...]:
+def has_text(dataset: Dataset) -> bool:
+    """Say whether there is a column of free text."""
+    return any(column.kind == "text" for column in dataset.columns)
+
+
+def _encode_all(dataset: Dataset) -> tuple[Encoder, Examples]:
+    encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
+    return encoder, Examples(features, dataset.target, len(dataset.classes))
+
+
+def _take_from(examples: Examples) -> Encode:
+    return lambda held_out: (examples.take(~held_out), examples.take(held_out))
+
+
+def _encode_each(dataset: Dataset) -> Encode:
+    """Encode rows by what those to train on hold: the n-grams of others would not be there for new rows."""
+
+    def encode(held_out: npt.NDArray[np.bool_]) -> tuple[Examples, Examples]:
+        encoder, train = _encode_all(dataset.take(~held_out))
+        valid = dataset.take(held_out)
+        return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes))
+
+    return encode
+
+
+def _refit(models: tuple[AnyFitted, ...], examples: Examples, rng: np.random.Generator) -> FittedTextRegression:
+    """Fit to all rows, with the middle of the penalties that the folds chose."""
+    chosen = [model.C for model in models if isinstance(model, FittedTextRegression)]
+    return TextRegression(float(np.exp(np.mean(np.log(chosen))))).fit(examples, None, rng=rng, on_epoch=ignore_epoch)
+
+
+def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
+    if has_text(dataset):
+        if recipe.model == "boosting":
+            raise SettingError(
+                "Trees do not read text.",
+                f"model is 'boosting', and {_text_columns(dataset)} hold text.",
+                "Take model linear or auto, or leave the text out: --kind.NAME=identifier.",
+            )
+        return (TextRegression(C=recipe.C),)
     linear = SoftmaxRegression(C=recipe.C)
     boosting = Boosting(learning_rate=recipe.learning_rate, max_rounds=recipe.max_rounds, max_leaves=recipe.max_leaves)
     return {"auto": (linear, boosting), "linear": (linear,), "boosting": (boosting,)}[recipe.model]
 
 
+def _text_columns(dataset: Dataset) -> str:
+    return ", ".join(repr(column.name) for column in dataset.columns if column.kind == "text")
+
+
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
     together = recipe.duplicates == "together"
-    count = recipe.folds or (1 if len(dataset) >= MANY_ROWS or dataset.time is not None else FOLDS)
+    many = MANY_TEXTS if has_text(dataset) else MANY_ROWS
+    count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
     if count == 1:
         return [hold_out(dataset, VALID_SHARE, duplicates_together=together, rng=rng) == 1]
     fold = folds(dataset, count, duplicates_together=together, rng=rng)
@@ -160,20 +222,21 @@ def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator
 
 
 def _cross_fit(
-    model: SoftmaxRegression | Boosting,
-    examples: Examples,
+    model: AnyModel,
+    encode: Encode,
     sides: list[npt.NDArray[np.bool_]],
     recipe: Recipe,
     rng: np.random.Generator,
     watch: "_Watch",
 ) -> _CrossFit:
     started = time.perf_counter()
-    models: list[FittedSoftmaxRegression | FittedBoosting] = []
+    refitted = isinstance(model, TextRegression)
+    models: list[AnyFitted] = []
     logits: list[npt.NDArray[np.float32]] = []
     targets: list[npt.NDArray[np.int64]] = []
     for i, side in enumerate(sides):
-        valid = examples.take(side)
-        fitted = model.fit(examples.take(~side), valid, rng=rng, on_epoch=watch.fold(i + 1, len(sides)))
+        train, valid = encode(side)
+        fitted = model.fit(train, valid, rng=rng, on_epoch=watch.fold(i + 1, len(sides)))
         # A fold that was cut short would only spoil the average of those that were not.
         if watch.stopped and models:
             break
@@ -184,9 +247,10 @@ def _cross_fit(
     if recipe.calibration == "none":
         calibration = identity("not asked for", mean_cross_entropy(held_out_logits, target))
     else:
-        least_gain = LEAST_GAIN_OF_AVERAGE if len(models) > 1 else 0.0
+        least_gain = LEAST_GAIN_OF_AVERAGE if len(models) > 1 and not refitted else 0.0
         calibration = fit_temperature(held_out_logits, target, least_gain=least_gain)
-    trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), refitted, seconds)
     return _CrossFit(trial, tuple(models))
 
 

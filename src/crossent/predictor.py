@@ -12,12 +12,13 @@ import pandas as pd
 
 from crossent.calibration.scaling import Calibration
 from crossent.data.column import Column, Label
+from crossent.data.encoder import Encoder
 from crossent.data.kinds import conform
 from crossent.data.read import read_table
-from crossent.data.table import TableEncoder
 from crossent.losses.arrays import log_softmax
 from crossent.models.boosting import FittedBoosting
 from crossent.models.softmax_regression import FittedSoftmaxRegression
+from crossent.models.text import FittedTextRegression
 from crossent.storage import load_folder, save_folder
 
 # Rows encoded and predicted at once, so that memory does not grow with the table.
@@ -47,8 +48,8 @@ class Predictor:
     """
 
     columns: tuple[Column, ...]
-    encoder: TableEncoder
-    models: tuple[FittedSoftmaxRegression | FittedBoosting, ...]
+    encoder: Encoder
+    models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedTextRegression, ...]
     calibration: Calibration
     classes: tuple[Label, ...]
     target_name: str
@@ -57,6 +58,9 @@ class Predictor:
     def __post_init__(self) -> None:
         if not self.models or self.prior.shape != (len(self.classes),):
             raise ValueError(f"{len(self.models)} models and a prior of shape {self.prior.shape} make no predictor")
+        for model in self.models:
+            if isinstance(model, FittedTextRegression) and len(model.weight) != self.encoder.width:
+                raise ValueError(f"{len(model.weight)} weights do not fit {self.encoder.width} features and n-grams")
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
         """Return calibrated ``(n, K)`` float32 logits.

@@ -27,7 +27,8 @@ class Recipe:
     """
 
     model: Literal["auto", "linear", "boosting"] = _setting(
-        "auto", "Which model: linear (softmax regression), boosting (trees), or auto: the better on rows held out."
+        "auto",
+        "Which model: linear (softmax regression), boosting (trees, no text), or auto: the better on rows held out.",
     )
     calibration: Literal["auto", "none"] = _setting(
         "auto", "Whether to correct over- and underconfidence; auto keeps a correction only where it helps."

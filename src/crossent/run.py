@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import json
 import shlex
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
 from crossent.evaluation.evaluate import evaluate, to_json
 from crossent.evaluation.result import Evaluation
+from crossent.evidence import Evidence, find_evidence
 from crossent.fit import FitResult, Trial, fit
 from crossent.losses.arrays import log_softmax
 from crossent.predictor import Predictor, load, versions
@@ -28,6 +30,9 @@ from crossent.storage import write_file
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
 WORST_ROWS = 20
+MOST_NGRAMS_SHOWN = 10
+# Characters of a value; texts go on.
+MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,12 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
     log_probs = log_softmax(result.predictor.logits_of(test.frame))
     evaluation = evaluate(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
     write_json(folder / "metrics.json", to_json(evaluation))
+    evidence = find_evidence(result.predictor, train)
+    if evidence:
+        table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
+        write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
     run = Run(folder, len(train), evaluation, result)
-    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs))
+    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs), evidence)
     write_report(folder / "report.html", report)
     return run
 
@@ -131,7 +140,8 @@ def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[co
 def _shown(value: Any) -> str:
     if pd.isna(value):
         return "missing"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _description(dataset: Dataset, recipe: Recipe, held_out: float, created: str) -> dict[str, Any]:
@@ -160,7 +170,12 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _report(
-    dataset: Dataset, recipe: Recipe, run: Run, created: str, worst: tuple[content.WorstRow, ...]
+    dataset: Dataset,
+    recipe: Recipe,
+    run: Run,
+    created: str,
+    worst: tuple[content.WorstRow, ...],
+    evidence: tuple[Evidence, ...],
 ) -> content.ReportContent:
     counts = zip(dataset.classes, dataset.class_counts, strict=True)
     chosen = run.result.trials[run.result.chosen]
@@ -180,10 +195,27 @@ def _report(
         trials=tuple(_trial_summary(trial, trial is chosen) for trial in run.result.trials),
         calibration=_calibration_summary(chosen),
         worst_rows=worst,
+        ngrams=class_ngrams(evidence),
         settings=tuple(settings.items()),
         environment=tuple(versions().items()),
         commands=next_commands(run.folder),
     )
+
+
+def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
+    """Return the n-grams of each class, with a dot where a piece begins or ends a word; not those of its parts."""
+    found = []
+    for label, of_label in itertools.groupby(evidence, key=lambda one: one.label):
+        words: list[str] = []
+        pieces: list[str] = []
+        for one in of_label:
+            name = one.ngram.replace(" ", "·") if one.is_piece else one.ngram
+            shown = pieces if one.is_piece else words
+            # "·oil·", "oil·" and "oil" say the same; the strongest of them stands for all.
+            if len(shown) < MOST_NGRAMS_SHOWN and not any(name in other or other in name for other in pieces):
+                shown.append(name)
+        found.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
+    return tuple(found)
 
 
 def next_commands(folder: Path) -> tuple[str, ...]:
@@ -205,7 +237,9 @@ def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
 
 
 def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
-    models = "one split" if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    folds = "one split" if trial.folds == 1 else f"{trial.folds} folds"
+    averaged = folds if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    models = f"{folds}, then fitted to all rows" if trial.refitted else averaged
     return content.Trial(
         model=trial.model,
         log_loss=trial.log_loss,

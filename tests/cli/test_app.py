@@ -17,7 +17,7 @@ import pytest
 
 import crossent as ce
 from crossent.cli.app import main
-from tests.conftest import draw_table
+from tests.conftest import draw_reviews, draw_table
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,45 @@ def test_train_says_what_matters_and_what_to_do_next(folder: Path) -> None:
         "crossent predict runs/jobs new.csv",
     ):
         assert words in said
+
+
+def test_a_column_of_text_is_found_used_and_explained(tmp_path: Path) -> None:
+    draw_reviews(200).to_csv(tmp_path / "reviews.csv", index=False)
+    draw_reviews(20, seed=1).drop(columns="label").to_csv(tmp_path / "new.csv", index=False)
+    done = crossent("train", "reviews.csv", "--target", "label", "--folds", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "review  text" in done.stdout
+    run = tmp_path / "runs" / "reviews"
+    ngrams = pd.read_csv(run / "ngrams.csv")
+    assert list(ngrams.columns) == ["label", "column", "ngram", "is_piece", "gain"]
+    assert "refund" in set(ngrams["ngram"][ngrams["label"] == "angry"])
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "What speaks for each class?" in report
+    assert "<span>refund</span>" in report
+    done = crossent("predict", "runs/reviews", "new.csv", "-o", "out.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 20
+
+
+def test_a_folder_of_texts_is_trained_on_and_predicted(tmp_path: Path) -> None:
+    for label, rows in draw_reviews(120).groupby("label"):
+        (tmp_path / "reviews" / str(label)).mkdir(parents=True)
+        for i, text in enumerate(rows["review"]):
+            (tmp_path / "reviews" / str(label) / f"{i}.txt").write_text(text)
+    assert crossent("train", "reviews", "--target", "class", "--folds", "2", cwd=tmp_path).returncode == 0
+    done = crossent("predict", "runs/reviews", "reviews", cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == 121
+    (tmp_path / "reviews" / "happy" / "photo.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    done = crossent("train", "reviews", "--target", "class", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "photo.txt, line 1, has the byte 0xff" in done.stderr.replace("\n", " ")
+
+
+def test_trees_asked_for_text_are_one_clear_error(tmp_path: Path) -> None:
+    draw_reviews(60).to_csv(tmp_path / "reviews.csv", index=False)
+    done = crossent("train", "reviews.csv", "--target", "label", "--model", "boosting", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Trees do not read text." in done.stderr
 
 
 def test_run_folder_holds_everything(folder: Path) -> None:

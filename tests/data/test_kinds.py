@@ -132,3 +132,17 @@ def test_conform_refuses_another_type() -> None:
         conform(pd.DataFrame({"size": ["big", "small"]}), columns)
     with pytest.raises(DataError, match="infinity"):
         conform(pd.DataFrame({"size": [np.inf]}), columns)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"这是第{i}条评论,东西很好,我很喜欢" for i in range(60)],
+        [f"ครั้งที่{i}ฉันชอบสิ่งนี้มากและจะซื้ออีก" for i in range(60)],
+    ],
+    ids=["Chinese", "Thai"],
+)
+def test_text_without_spaces_is_text(texts: list[str]) -> None:
+    _, (column,) = understand(pd.DataFrame({"review": texts}), {})
+    assert column.kind == "text"
+    assert column.used

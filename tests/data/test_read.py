@@ -1,12 +1,13 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars
 import pytest
 
-from crossent.data.read import read, read_table
+from crossent.data.read import is_texts, read, read_table
 from crossent.errors import DataError
 
 
@@ -174,3 +175,28 @@ def test_time_must_be_a_moment() -> None:
 def test_array_of_one_dimension_is_refused() -> None:
     with pytest.raises(DataError, match="two dimensions"):
         read_table(np.zeros(3))
+
+
+def test_a_cell_may_hold_a_whole_book(tmp_path: Path) -> None:
+    book = "a line of it, with a comma\n" * 400_000
+    pd.DataFrame({"text": [book, "short", "short"], "label": ["a", "b", "b"]}).to_csv(
+        tmp_path / "books.csv", index=False
+    )
+    frame = read_table(tmp_path / "books.csv")
+    assert frame["text"].str.len().tolist() == [len(book), 5, 5]
+
+
+@pytest.mark.parametrize(
+    "source", [["one", None, "two"], np.array(["one", "", "two"]), pd.Series(["one", None, "two"])]
+)
+def test_strings_alone_are_a_column_of_text(source: Any) -> None:
+    frame = read_table(source)
+    assert list(frame.columns) == ["text"]
+    assert frame["text"].fillna("").tolist() == ["one", "", "two"]
+
+
+def test_strings_among_other_things_are_not_texts() -> None:
+    assert not is_texts(["one", 2])
+    assert not is_texts(np.array([["one", "two"]]))
+    assert not is_texts([])
+    assert not is_texts("one")

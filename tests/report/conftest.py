@@ -7,6 +7,7 @@ from crossent.evaluation.result import Evaluation, Label
 from crossent.losses.arrays import log_softmax
 from crossent.report.content import (
     CalibrationSummary,
+    ClassNgrams,
     ColumnSummary,
     ReportContent,
     Trial,
@@ -51,6 +52,7 @@ def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str =
         ),
         calibration=CalibrationSummary("temperature", 1.1, 0.6, 0.59, kept=True, note="the model was overconfident"),
         worst_rows=(WorstRow(17, ((name, value),), str(classes[0]), str(classes[1]), 0.001, 6.9),),
+        ngrams=(ClassNgrams(str(classes[0]), (value,), ("·val",)),),
         settings=(("model", "auto"), ("seed", "0")),
         environment=(("python", "3.11"),),
         commands=("crossent predict runs/jobs new.csv",),

@@ -130,3 +130,9 @@ def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> N
     found = re.search(r"<title>(\d+) of (\d+)</title>", page)
     assert found is not None
     assert int(found[1]) <= int(found[2])
+
+
+def test_a_table_without_text_says_nothing_of_words() -> None:
+    content = draw_content(("a", "b", "c"))
+    assert "What speaks for each class?" in render(content)
+    assert "What speaks for each class?" not in render(dataclasses.replace(content, ngrams=()))

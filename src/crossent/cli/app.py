@@ -23,7 +23,7 @@ _RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sor
 app = App(
     name="crossent",
     version=__version__,
-    help="From your own table to a multiclass classifier whose probabilities you can trust.\n\n"
+    help="From your own table or text to a multiclass classifier whose probabilities you can trust.\n\n"
     "Start with `crossent demo`, then `crossent train your.csv --target your_column`.",
 )
 
@@ -60,7 +60,7 @@ def demo(*, json: Json = False) -> None:
 
 @app.command
 def train(
-    data: Annotated[Path, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz.")],
+    data: Annotated[Path, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz; or a folder of texts.")],
     *,
     rows: Annotated[RowFlags, Parameter(name="*", group=_ROWS)],
     runs: Annotated[Path, Parameter(help="Where the run folder goes.")] = Path("runs"),

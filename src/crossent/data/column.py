@@ -8,7 +8,7 @@ Label = str | int | float | bool
 Kind = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 
 # Kinds that carry something from one row to the next; the others are shown and left out.
-USED_KINDS: frozenset[Kind] = frozenset({"number", "category", "boolean", "date"})
+USED_KINDS: frozenset[Kind] = frozenset({"number", "category", "boolean", "date", "text"})
 
 
 @dataclass(frozen=True)

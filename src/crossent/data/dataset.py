@@ -18,8 +18,9 @@ class Dataset:
     Attributes
     ----------
     frame
-        The n rows of the columns in use: ``number`` as float64 with NaN for missing, ``category`` and ``boolean`` as
-        text, ``date`` as datetime64. The index counts the rows of the source from 0, so that a row can be found again.
+        The n rows of the columns in use: ``number`` as float64 with NaN for missing, ``category``, ``boolean``
+        and ``text`` as text, ``date`` as datetime64. The index counts the rows of the source from 0, so that a row can
+        be found again.
     columns
         Every column of the source except target, groups and time; also those left out.
     target

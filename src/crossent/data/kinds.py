@@ -24,6 +24,13 @@ ENOUGH_ROWS = 50
 SAMPLE = 1000
 # More words than this in the middle value, and a column is text rather than names.
 NAME_WORDS = 5
+# More characters than this in the middle value, and a column holds neither numbers nor dates.
+LONGEST_DATE = 60
+
+# Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese.
+_UNSPACED = (
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+)
 
 _TRUE_TEXTS = frozenset({"true", "yes", "t", "y"})
 _FALSE_TEXTS = frozenset({"false", "no", "f", "n"})
@@ -172,21 +179,35 @@ def _infer_kind(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[
 
 
 def _infer_kind_of_texts(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[Kind, str]:
+    sample = distinct.head(SAMPLE)
+    # No number or date is so long; to look for one in all of a library would take its time.
+    if sample.str.len().median() > LONGEST_DATE:
+        return _infer_kind_of_words(present, distinct, sample, 0.0)
     if set(distinct.str.lower()) <= _TRUE_TEXTS | _FALSE_TEXTS:
         return "boolean", ""
     numbers = _to_numbers(present)
     readable = 1 - np.isnan(numbers).mean()
     if readable >= 1 - UNREADABLE_SHARE:
         return _number_or_identifier(numbers[~np.isnan(numbers)], len(distinct))
-    sample = distinct.head(SAMPLE)
     if _to_dates(sample, day_first=_reads_day_first(sample)).notna().mean() >= 1 - UNREADABLE_SHARE:
         return "date", ""
-    if distinct.head(1000).str.count(r"\S+").median() > NAME_WORDS:
-        return "text", "free text is not used"
+    return _infer_kind_of_words(present, distinct, sample, readable)
+
+
+def _infer_kind_of_words(
+    present: "pd.Series[Any]", distinct: "pd.Series[Any]", sample: "pd.Series[Any]", readable: float
+) -> tuple[Kind, str]:
+    if _count_words(sample).median() > NAME_WORDS:
+        return "text", ""
     if len(present) >= ENOUGH_ROWS and len(distinct) > 0.95 * len(present):
         return "identifier", "nearly every row has a value of its own"
     mixed = f"{readable:.0%} of its values are numbers; all are read as names" if readable > 0 else ""
     return "category", mixed
+
+
+def _count_words(texts: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Count words, two characters for one in scripts that put no space between them."""
+    return texts.str.count(r"\S+") + texts.str.count(_UNSPACED) / 2
 
 
 def _number_or_identifier(numbers: np.ndarray[Any, Any], distinct: int) -> tuple[Kind, str]:
@@ -220,6 +241,8 @@ def _convert(values: "pd.Series[Any]", kind: Kind, *, day_first: bool) -> "tuple
     if kind == "date":
         dates = _to_dates(values, day_first=day_first)
         return dates, _check_unreadable(values, dates, "dates")
+    if kind == "text":
+        _check_text(values)
     texts = _to_texts(values)
     if kind == "boolean":
         lowered = texts.str.lower()
@@ -239,6 +262,18 @@ def _check_finite(numbers: "pd.Series[Any]") -> None:
             "Numbers must be finite.",
             f"Column {numbers.name!r} holds {len(infinite)} infinity value(s), the first in row {infinite[0] + 1}.",
             "Leave such a value empty (missing is allowed), or replace it.",
+        )
+
+
+def _check_text(values: "pd.Series[Any]") -> None:
+    present = values.dropna()
+    # One row may well read "42".
+    numbers = len(present) > 1 and not np.isnan(_to_numbers(present)).any()
+    if len(present) and (numbers or not isinstance(present.dtype, pd.StringDtype)):
+        raise DataError(
+            f"Column {values.name!r} must hold text.",
+            f"Its {len(present):,} values are {'numbers' if numbers else present.dtype}: {present.iloc[0]!r}, …",
+            "Give the column of text under this name, or train with it as another kind (--kind.NAME=number).",
         )
 
 

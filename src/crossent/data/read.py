@@ -19,12 +19,16 @@ import pyarrow.parquet
 
 from crossent.data.column import Kind
 from crossent.data.dataset import Dataset
+from crossent.data.encoding import to_utf8
+from crossent.data.folder import TEXT, read_folder
 from crossent.data.kinds import understand, understand_column
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.errors import DataError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 _BINARY = {".parquet", ".pq", ".feather", ".arrow"}
+# Bytes of a text file that Arrow parses at a time, and the most that it can.
+_BLOCK, _LARGEST_BLOCK = 1 << 20, (1 << 31) - 1
 _KNOWN = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or Feather (.feather), each also with .gz"
 
 
@@ -42,8 +46,8 @@ def read(
     Parameters
     ----------
     source
-        A path (CSV, TSV, Parquet, Feather; also .gz), a pandas or polars frame, or a 2-D NumPy array, whose columns
-        are named ``column_0`` and on.
+        A path (CSV, TSV, Parquet, Feather; also .gz; or a folder of texts, see `read_folder`), a pandas or polars
+        frame, a 2-D NumPy array, whose columns are named ``column_0`` and on, or texts, as in `read_table`.
     target
         Name of the column that holds the label. Rows without a label are left out, and a note says so.
     groups
@@ -98,8 +102,9 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
     Parameters
     ----------
     source
-        A path (CSV, TSV, Parquet, Feather; also .gz), a pandas or polars frame, or a 2-D NumPy array, whose columns are
-        then named ``column_0`` and on. Values of text files stay text here.
+        A path (CSV, TSV, Parquet, Feather; also .gz; or a folder of texts, see `read_folder`), a pandas or polars
+        frame, a 2-D NumPy array, whose columns are then named ``column_0`` and on, or a list, series or array of
+        strings, which becomes the column ``text``. Values of text files stay text here.
     encoding
         Of text files.
 
@@ -110,7 +115,10 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
         the same name.
     """
     if isinstance(source, str | Path):
-        frame = _read_path(Path(source), encoding)
+        path = Path(source)
+        frame = read_folder(path, encoding) if path.is_dir() else _read_path(path, encoding)
+    elif is_texts(source):
+        frame = pd.DataFrame({TEXT: pd.Series(list(source), dtype="str")})
     elif isinstance(source, np.ndarray):
         frame = _from_array(source)
     elif isinstance(source, pd.DataFrame):
@@ -121,6 +129,21 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
     if not len(frame):
         raise DataError("A table needs rows.", f"{_name_of(source)} has none.", "Give a table with at least one row.")
     return frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+
+
+def is_texts(source: Any) -> bool:
+    """Say whether rows are given as texts alone: a list, a series or a one-dimensional array, of strings and None."""
+    if isinstance(source, list | tuple):
+        values: Sequence[Any] = source
+    elif isinstance(source, np.ndarray) and source.ndim == 1 and source.dtype.kind in "OU":
+        values = source.tolist()
+    elif isinstance(source, pd.Series) or type(source).__module__.startswith("polars.series"):
+        values = source.to_list()
+    else:
+        return False
+    # NaN, the one value that differs from itself, is what a series has for None.
+    present = [value for value in values if value is not None and value == value]  # noqa: PLR0124
+    return bool(present) and all(isinstance(value, str) for value in present)
 
 
 def _check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
@@ -234,7 +257,7 @@ def _read_binary(path: Path, suffix: str, data: bytes) -> pd.DataFrame:
 
 
 def _read_text(path: Path, data: bytes, separator: str, encoding: str) -> pd.DataFrame:
-    text = _to_utf8(path, data, encoding)
+    text = to_utf8(path, data, encoding)
     header = text.split(b"\n", 1)[0]
     # Spreadsheets of half the world write "CSV" with semicolons, and many a .txt has commas.
     separator = max([separator, ",", ";", "\t"], key=lambda mark: header.count(mark.encode()))
@@ -253,38 +276,24 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _parse_text(text: bytes, separator: str) -> pa.Table:
+    try:
+        return _parse_blocks(text, separator, _BLOCK)
+    except pa.ArrowInvalid:
+        # A row must fit into one block, and there may be a whole book in a cell.
+        if len(text) <= _BLOCK:
+            raise
+        return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK))
+
+
+def _parse_blocks(text: bytes, separator: str, size: int) -> pa.Table:
+    read_options = pa.csv.ReadOptions(block_size=size)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     # Every column is read as text: types guessed from the first block of a file fail on a later one.
-    names = pa.csv.open_csv(io.BytesIO(text), parse_options=parse).schema.names
+    names = pa.csv.open_csv(io.BytesIO(text), read_options, parse_options=parse).schema.names
     convert = pa.csv.ConvertOptions(
         column_types={name: pa.string() for name in names}, null_values=[""], strings_can_be_null=True
     )
-    return pa.csv.read_csv(io.BytesIO(text), parse_options=parse, convert_options=convert)
-
-
-def _to_utf8(path: Path, data: bytes, encoding: str) -> bytes:
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        encoding = "utf-16"
-    try:
-        # The BOM that spreadsheets put first would become part of the first column's name.
-        if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
-            data = data.removeprefix(b"\xef\xbb\xbf")
-            data.decode("utf-8")
-            return data
-        return data.decode(encoding).encode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"The file must be text in the encoding {encoding}.",
-            f"{path}, line {line}, has the byte 0x{data[error.start]:02x}, which is not.",
-            "Name its encoding (--encoding latin-1, encoding='cp1252'), or save it as UTF-8.",
-        ) from error
-    except LookupError as error:
-        raise DataError(
-            "The encoding must be one that Python knows.",
-            f"{encoding!r} is not.",
-            "Try utf-8, latin-1, cp1252, utf-16.",
-        ) from error
+    return pa.csv.read_csv(io.BytesIO(text), read_options, parse_options=parse, convert_options=convert)
 
 
 def _ragged(path: Path, text: bytes, separator: str, error: Exception) -> DataError:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy.sparse
 import scipy.special
 
 from crossent.data.column import Column
@@ -48,18 +49,22 @@ class Features:
         ``(n, q)`` int32 category codes: 0 missing, 1 unseen in training, 2 rare, then the vocabulary.
     cardinalities
         Number of codes of each of the q categories.
+    texts
+        ``(n, t)`` float32 compressed sparse rows: the n-grams of the columns of text; None where there are none.
     """
 
     numbers: npt.NDArray[np.float32]
     codes: npt.NDArray[np.int32]
     cardinalities: tuple[int, ...]
+    texts: scipy.sparse.csr_array | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def take(self, rows: npt.NDArray[Any]) -> "Features":
         """Return the given rows, by position or mask."""
-        return Features(self.numbers[rows], self.codes[rows], self.cardinalities)
+        texts = None if self.texts is None else self.texts[rows]
+        return Features(self.numbers[rows], self.codes[rows], self.cardinalities, texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +160,7 @@ def fit_table_encoder(frame: pd.DataFrame, columns: Sequence[Column]) -> TableEn
     numbers: list[NumberEncoding] = []
     categories: list[CategoryEncoding] = []
     for column in columns:
-        if not column.used:
+        if not column.used or column.kind == "text":
             continue
         values = frame[column.name]
         if column.kind == "number":

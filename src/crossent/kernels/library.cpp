@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "block_ascent.h"
 #include "linear.h"
 #include "matrix_product.h"
 #include "regression.h"
@@ -17,20 +18,23 @@
 
 #define CROSSENT_EXPORT extern "C" __attribute__((visibility("default")))
 
+// The kernels of one instruction set, each compiled under its name.
+#define CROSSENT_DECLARE(level)                              \
+  extern const RowKernels row_kernels_##level;               \
+  extern const LinearKernel linear_kernel_##level;           \
+  extern const RegressionKernels regression_kernels_##level; \
+  extern const BlockAscentKernel block_ascent_kernel_##level; \
+  extern const ProductKernels product_kernels_##level;
+#define CROSSENT_KERNELS(level)                                                              \
+  #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
+      &crossent::regression_kernels_##level, &crossent::block_ascent_kernel_##level,         \
+      &crossent::product_kernels_##level
+
 namespace crossent {
-extern const RowKernels row_kernels_baseline;
-extern const LinearKernel linear_kernel_baseline;
-extern const RegressionKernels regression_kernels_baseline;
-extern const ProductKernels product_kernels_baseline;
+CROSSENT_DECLARE(baseline)
 #if defined(CROSSENT_X86)
-extern const RowKernels row_kernels_avx2;
-extern const LinearKernel linear_kernel_avx2;
-extern const RegressionKernels regression_kernels_avx2;
-extern const ProductKernels product_kernels_avx2;
-extern const RowKernels row_kernels_avx512;
-extern const LinearKernel linear_kernel_avx512;
-extern const RegressionKernels regression_kernels_avx512;
-extern const ProductKernels product_kernels_avx512;
+CROSSENT_DECLARE(avx2)
+CROSSENT_DECLARE(avx512)
 #endif
 }  // namespace crossent
 
@@ -41,6 +45,7 @@ struct Level {
   const crossent::RowKernels* rows;
   const crossent::LinearKernel* linear;
   const crossent::RegressionKernels* regression;
+  const crossent::BlockAscentKernel* block_ascent;
   const crossent::ProductKernels* products;
   bool (*runs_here)();
 };
@@ -48,18 +53,14 @@ struct Level {
 // From the best to the plainest.
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
-    {"avx512", &crossent::row_kernels_avx512, &crossent::linear_kernel_avx512, &crossent::regression_kernels_avx512,
-     &crossent::product_kernels_avx512,
+    {CROSSENT_KERNELS(avx512),
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
      }},
-    {"avx2", &crossent::row_kernels_avx2, &crossent::linear_kernel_avx2, &crossent::regression_kernels_avx2,
-     &crossent::product_kernels_avx2,
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {CROSSENT_KERNELS(avx2), [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
 #endif
-    {"baseline", &crossent::row_kernels_baseline, &crossent::linear_kernel_baseline,
-     &crossent::regression_kernels_baseline, &crossent::product_kernels_baseline, [] { return true; }},
+    {CROSSENT_KERNELS(baseline), [] { return true; }},
 };
 
 const Level* find(const char* name) {
@@ -72,7 +73,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 7; }
+CROSSENT_EXPORT int crossent_abi_version() { return 8; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -103,4 +104,9 @@ CROSSENT_EXPORT const crossent::RegressionKernels* crossent_regression_kernels(c
 CROSSENT_EXPORT const crossent::ProductKernels* crossent_product_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->products : nullptr;
+}
+
+CROSSENT_EXPORT crossent::BlockAscentKernel crossent_block_ascent_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->block_ascent : nullptr;
 }

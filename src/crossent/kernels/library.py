@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 7
+ABI_VERSION = 8
 LEVELS = ("avx512", "avx2", "baseline")
 
 

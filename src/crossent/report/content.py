@@ -56,6 +56,15 @@ class WorstRow:
 
 
 @dataclass(frozen=True)
+class ClassNgrams:
+    """What speaks for a class: words and pairs of words, and pieces of words, from strong to weak."""
+
+    label: str
+    words: tuple[str, ...]
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that a report shows, in its order."""
 
@@ -72,6 +81,7 @@ class ReportContent:
     trials: tuple[Trial, ...]
     calibration: CalibrationSummary
     worst_rows: tuple[WorstRow, ...]
+    ngrams: tuple[ClassNgrams, ...]
     settings: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]

@@ -1,0 +1,69 @@
+"""A folder of texts: a class for each sub-folder of files, or for each file of lines."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from crossent.data.encoding import to_utf8
+from crossent.errors import DataError
+
+# Columns of the table that a folder becomes.
+TEXT, CLASS = "text", "class"
+_LINES = ".txt"
+
+
+def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
+    """Read texts from a folder; hidden files are left out.
+
+    Parameters
+    ----------
+    folder
+        In it a sub-folder for each class, with one text a file, whatever the files are called; or a ``.txt`` file for
+        each class, with one text a line; or both.
+    encoding
+        Of the files.
+
+    Returns
+    -------
+    frame
+        Columns ``text`` and ``class``: the name of the sub-folder, or that of the file without its ending.
+
+    Raises
+    ------
+    DataError
+        If there is no text, or a file is not text in the encoding.
+    """
+    texts: list[str] = []
+    classes: list[str] = []
+    for entry in _visible(folder):
+        if entry.is_dir():
+            found = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
+        elif entry.suffix.lower() == _LINES:
+            found = [line for line in _read(entry, encoding).split("\n") if line.strip()]
+        else:
+            continue
+        texts += found
+        classes += [entry.stem if entry.is_file() else entry.name] * len(found)
+    if not texts:
+        raise DataError(
+            "A folder of texts holds a sub-folder of files for each class, or a .txt file of lines.",
+            f"{folder} holds neither.",
+            "Sort the files into sub-folders named after their classes.",
+        )
+    return pd.DataFrame({TEXT: pd.Series(texts, dtype="str"), CLASS: pd.Series(classes, dtype="str")})
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _read(file: Path, encoding: str) -> str:
+    data = to_utf8(file, file.read_bytes(), encoding)
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DataError(
+            "A file of text holds text.",
+            f"{file}, line {line}, has a zero byte: a picture, a document of a word processor, or a program?",
+            "Take it out of the folder, or save its text as UTF-8.",
+        )
+    return data.decode().replace("\r\n", "\n")

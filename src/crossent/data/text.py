@@ -1,0 +1,190 @@
+"""Free text as sparse features: the words, pairs of words and pieces of words that several training rows share."""
+
+import functools
+import itertools
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse
+
+from crossent.data.ngrams import count
+from crossent.errors import DataError
+from crossent.kernels.ngrams import NgramCounts
+
+# An n-gram of one row says nothing about another.
+FEWEST_ROWS = 2
+# Weights of a model, which are n-grams times classes: the commonest n-grams are kept when there would be more.
+MOST_WEIGHTS = 1 << 25
+FEWEST_NGRAMS = 1 << 14
+# An n-gram is believed as if it stood in so many more rows, with the classes that all have.
+PRIOR_ROWS = 5.0
+# What tells the classes by less than this many nats counts as if it told so much.
+LEAST_INFORMATION = 1e-3
+# Rows whose n-grams are counted by class at a time.
+ROWS_AT_ONCE = 1 << 14
+# Elements that one thread turns into features at a time.
+ELEMENTS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoding:
+    """How one column of text becomes features.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    hashes
+        ``(t,)`` uint64 n-grams, from common to rare; the last bit is 1 for pieces of words.
+    weights
+        ``(t,)`` float32: what one occurrence counts; much for n-grams that are rare, and that tell classes apart.
+    """
+
+    column: str
+    hashes: npt.NDArray[np.uint64]
+    weights: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.hashes.shape != self.weights.shape or not len(self.hashes):
+            raise ValueError(f"{self.hashes.shape} n-grams and {self.weights.shape} weights do not fit")
+
+    def encode(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
+        """Return ``(n, t)`` float32 features.
+
+        Words with their pairs, and pieces of words, each have Euclidean length 1 in a row, or 0 where none is known.
+        """
+        return self.features_of(count(strings_of(texts)))
+
+    def features_of(self, counts: NgramCounts) -> scipy.sparse.csr_array:
+        """Return the features of texts whose n-grams are counted already."""
+        columns_of_ids = self._columns_of(counts.hashes)
+        cuts = np.searchsorted(counts.ends, np.arange(0, counts.ends[-1], ELEMENTS_AT_ONCE)).tolist()
+        rows = [slice(begin, end) for begin, end in itertools.pairwise([*cuts, len(counts.ends) - 1])]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = list(pool.map(lambda some: self._features_of_rows(counts, columns_of_ids, some), rows))
+        if not parts:
+            return scipy.sparse.csr_array((len(counts.ends) - 1, len(self.hashes)), dtype=np.float32)
+        return parts[0] if len(parts) == 1 else scipy.sparse.vstack(parts, format="csr")
+
+    def _features_of_rows(
+        self, counts: NgramCounts, columns_of_ids: npt.NDArray[np.int32], rows: slice
+    ) -> scipy.sparse.csr_array:
+        ends = counts.ends[rows.start : rows.stop + 1]
+        elements = slice(int(ends[0]), int(ends[-1]))
+        columns = columns_of_ids[counts.ids[elements]]
+        known = columns >= 0
+        columns = columns[known]
+        ends = np.concatenate(([0], np.cumsum(known, dtype=np.int32)))[ends - ends[0]]
+        values = np.log(counts.counts[elements][known].astype(np.float32))
+        values += 1
+        values *= self.weights[columns]
+        # Position of each element among the 2 n lengths: words, then pieces, of each row.
+        n = len(ends) - 1
+        part = np.repeat(np.arange(0, 2 * n, 2), np.diff(ends)) + self._is_piece[columns]
+        squares = np.bincount(part, np.square(values), minlength=2 * n)
+        values /= np.sqrt(squares).astype(np.float32)[part]
+        return scipy.sparse.csr_array((values, columns, ends), shape=(n, len(self.hashes)))
+
+    def _columns_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        """Return the column of each hash, -1 for those that are not known."""
+        ascending, order = self._ascending
+        place = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
+        return np.where(ascending[place] == hashes, order[place], -1).astype(np.int32)
+
+    @functools.cached_property
+    def _is_piece(self) -> npt.NDArray[np.int8]:
+        return (self.hashes & 1).astype(np.int8)
+
+    @functools.cached_property
+    def _ascending(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+        order = np.argsort(self.hashes)
+        return self.hashes[order], order
+
+
+def fit_text(
+    texts: "pd.Series[Any]", target: npt.NDArray[np.int64], num_classes: int
+) -> tuple[TextEncoding, scipy.sparse.csr_array]:
+    """Learn the n-grams of training rows, and what each is worth.
+
+    The weight of an n-gram is the root of its inverse document frequency, ``log((1 + n) / (1 + rows)) + 1``, times the
+    nats by which it tells the class.
+
+    Parameters
+    ----------
+    texts
+        ``(n,)`` texts; the name of the series is that of the column.
+    target
+        ``(n,)`` class indices.
+    num_classes
+        K; with many classes fewer n-grams are kept, so that the weights of a model fit into memory.
+
+    Returns
+    -------
+    encoding
+        The n-grams that stand in two rows or more.
+    features
+        ``(n, t)`` of these rows.
+
+    Raises
+    ------
+    DataError
+        If no two rows share an n-gram.
+
+    Examples
+    --------
+    >>> encoding, features = fit_text(pd.Series(["red wine", "red beer"], name="drink"), np.array([0, 1]), 2)
+    >>> features.shape == (2, len(encoding.hashes))
+    True
+    """
+    counts = count(strings_of(texts))
+    rows = np.bincount(counts.ids, minlength=len(counts.hashes))
+    kept = np.flatnonzero(rows >= FEWEST_ROWS)
+    if not len(kept):
+        raise DataError(
+            "A column of text needs words that several rows share.",
+            f"No two of the {len(texts):,} training rows of {texts.name!r} have a word, or a piece of one, in common.",
+            f"Check the column, or leave it out: --kind.{texts.name}=identifier.",
+        )
+    most = max(MOST_WEIGHTS // num_classes, FEWEST_NGRAMS)
+    # Hashes ascend, so that n-grams of equal frequency have one order on every machine.
+    kept = kept[np.argsort(-rows[kept], kind="stable")][:most]
+    idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
+    weights = np.sqrt(idf * _information(counts, kept, target, num_classes))
+    encoding = TextEncoding(str(texts.name), counts.hashes[kept], weights.astype(np.float32))
+    return encoding, encoding.features_of(counts)
+
+
+def _information(
+    counts: NgramCounts, kept: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
+) -> npt.NDArray[np.float64]:
+    """Return, for each n-gram kept, the divergence from the prior to the classes of the rows that hold it, in nats."""
+    # A cell for each n-gram and class; those that are not kept share the cells at the end.
+    first_cell = np.full(len(counts.hashes), len(kept) * num_classes)
+    first_cell[kept] = np.arange(len(kept)) * num_classes
+    cells = np.zeros((len(kept) + 1) * num_classes, np.int64)
+    for begin in range(0, len(counts.ends) - 1, ROWS_AT_ONCE):
+        ends = counts.ends[begin : begin + ROWS_AT_ONCE + 1]
+        places = first_cell[counts.ids[ends[0] : ends[-1]]]
+        places += np.repeat(target[begin : begin + ROWS_AT_ONCE], np.diff(ends))
+        cells += np.bincount(places, minlength=len(cells))
+    present = np.flatnonzero(cells[:-num_classes])
+    column, label = np.divmod(present, num_classes)
+    prior = np.bincount(target, minlength=num_classes) / len(target)
+    rows = np.bincount(column, cells[present], minlength=len(kept))
+    share = (cells[present] + PRIOR_ROWS * prior[label]) / (rows[column] + PRIOR_ROWS)
+    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(kept))
+    # Classes without a row that holds the n-gram keep this part of their prior.
+    left = PRIOR_ROWS / (rows + PRIOR_ROWS)
+    told += (1 - np.bincount(column, prior[label], minlength=len(kept))) * left * np.log(left)
+    return np.maximum(told, LEAST_INFORMATION)
+
+
+def strings_of(texts: "pd.Series[Any]") -> Sequence[str]:
+    """Return the texts as strings, empty where they are missing."""
+    return [str(text) for text in texts.fillna("")]

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from crossent.data.encoding import to_utf8
+from crossent.errors import DataError
+
+PATH = Path("file.txt")
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        ("grün".encode(), "utf-8"),
+        ("grün".encode("utf-8-sig"), "UTF_8"),
+        ("grün".encode("latin-1"), "latin-1"),
+        ("grün".encode("utf-16"), "utf-8"),
+    ],
+)
+def test_known_encodings_become_utf8(data: bytes, encoding: str) -> None:
+    assert to_utf8(PATH, data, encoding) == "grün".encode()
+
+
+def test_bytes_that_are_no_text_are_an_error_with_their_line() -> None:
+    with pytest.raises(DataError, match=r"file.txt, line 2, has the byte 0xff.*Name its encoding"):
+        to_utf8(PATH, b"fine\n\xff\xff", "utf-8")
+
+
+def test_unknown_encoding_is_an_error() -> None:
+    with pytest.raises(DataError, match="'klingon' is not"):
+        to_utf8(PATH, b"a", "klingon")

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+import scipy.special
+
+from crossent.kernels import info
+from crossent.kernels.regression import SparseRows
+from crossent.solver.block_ascent import LEAST_LOSS, BlockAscentSolution, solve_by_block_ascent
+
+pytestmark = pytest.mark.skipif(not info().available, reason="there are no kernels here")
+
+N, D, K, STRENGTH = 300, 40, 5, 20.0
+
+
+def draw(num_classes: int = K) -> tuple[scipy.sparse.csr_array, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    matrix = scipy.sparse.random_array((N, D), density=0.2, format="csr", rng=rng, dtype=np.float32)
+    logits = matrix @ rng.normal(size=(D, num_classes)) * 3 + rng.gumbel(size=(N, num_classes))
+    target = logits.argmax(axis=1)
+    counts = np.bincount(target, minlength=num_classes) + 0.5
+    return matrix, target, np.log(counts / counts.sum())
+
+
+def solve(
+    matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray, **settings: float
+) -> BlockAscentSolution:
+    rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+    options = {"C": STRENGTH, "tolerance": 0.0, "max_passes": 200} | settings
+    return solve_by_block_ascent(rows, target, prior, D, rng=np.random.default_rng(0), **options)
+
+
+def objective(theta: np.ndarray, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray) -> float:
+    """Mean cross entropy plus penalty in float64; the bias counts from the prior."""
+    theta = theta.reshape(D + 1, -1)
+    logits = matrix.astype(np.float64) @ theta[:-1] + theta[-1] + prior
+    loss = -scipy.special.log_softmax(logits, axis=1)[np.arange(N), target].mean()
+    return float(loss + (theta**2).sum() / (2 * STRENGTH * N))
+
+
+def optimum(matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray) -> float:
+    start = np.zeros((D + 1) * len(prior))
+    found = scipy.optimize.minimize(objective, start, (matrix, target, prior), tol=1e-9, options={"maxiter": 500})
+    return float(found.fun)
+
+
+def reached(
+    solution: BlockAscentSolution, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray
+) -> float:
+    theta = np.vstack([solution.weight, solution.bias - prior]).astype(np.float64)
+    return objective(theta, matrix, target, prior)
+
+
+def test_it_comes_to_the_optimum_of_another_solver() -> None:
+    matrix, target, prior = draw()
+    best = optimum(matrix, target, prior)
+    solution = solve(matrix, target, prior)
+    assert reached(solution, matrix, target, prior) == pytest.approx(best, rel=1e-3)
+    assert abs(solution.gap) < 1e-3
+    assert solution.loss < best
+
+
+def test_a_few_passes_come_near_and_the_gap_says_how_near() -> None:
+    matrix, target, prior = draw()
+    best = optimum(matrix, target, prior)
+    solution = solve(matrix, target, prior, max_passes=9)
+    above = reached(solution, matrix, target, prior) - best
+    assert 0 <= above < 0.1 * best
+    assert above < solution.gap
+
+
+def test_classes_left_out_come_in_again() -> None:
+    matrix, target, prior = draw(num_classes=40)
+    best = objective(np.zeros((D + 1) * 40), matrix, target, prior)
+    solution = solve(matrix, target, prior, max_passes=30)
+    twice = solve(matrix, target, prior, max_passes=60)
+    assert reached(solution, matrix, target, prior) < best
+    assert reached(solution, matrix, target, prior) == pytest.approx(reached(twice, matrix, target, prior), rel=2e-3)
+
+
+def test_it_stops_at_its_tolerance() -> None:
+    matrix, target, prior = draw()
+    loose, tight = (solve(matrix, target, prior, tolerance=tolerance) for tolerance in (0.5, 0.05))
+    for solution, tolerance in ((loose, 0.5), (tight, 0.05)):
+        assert solution.gap <= tolerance * max(solution.loss, LEAST_LOSS)
+    assert loose.passes < tight.passes < 60
+
+
+def test_same_seed_same_bytes() -> None:
+    problem = draw()
+    assert solve(*problem).weight.tobytes() == solve(*problem).weight.tobytes()
