@@ -17,7 +17,7 @@ from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
-from crossent.solver.regression import Coefficients, solve_softmax_regression
+from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
@@ -187,7 +187,7 @@ def _fit_without_kernels(
     solution = solve_softmax_regression(
         RegressionData(all_rows, RowTargets(train.target, None, None), train.classes),
         start,
-        C=C,
+        Penalty(C, np.ones(features)),
         tolerance=PLAIN_TOLERANCE,
         max_steps=PLAIN_STEPS,
         on_step=lambda _loss, _coefficients: False,
