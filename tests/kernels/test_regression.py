@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from scipy.special import logsumexp, softmax
 from torch.nn import functional
 
 from crossent.kernels import info
@@ -14,7 +13,6 @@ from crossent.kernels.regression import (
     SparseRows,
     add_gradient,
     add_product,
-    ascend_dual,
     padded_classes,
 )
 
@@ -102,37 +100,3 @@ def test_no_rows_and_empty_rows() -> None:
     assert not sums[:5].any()
     nothing = slice(0, 0)
     assert add_gradient(rows.take(nothing), targets.take(nothing), 3, sums, probs[nothing], sums) == 0
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("num_classes", [2, 16, 20, 70])
-@pytest.mark.parametrize("strength", [0.01, 1.0, 50.0])
-def test_a_visited_row_has_the_probabilities_of_its_logits(dtype: type, num_classes: int, strength: float) -> None:
-    rng = np.random.default_rng(num_classes)
-    n, d = 9, 30
-    csr = scipy.sparse.random_array((n, d), density=0.3, rng=rng, format="csr", dtype=np.float64).astype(dtype)
-    rows = SparseRows(csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data)
-    theta = padded(rng.normal(size=(d + 1, num_classes)), dtype)
-    log_probs = np.full((n, padded_classes(num_classes)), -80, dtype)
-    log_probs[:, :num_classes] = np.log(rng.dirichlet(np.ones(num_classes), n)).clip(-70)
-    of_rows = np.full(n, strength, dtype)
-    of_rows[4] = 0
-    before, old_probs = theta.astype(float), np.exp(log_probs.astype(float))
-    gap = 0.0
-    for row in (3, 4, 0):
-        logits = np.append(csr[[row]].toarray(), 1) @ theta[:, :num_classes].astype(float)
-        wanted = logits - logsumexp(logits)
-        old = old_probs[row, :num_classes]
-        gap += of_rows[row] * (old * (np.log(old) - wanted)).sum()
-        found = ascend_dual(rows, np.array([row]), num_classes, of_rows, theta, log_probs)
-        gap -= found
-        logits = np.append(csr[[row]].toarray(), 1) @ theta[:, :num_classes].astype(float)
-        if row != 4:
-            np.testing.assert_allclose(
-                np.exp(log_probs[row, :num_classes]), softmax(logits), atol=2e-3 if dtype == np.float32 else 1e-3
-            )
-    assert abs(gap) < 1e-3 * (1 + strength)
-    # The weights are what the probabilities make of the features, whatever these are.
-    moved = of_rows[:, None] * (old_probs - np.exp(log_probs.astype(float)))
-    whole = np.hstack([csr.toarray(), np.ones((n, 1))])
-    np.testing.assert_allclose(theta - before, whole.T @ moved, atol=1e-4 * (1 + strength))

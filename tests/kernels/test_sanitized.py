@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
-    "kernels/test_block_ascent.py",
+    "kernels/test_dual_ascent.py",
     "kernels/test_ngrams.py",
     "kernels/test_products.py",
     "kernels/test_regression.py",

@@ -1,12 +1,12 @@
-// Softmax regression by ascent of its dual, one sparse row after the other (Shalev-Shwartz and Zhang 2013): each row has
-// probabilities of its own, the weights are what these make of them, and each row in turn takes those that are best while
-// all others stay.
+// Softmax regression by dual coordinate ascent (Shalev-Shwartz and Zhang 2013). The dual of the cross entropy of a row is a
+// distribution over the classes; a pass sets that of one row after another to its best value, given the others.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
+#include "dual_ascent.h"
+
 #include "memory.h"
-#include "regression.h"
-#include "sparse_rows.h"
+#include "products.h"
 
 #define CROSSENT_JOIN(a, b) a##b
 #define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
@@ -15,118 +15,198 @@ namespace {
 
 using crossent::DualProblem;
 
-// Log-probabilities are kept above this, and those of the columns beyond the classes at it.
-constexpr int kLeastLog = -80;
-constexpr int kMostSteps = 16;
-// Largest change of a log-probability that needs no further step of Newton's method, which squares it.
-constexpr double kNear = 0.01;
+// Elements of a row to ask for before their turn.
+constexpr int64_t kAhead = 8;
+// Newton steps for a row, and how far from a distribution they may end.
+constexpr int kMostSteps = 20;
+constexpr double kNear = 1e-5;
+constexpr int kLowestLog = -80;
+// How many times the negligible change of a probability a change of the row's own logits is negligible.
+constexpr double kLogits = 100;
 
-// What the room for a row holds, each (columns,).
 template <class A>
-struct Scratch {
-  A *logits, *old_probs, *probs, *change;
+Vector<A> size_of(Vector<A> v) { return v < A(0) ? -v : v; }
+
+template <class A>
+A* weight_of(const DualProblem& p) {
+  return static_cast<A*>(p.weight);
+}
+
+// Blocks of classes, each of one vector, by where they begin.
+struct Blocks {
+  Array<int64_t> begins;
+  int64_t count = 0;
+  explicit Blocks(int64_t most) : begins(most) {}
+  void add(int64_t begin) { begins[count++] = begin; }
+  int64_t operator[](int64_t i) { return begins[i]; }
 };
 
-// Finds u = log p with u + q p = c - mu and sum p = 1, where c = logits + q * the old p, by Newton's method on u and mu
-// together. `log_probs` holds the old u, and then the new.
+// The logits of a row in some blocks that stand side by side.
+template <class A, int vectors>
+void find_logits_side_by_side(const DualProblem& p, int64_t row, int64_t stride, int64_t j, A* logits) {
+  const A* bias = weight_of<A>(p) + p.features * stride;
+  Vector<A> sums[vectors];
+  for (int v = 0; v < vectors; ++v) sums[v] = load(static_cast<const A*>(p.offset) + j + v * kWidth<A>) + load(bias + j + v * kWidth<A>);
+  const int64_t end = p.ends[row + 1];
+  for (int64_t i = p.ends[row]; i < end; ++i) {
+    if (i + kAhead < end) __builtin_prefetch(weight_of<A>(p) + p.columns[i + kAhead] * stride + j);
+    const A* of_feature = weight_of<A>(p) + p.columns[i] * stride + j;
+    for (int v = 0; v < vectors; ++v) sums[v] += static_cast<const A*>(p.values)[i] * load(of_feature + v * kWidth<A>);
+  }
+  for (int v = 0; v < vectors; ++v) store<A>(logits + j + v * kWidth<A>, sums[v]);
+}
+
 template <class A>
-void best_of_row(const DualProblem& p, double q, double mu, Scratch<A> at, A* log_probs) {
-  constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p.classes);
-  double total = 1;
-  for (int64_t j = 0; j < columns; j += w) {
-    // Columns beyond the classes get no logit.
-    store<A>(at.logits + j, load_up_to<A>(at.logits + j, p.classes - j, A(mu - 1e4)) + A(q) * load(at.old_probs + j));
-    store<A>(at.probs + j, load(at.old_probs + j));
-  }
-  for (int step = 0; step < kMostSteps; ++step) {
-    Vector<A> slopes{}, gains{};
-    for (int64_t j = 0; j < columns; j += w) {
-      const Vector<A> x = load(at.probs + j);
-      const Vector<A> slope = x / (A(1) + A(q) * x);
-      slopes += slope;
-      gains += slope * (load(at.logits + j) - A(mu) - load(log_probs + j) - A(q) * x);
+void find_logits(const DualProblem& p, int64_t row, int64_t stride, Blocks& blocks, A* logits) {
+  int64_t i = 0;
+  const auto side_by_side = [&](int64_t n) {
+    return i + n <= blocks.count && blocks[i + n - 1] == blocks[i] + (n - 1) * kWidth<A>;
+  };
+  while (i < blocks.count) {
+    if (side_by_side(4)) {
+      find_logits_side_by_side<A, 4>(p, row, stride, blocks[i], logits);
+      i += 4;
+    } else if (side_by_side(2)) {
+      find_logits_side_by_side<A, 2>(p, row, stride, blocks[i], logits);
+      i += 2;
+    } else {
+      find_logits_side_by_side<A, 1>(p, row, stride, blocks[i], logits);
+      i += 1;
     }
-    mu += (sum_lanes(gains) + total * std::log(total)) / sum_lanes(slopes);
-    Vector<A> largest{}, sums{};
-    for (int64_t j = 0; j < columns; j += w) {
-      const Vector<A> x = load(at.probs + j), u = load(log_probs + j);
-      const Vector<A> wanted = u + (load(at.logits + j) - A(mu) - u - A(q) * x) / (A(1) + A(q) * x);
-      const Vector<A> next = -larger<A>(all<A>(0), -larger<A>(wanted, all<A>(kLeastLog)));
-      largest = larger<A>(larger<A>(next - u, u - next), largest);
-      const Vector<A> e = exp_of<A>(next);
-      store<A>(log_probs + j, next);
-      store<A>(at.probs + j, e);
-      sums += e;
-    }
-    total = sum_lanes(sums);
-    if (largest_lane<A>(largest) < A(kNear)) break;
-  }
-  for (int64_t j = 0; j < columns; j += w) {
-    const Vector<A> u = larger<A>(load(log_probs + j) - A(std::log(total)), all<A>(kLeastLog));
-    store<A>(log_probs + j, u);
-    store<A>(at.probs + j, load(at.probs + j) * A(1 / total));
   }
 }
 
-// Returns the log of the sum of exponentials of the logits, and adds up by how much the row misses its best.
 template <class A>
-double log_sum_of_row(const DualProblem& p, Scratch<A> at, const A* log_probs, double* divergence) {
-  constexpr int64_t w = kWidth<A>;
-  const int64_t columns = columns_of<A>(p.classes);
-  Vector<A> tops = all<A>(-INFINITY), sums{}, missing{};
-  for (int64_t j = 0; j < columns; j += w) tops = larger<A>(load_up_to<A>(at.logits + j, p.classes - j, -INFINITY), tops);
+double log_sum_exp(const A* values, Blocks& blocks) {
+  Vector<A> tops = load(values + blocks[0]), sums{};
+  for (int64_t i = 1; i < blocks.count; ++i) tops = larger<A>(tops, load(values + blocks[i]));
   const A top = largest_lane<A>(tops);
-  for (int64_t j = 0; j < columns; j += w) {
-    const Vector<A> z = load_up_to<A>(at.logits + j, p.classes - j, A(-1e30)) - top;
-    sums += exp_of<A>(z);
-    const Vector<A> u = load(log_probs + j), x = exp_of<A>(u);
-    store<A>(at.old_probs + j, x);
-    missing += load_up_to<A>(at.old_probs + j, p.classes - j, 0) * (u - z);
+  for (int64_t i = 0; i < blocks.count; ++i) sums += exp_of<A>(load(values + blocks[i]) - top);
+  return top + std::log(sum_lanes(sums));
+}
+
+// What the dual equation of a row is off by at log p: log p + curvature * p - wanted, and its slope by log p.
+template <class A>
+struct Equation {
+  Vector<A> p, residual, slope;
+};
+
+template <class A>
+Equation<A> equation_at(Vector<A> log_p, Vector<A> wanted, A curvature) {
+  const Vector<A> p = exp_of<A>(log_p), curved = p * curvature;
+  return {p, log_p + curved - wanted, curved + A(1)};
+}
+
+// Solves log p + curvature * p = wanted - mu with the mu that makes the sum of p the mass, by Newton's method.
+template <class A>
+void solve_row(const A* wanted, A curvature, A mass, Blocks& blocks, A* log_probs) {
+  for (int step = 0; step < kMostSteps; ++step) {
+    Vector<A> sums{}, shares{}, residuals{};
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const Equation<A> at = equation_at<A>(load(log_probs + blocks[i]), load(wanted + blocks[i]), curvature);
+      const Vector<A> share = at.p / at.slope;
+      sums += at.p, shares += share, residuals += at.p == A(0) ? Vector<A>{} : share * at.residual;
+    }
+    const A sum = A(sum_lanes(sums));
+    const A mu = (sum - mass - A(sum_lanes(residuals))) / A(sum_lanes(shares));
+    Vector<A> moved{};
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const Vector<A> log_p = load(log_probs + blocks[i]);
+      const Equation<A> at = equation_at<A>(log_p, load(wanted + blocks[i]), curvature);
+      Vector<A> next = log_p - (at.residual + mu) / at.slope;
+      // A probability is at most one, and its log is kept in the range of exp.
+      next = next > A(0) ? Vector<A>{} : larger<A>(next, all<A>(kLowestLog));
+      moved += at.p * size_of<A>(next - log_p);
+      store<A>(log_probs + blocks[i], next);
+    }
+    if (step > 0 && std::fabs(sum - mass) < kNear && sum_lanes(moved) < kNear) break;
   }
-  const double log_sum = std::log(sum_lanes(sums));
-  *divergence = log_sum + sum_lanes(missing);
-  return top + log_sum;
+  const A excess = A(log_sum_exp(log_probs, blocks) - std::log(mass));
+  for (int64_t i = 0; i < blocks.count; ++i) {
+    store<A>(log_probs + blocks[i], load(log_probs + blocks[i]) - excess);
+  }
+}
+
+// Adds to the weights, for some of the classes, what the duals of a row gave up.
+template <class A>
+void add_to_weights(const DualProblem& p, int64_t row, int64_t stride, int64_t j, Vector<A> step) {
+  A* bias = weight_of<A>(p) + p.features * stride + j;
+  store<A>(bias, load(bias) + step);
+  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) {
+    A* of_feature = weight_of<A>(p) + p.columns[i] * stride + j;
+    store<A>(of_feature, load(of_feature) + static_cast<const A*>(p.values)[i] * step);
+  }
+}
+
+// The bias counts as a feature of value one.
+template <class A>
+double square_of_row(const DualProblem& p, int64_t row) {
+  const A* values = static_cast<const A*>(p.values);
+  double sum = 1;
+  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) sum += double(values[i]) * values[i];
+  return sum;
+}
+
+// Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals.
+template <class A>
+A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
+  const A least = p.least_dual > 0 ? A(std::log(p.least_dual)) : -INFINITY;
+  Vector<A> others{};
+  blocks.count = 0;
+  for (int64_t j = 0; j < stride; j += kWidth<A>) {
+    const Vector<A> log_p = load(log_probs + j);
+    if ((target >= 0 && target / kWidth<A> * kWidth<A> == j) || any_lane<A>(log_p > least)) {
+      blocks.add(j);
+    } else {
+      others += exp_of<A>(log_p);
+    }
+  }
+  return A(1 - sum_lanes(others));
 }
 
 template <class A>
 void ascend(DualProblem* problem) {
-  constexpr int64_t w = kWidth<A>;
   const DualProblem& p = *problem;
-  const int64_t stride = padded(p.classes), columns = columns_of<A>(p.classes);
-  Array<A> room(4 * stride);
-  const Scratch<A> at{room.data, room.data + stride, room.data + 2 * stride, room.data + 3 * stride};
-  const SparseRow<A> whole{p.columns, static_cast<const A*>(p.values), 0};
-  A* theta = static_cast<A*>(p.theta);
-  A* bias = theta + p.features * stride;
-  double gap = 0;
-  for (int64_t i = 0; i < p.rows; ++i) {
-    const int64_t row = p.order[i];
-    const double strength = static_cast<const A*>(p.strength)[row];
+  const int64_t stride = padded(p.classes);
+  Array<A> logits(stride), wanted(stride), found(stride);
+  Blocks blocks(stride / kWidth<A>);
+  double loss = 0, gap = 0;
+  for (int64_t visit = 0; visit < p.visits; ++visit) {
+    const int64_t row = p.order[visit], target = p.target ? p.target[row] : -1;
+    const A strength = static_cast<const A*>(p.strength)[row];
     if (strength == 0) continue;
-    const SparseRow<A> elements = whole.part(p.ends + row);
-    double square = 1;
-    for (int64_t e = 0; e < elements.size; ++e) square += double(elements.values[e]) * elements.values[e];
     A* log_probs = static_cast<A*>(p.log_probs) + row * stride;
-    __builtin_memcpy(at.logits, bias, columns * sizeof(A));
-    add_row_times(elements, theta, stride, columns, at.logits);
-    double divergence;
-    const double log_sum = log_sum_of_row(p, at, log_probs, &divergence);
-    gap += strength * divergence;
-    best_of_row(p, strength * square, log_sum, at, log_probs);
-    for (int64_t j = 0; j < columns; j += w) {
-      const Vector<A> change = A(strength) * (load(at.old_probs + j) - load(at.probs + j));
-      store<A>(at.change + j, change);
-      store<A>(bias + j, load(bias + j) + change);
+    const A mass = find_blocks(p, log_probs, target, stride, blocks);
+    find_logits(p, row, stride, blocks, logits.data);
+    const A curvature = A(strength * square_of_row<A>(p, row));
+    Vector<A> gaps{};
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const int64_t j = blocks[i];
+      const Vector<A> log_p = load(log_probs + j), dual = exp_of<A>(log_p), logit = load(logits.data + j);
+      gaps += dual == A(0) ? Vector<A>{} : dual * (log_p - logit);
+      store<A>(wanted.data + j, logit + dual * curvature);
+      store<A>(found.data + j, log_p);
     }
-    add_row(elements, at.change, stride, columns, theta);
+    const double log_sum = log_sum_exp(logits.data, blocks);
+    if (target >= 0) loss += strength * (log_sum - logits[target]);
+    // The Kullback-Leibler divergence from the duals to the softmax of the logits.
+    gap += strength * (sum_lanes(gaps) + log_sum);
+    solve_row(wanted.data, curvature, mass, blocks, found.data);
+    const A negligible = A(std::fmin(p.negligible, kLogits * p.negligible / curvature));
+    for (int64_t i = 0; i < blocks.count; ++i) {
+      const int64_t j = blocks[i];
+      const Vector<A> given_up = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found.data + j));
+      if (!any_lane<A>(size_of<A>(given_up) > negligible)) continue;
+      store<A>(log_probs + j, load(found.data + j));
+      add_to_weights<A>(p, row, stride, j, given_up * strength);
+    }
   }
-  problem->gap = gap;
+  problem->loss = loss, problem->gap = gap;
 }
 
 }  // namespace
 
 namespace crossent {
-void CROSSENT_NAMED(ascend_, CROSSENT_LEVEL)(DualProblem* problem) { ascend<float>(problem); }
-void CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)(DualProblem* problem) { ascend<double>(problem); }
+extern const DualKernels CROSSENT_NAMED(dual_kernels_, CROSSENT_LEVEL);
+const DualKernels CROSSENT_NAMED(dual_kernels_, CROSSENT_LEVEL) = {ascend<float>, ascend<double>};
 }  // namespace crossent

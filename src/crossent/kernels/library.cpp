@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "block_ascent.h"
+#include "dual_ascent.h"
 #include "linear.h"
 #include "matrix_product.h"
 #include "regression.h"
@@ -23,11 +23,11 @@
   extern const RowKernels row_kernels_##level;               \
   extern const LinearKernel linear_kernel_##level;           \
   extern const RegressionKernels regression_kernels_##level; \
-  extern const BlockAscentKernel block_ascent_kernel_##level; \
+  extern const DualKernels dual_kernels_##level; \
   extern const ProductKernels product_kernels_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
-      &crossent::regression_kernels_##level, &crossent::block_ascent_kernel_##level,         \
+      &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,         \
       &crossent::product_kernels_##level
 
 namespace crossent {
@@ -45,7 +45,7 @@ struct Level {
   const crossent::RowKernels* rows;
   const crossent::LinearKernel* linear;
   const crossent::RegressionKernels* regression;
-  const crossent::BlockAscentKernel* block_ascent;
+  const crossent::DualKernels* dual;
   const crossent::ProductKernels* products;
   bool (*runs_here)();
 };
@@ -73,7 +73,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 8; }
+CROSSENT_EXPORT int crossent_abi_version() { return 9; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -106,7 +106,7 @@ CROSSENT_EXPORT const crossent::ProductKernels* crossent_product_kernels(const c
   return level ? level->products : nullptr;
 }
 
-CROSSENT_EXPORT crossent::BlockAscentKernel crossent_block_ascent_kernel(const char* name) {
+CROSSENT_EXPORT const crossent::DualKernels* crossent_dual_kernels(const char* name) {
   const Level* level = find(name);
-  return level ? *level->block_ascent : nullptr;
+  return level ? level->dual : nullptr;
 }

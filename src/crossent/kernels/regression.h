@@ -26,28 +26,11 @@ struct RegressionProblem {
   double loss;            // the sum of the cross entropies
 };
 
-// Rows of sparse features alone, each with probabilities of its own; absent and padded as above.
-struct DualProblem {
-  int64_t rows;          // to visit
-  int64_t features;
-  int64_t classes;       // K
-  const int64_t* order;  // (rows,): which, one after the other
-  const int64_t* ends;
-  const int32_t* columns;
-  const void* values;
-  const void* strength;  // of each row: its weight by the penalty; rows of 0 are left alone
-  void* theta;           // (features + 1, W): sum over rows of strength * (target - probs) * features; changed with them
-  void* log_probs;       // of each row, (W,)
-  double gap;  // sum of strength * divergence of the probabilities from those of the weights, at each row's turn
-};
-
 struct RegressionKernels {
   void (*gradient)(RegressionProblem* of_float);
   void (*product)(RegressionProblem* of_float);  // of the Hessian and the direction
   void (*wide_gradient)(RegressionProblem* of_double);
   void (*wide_product)(RegressionProblem* of_double);
-  void (*ascend)(DualProblem* of_float);
-  void (*wide_ascend)(DualProblem* of_double);
 };
 
 }  // namespace crossent

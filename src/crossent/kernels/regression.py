@@ -120,24 +120,6 @@ class _RegressionProblem(ctypes.Structure):
     )
 
 
-class _DualProblem(ctypes.Structure):
-    """The struct of the same name in regression.h."""
-
-    _fields_ = (
-        ("rows", ctypes.c_int64),
-        ("features", ctypes.c_int64),
-        ("classes", ctypes.c_int64),
-        ("order", ctypes.c_void_p),
-        ("ends", ctypes.c_void_p),
-        ("columns", ctypes.c_void_p),
-        ("values", ctypes.c_void_p),
-        ("strength", ctypes.c_void_p),
-        ("theta", ctypes.c_void_p),
-        ("log_probs", ctypes.c_void_p),
-        ("gap", ctypes.c_double),
-    )
-
-
 def padded_classes(num_classes: int) -> int:
     """Return W, the columns of weights and probabilities for K classes."""
     return -(-num_classes // _PADDING) * _PADDING
@@ -191,36 +173,6 @@ def add_product(
     _kernels(sums.dtype == np.float64).product(ctypes.byref(problem))
 
 
-def ascend_dual(
-    rows: SparseRows, order: npt.NDArray[np.int64], num_classes: int, strength: Real, theta: Real, log_probs: Real
-) -> float:
-    """Give sparse rows in turn the probabilities that are best for the dual while those of all others stay.
-
-    Returns the sum of ``strength * divergence`` of the probabilities from those of the weights, at each row's turn: the
-    duality gap, were it not for the rows that change meanwhile.
-
-    Parameters
-    ----------
-    rows
-        The rows.
-    order
-        Rows to visit, one after the other.
-    num_classes
-        K.
-    strength
-        ``(n,)``: the weight of each row by the penalty; rows of 0 are left alone.
-    theta
-        ``(d + 1, W)``: what the rows' ``strength * (target - probs)`` make of their features; changed with them.
-    log_probs
-        ``(n, W)``: changed.
-    """
-    problem = _DualProblem(len(order), len(theta) - 1, num_classes, order.ctypes.data)
-    problem.ends, problem.columns, problem.values = map(_address, (rows.ends, rows.columns, rows.values))
-    problem.strength, problem.theta, problem.log_probs = map(_address, (strength, theta, log_probs))
-    _kernels(theta.dtype == np.float64).ascend(ctypes.byref(problem))
-    return float(problem.gap)
-
-
 def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> _RegressionProblem:
     problem = _RegressionProblem(len(rows), rows.features, rows.dense.shape[1], num_classes, rows.dense.ctypes.data)
     if rows.sparse is not None:
@@ -241,16 +193,14 @@ def _address(values: npt.NDArray[np.generic] | None) -> int | None:
 class _Kernels:
     gradient: Callable[..., None]
     product: Callable[..., None]
-    ascend: Callable[..., None]
 
 
 @functools.cache
 def _kernels(wide: bool) -> _Kernels:
     found = info()
     library = ctypes.CDLL(found.path)
-    library.crossent_regression_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 6)
+    library.crossent_regression_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 4)
     addresses = library.crossent_regression_kernels(found.level.encode()).contents
     of_rows = ctypes.CFUNCTYPE(None, ctypes.POINTER(_RegressionProblem))
-    of_dual = ctypes.CFUNCTYPE(None, ctypes.POINTER(_DualProblem))
-    gradient, product = addresses[2:4] if wide else addresses[:2]
-    return _Kernels(of_rows(gradient), of_rows(product), of_dual(addresses[5 if wide else 4]))
+    gradient, product = addresses[2:] if wide else addresses[:2]
+    return _Kernels(of_rows(gradient), of_rows(product))

@@ -180,12 +180,7 @@ void product(RegressionProblem* problem) {
 }  // namespace
 
 namespace crossent {
-// In dual_ascent.cpp.
-void CROSSENT_NAMED(ascend_, CROSSENT_LEVEL)(DualProblem*);
-void CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)(DualProblem*);
-
 extern const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL);
 const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL) = {
-    gradient<float>, product<float>, gradient<double>, product<double>,
-    CROSSENT_NAMED(ascend_, CROSSENT_LEVEL), CROSSENT_NAMED(wide_ascend_, CROSSENT_LEVEL)};
+    gradient<float>, product<float>, gradient<double>, product<double>};
 }  // namespace crossent

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.block_ascent import ascend, duals_at_targets
+from crossent.kernels.dual_ascent import Omissions, ascend, duals_at_targets
 from crossent.kernels.regression import SparseRows
 
 # Passes over all classes before, with many of them, only one in so many goes over all: the others leave out those that
 # a row is far from.
 FIRST_PASSES, EVERY = 2, 3
-LEAST_DUAL = 1e-2
+FAR, NEAR = Omissions(least_dual=1e-2, negligible=1e-5), Omissions(negligible=1e-5)
 # Nats of the cross entropy below which no share of it matters.
 LEAST_LOSS = 0.04
 
@@ -79,15 +79,16 @@ def solve_by_block_ascent(
     minimization".
     """
     num_classes, n = len(log_prior), len(target)
-    duals = duals_at_targets(target, features, log_prior)
+    duals, strength = duals_at_targets(target, features, log_prior), np.full(n, C, np.float32)
     loss, gap = 0.0, np.inf
     passes = 0
     while passes < max_passes and gap > tolerance * max(loss, LEAST_LOSS):
         passes += 1
         if passes > FIRST_PASSES and passes % EVERY and passes < max_passes:
-            ascend(rows, target, duals, num_classes, C, rng.permutation(n), LEAST_DUAL)
+            ascend(rows, target, duals, num_classes, strength, rng.permutation(n), FAR)
             continue
-        total_loss, total_gap = ascend(rows, target, duals, num_classes, C, rng.permutation(n), 0.0)
-        loss, gap = total_loss / n, total_gap / n
+        total_loss, total_gap = ascend(rows, target, duals, num_classes, strength, rng.permutation(n), NEAR)
+        loss, gap = total_loss / (C * n), total_gap / (C * n)
     bias = duals.weight[-1, :num_classes] + duals.offset[:num_classes]
-    return BlockAscentSolution(duals.weight[:-1, :num_classes], bias, loss, gap, passes)
+    weight = np.asarray(duals.weight[:-1, :num_classes], np.float32)
+    return BlockAscentSolution(weight, np.asarray(bias, np.float32), loss, gap, passes)

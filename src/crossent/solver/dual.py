@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.kernels.dual_ascent import Omissions, duals_of
+from crossent.kernels.dual_ascent import ascend as ascend_rows
 from crossent.kernels.library import info
-from crossent.kernels.regression import Real, SparseRows, as_real, ascend_dual
+from crossent.kernels.regression import Real, SparseRows, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes
 from crossent.solver.precondition import MOST_FEATURES
@@ -24,7 +26,7 @@ MOST_PULL = 30.0
 MOST_PASSES = 40
 # A pass that leaves more than this share of the gap, twice in a row, is not worth its time.
 SLOW = 0.7
-FLOOR = 1e-35
+NOTHING = Omissions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,13 @@ def ascend(
     # The weights that the probabilities make; the bias as it is, and what its condition misses.
     moved, missing = passes.widen(theta), -gradient[-1] / penalty[0]
     moved[:-1, : data.num_classes] -= as_real(gradient[:-1] / penalty[0], moved.dtype)
-    log_probs = np.full((len(data.rows), moved.shape[1]), -80, moved.dtype)
-    log_probs[:, : data.num_classes] = np.log(np.maximum(passes.probs(), FLOOR))
+    duals = duals_of(passes.probs(), moved, np.zeros(data.num_classes))
     # The optimum does not depend on the order; a fixed seed makes the way there the same each time.
     rng, found, slow, last = np.random.default_rng(0), 0, 0, np.inf
     while found < min(max_passes, MOST_PASSES) and slow < 2:
         before = moved[-1, : data.num_classes].astype(np.float64)
-        left = ascend_dual(rows, rng.permutation(len(data.rows)), data.num_classes, strength, moved, log_probs)
+        order = rng.permutation(len(data.rows))
+        _, left = ascend_rows(rows, data.targets.target, duals, data.num_classes, strength, order, NOTHING)
         missing += moved[-1, : data.num_classes] - before
         found += 1
         if left * penalty[0] <= gap:

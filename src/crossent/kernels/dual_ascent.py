@@ -1,0 +1,170 @@
+"""The kernel of dual ascent: a pass over sparse rows that betters a softmax regression at each, by ctypes."""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.kernels.library import info
+from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes
+
+# Logs of nothing, as logits and as duals: even their product counts for nothing.
+_NO_LOGIT, _NO_DUAL = -1e9, -80.0
+# The log of a dual that is to be zero, in a class that may still want it.
+_NEARLY_NONE = -20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Duals:
+    """Where dual ascent stands; a pass writes to its arrays, all float32 or all float64.
+
+    Attributes
+    ----------
+    log_probs
+        ``(n, W)``: for each row the log of a distribution over the classes.
+    weight
+        ``(d + 1, W)``, the bias last: the sum over the rows of strength times features times what the target has more
+        than the distribution.
+    offset
+        ``(W,)``, added to all logits.
+    """
+
+    log_probs: Real
+    weight: Real
+    offset: Real
+
+
+@dataclass(frozen=True)
+class Omissions:
+    """What a pass leaves out.
+
+    Attributes
+    ----------
+    least_dual
+        Where the duals of neighbouring classes are all below, they stay as they are and their logits are not computed;
+        0 leaves none out.
+    negligible
+        Changes of neighbouring duals that are all below are not made, nor those of the weights that belong to them.
+    """
+
+    least_dual: float = 0.0
+    negligible: float = 0.0
+
+
+class _DualProblem(ctypes.Structure):
+    """The struct of the same name in dual_ascent.h."""
+
+    _fields_ = (
+        ("visits", ctypes.c_int64),
+        ("features", ctypes.c_int64),
+        ("classes", ctypes.c_int64),
+        ("order", ctypes.c_void_p),
+        ("ends", ctypes.c_void_p),
+        ("columns", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("target", ctypes.c_void_p),
+        ("offset", ctypes.c_void_p),
+        ("strength", ctypes.c_void_p),
+        ("least_dual", ctypes.c_double),
+        ("negligible", ctypes.c_double),
+        ("log_probs", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("loss", ctypes.c_double),
+        ("gap", ctypes.c_double),
+    )
+
+
+def duals_of(probs: npt.NDArray[np.floating], weight: Real, offset: npt.NDArray[np.float64]) -> Duals:
+    """Return duals that are some distributions, and the weights that belong to them.
+
+    Parameters
+    ----------
+    probs
+        ``(n, K)`` distributions.
+    weight
+        ``(d + 1, W)``, kept and changed by the passes.
+    offset
+        ``(K,)``, added to all logits.
+    """
+    num_classes = len(offset)
+    log_probs = np.full((len(probs), weight.shape[1]), _NO_DUAL, weight.dtype)
+    np.log(np.maximum(probs, np.exp(_NO_DUAL)), out=log_probs[:, :num_classes])
+    wide_offset = np.full(weight.shape[1], _NO_LOGIT, weight.dtype)
+    wide_offset[:num_classes] = offset
+    return Duals(log_probs, weight, as_real(wide_offset, weight.dtype))
+
+
+def duals_at_targets(target: npt.NDArray[np.int64], features: int, offset: npt.NDArray[np.float64]) -> Duals:
+    """Return float32 duals that are one at the target of each of n rows: the weights that belong to them are zero.
+
+    Parameters
+    ----------
+    target
+        ``(n,)`` class indices below K.
+    features
+        d.
+    offset
+        ``(K,)``, added to all logits.
+    """
+    probs = np.full((len(target), len(offset)), np.exp(_NEARLY_NONE), np.float32)
+    probs[np.arange(len(target)), target] = 1
+    return duals_of(probs, np.zeros((features + 1, padded_classes(len(offset))), np.float32), offset)
+
+
+def ascend(
+    rows: SparseRows,
+    target: npt.NDArray[np.int64] | None,
+    duals: Duals,
+    num_classes: int,
+    strength: Real,
+    order: npt.NDArray[np.int64],
+    omissions: Omissions,
+) -> tuple[float, float]:
+    """Set the dual of one row after another to its best value, in one thread.
+
+    Parameters
+    ----------
+    rows
+        The n rows, of the dtype of the duals.
+    target
+        ``(n,)`` class indices: for the loss, and so that the target's class is never left out; or None.
+    duals
+        Where to begin; written.
+    num_classes
+        K.
+    strength
+        ``(n,)`` weight of each row by the penalty, the bias's square included in the latter; rows of 0 are left alone.
+    order
+        Which rows, in which order.
+    omissions
+        What to leave out.
+
+    Returns
+    -------
+    loss, gap
+        Sums over the rows of strength times, each as it was when the pass came by, the cross entropy (0 without
+        targets) and the divergence from the dual to the softmax of the logits. The latter, summed for weights that
+        stay, is by how much the objective is above its optimum at most. Neither means anything where classes are left
+        out.
+    """
+    problem = _DualProblem(len(order), len(duals.weight) - 1, num_classes)
+    problem.order, problem.ends = order.ctypes.data, rows.ends.ctypes.data
+    problem.columns, problem.values = rows.columns.ctypes.data, rows.values.ctypes.data
+    problem.target = None if target is None else target.ctypes.data
+    problem.offset, problem.strength = duals.offset.ctypes.data, strength.ctypes.data
+    problem.least_dual, problem.negligible = omissions.least_dual, omissions.negligible
+    problem.log_probs, problem.weight = duals.log_probs.ctypes.data, duals.weight.ctypes.data
+    _kernel(duals.weight.dtype == np.float64)(ctypes.byref(problem))
+    return float(problem.loss), float(problem.gap)
+
+
+@functools.cache
+def _kernel(wide: bool) -> Callable[..., None]:
+    found = info()
+    library = ctypes.CDLL(found.path)
+    library.crossent_dual_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
+    addresses = library.crossent_dual_kernels(found.level.encode()).contents
+    return ctypes.CFUNCTYPE(None, ctypes.POINTER(_DualProblem))(addresses[int(wide)])
