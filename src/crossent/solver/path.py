@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 # Strong to weak: each solution is the start of the next.
 PENALTY_PATH = tuple(float(C) for C in np.logspace(-4, 4, 10))
 # Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
-PATH_TOLERANCE = 1e-3
+PATH_TOLERANCE = 1e-4
 # The path ends once rows held out gain no more than this, in nats, after they had gained more.
 LEAST_GAIN = 1e-4
 
