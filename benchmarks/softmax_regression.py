@@ -2,10 +2,11 @@
 
 python benchmarks/softmax_regression.py [--data letter fashion correlated newsgroups] [--stream 10000000]
 
-Each peer gets ever tighter tolerances until one is tight enough, and the time of that one counts; a peer that takes
-more than so many times as long as crossent is stopped. Each fit has a process of its own, and fits a few rows first, so
-that libraries and threads are there. Memory is the peak of the fit less what is there before. The path is `C="auto"`:
-ten penalties, compared on rows held out, and the best fitted to all rows.
+All get ever tighter tolerances until one is tight enough, and the time of that one counts, for peers with one or two
+threads of BLAS, whichever is faster; a peer that takes more than so many times as long as crossent is stopped. Each fit
+has a process of its own, and fits a few rows first, so that libraries and threads are there. Memory is the peak of the
+fit less what is there before. The path is C="auto": ten penalties, compared on rows held out, and the best fitted to
+all rows.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 import crossent as ce
 import datasets
@@ -95,8 +97,9 @@ def resident(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-def fit(model: Any, problem: Problem, sender: Connection) -> None:
+def fit(model: Any, problem: Problem, threads: int, sender: Connection) -> None:
     warnings.simplefilter("ignore")
+    threadpool_limits(threads, user_api="blas")
     some = slice(None, None, max(problem.features.shape[0] // WARMING_ROWS, 1))
     model.fit(problem.features[some], problem.labels[some])
     Path("/proc/self/clear_refs").write_text("5")
@@ -104,33 +107,54 @@ def fit(model: Any, problem: Problem, sender: Connection) -> None:
     model.fit(problem.features, problem.labels)
     seconds = time.perf_counter() - start
     memory = resident("VmHWM") - before
-    sender.send((seconds, memory, (np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64))))
+    coefficients = (np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64))
+    sender.send((seconds, memory, coefficients, getattr(model, "C_", 1.0)))
 
 
-def in_process(model: Any, problem: Problem, limit: float) -> tuple[float, float, float] | None:
-    """Return seconds, megabytes and objective, or None beyond the limit."""
+class Run(NamedTuple):
+    """What a fit took, its objective at C = 1, and the C that it took."""
+
+    seconds: float
+    memory: float
+    objective: float
+    strength: float
+
+
+def in_process(model: Any, problem: Problem, limit: float, threads: int = 2) -> Run | None:
+    """Return what the fit took, or None beyond the limit."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=fit, args=(model, problem, sender))
+    process = multiprocessing.Process(target=fit, args=(model, problem, threads, sender))
     process.start()
     answer = receiver.recv() if receiver.poll(limit) else None
     process.kill()
     process.join()
-    return None if answer is None else (answer[0], answer[1], problem.objective(answer[2]))
+    return None if answer is None else Run(answer[0], answer[1], problem.objective(answer[2]), answer[3])
 
 
 def compare(name: str, rounds: int, most_times: float) -> float:
     problem = DATA[name]()
     exact = in_process(ce.SoftmaxRegression(tol=1e-9, max_iter=1000), problem, 3600)
     assert exact is not None
-    best = exact[2]
-    runs = [in_process(ce.SoftmaxRegression(), problem, 3600) for _ in range(rounds)]
-    seconds, memory, objective = sorted(run for run in runs if run is not None)[rounds // 2]
-    assert objective <= best * (1 + NEAR)
+    best = exact.objective
+    for tolerance in TOLERANCES:
+        runs = [in_process(ce.SoftmaxRegression(tol=tolerance), problem, 3600) for _ in range(rounds)]
+        seconds, memory, objective, _ = sorted(run for run in runs if run is not None)[rounds // 2]
+        if objective <= best * (1 + NEAR):
+            break
     share = memory / problem.megabytes()
-    print(f"| {name} | crossent | {seconds:.2f} | {objective / best - 1:.1e} | {share:.2f} | |", flush=True)
+    cell = f"{seconds:.2f} (tol {tolerance:g}) | {objective / best - 1:.1e} | {share:.2f}"
+    print(f"| {name} | crossent | {cell} | |", flush=True)
+    run = in_process(ce.SoftmaxRegression(), problem, 3600)
+    assert run is not None
+    print(f"| {name} | crossent as it comes | {run.seconds:.2f} | {run.objective / best - 1:.1e} | | |", flush=True)
     path = in_process(ce.SoftmaxRegression(C="auto"), problem, 3600)
     assert path is not None
-    print(f"| {name} | crossent, ten penalties | {path[0]:.2f} | | | {path[0] / seconds:.1f}x |", flush=True)
+    chosen = in_process(ce.SoftmaxRegression(C=path.strength), problem, 3600)
+    assert chosen is not None
+    cells = (
+        f"{path.seconds:.2f} | the best of them alone {chosen.seconds:.2f} | {path.memory / problem.megabytes():.2f}"
+    )
+    print(f"| {name} | crossent, ten penalties | {cells} | |", flush=True)
     fastest, limit = float("inf"), max(most_times * seconds, FEWEST_SECONDS)
     for solver in peers(problem):
         taken, cell = until_near(solver, problem, best, limit)
@@ -158,10 +182,12 @@ def until_near(solver: str, problem: Problem, best: float, limit: float) -> tupl
     """Return the seconds of the loosest tolerance that gets near, infinite if none does in time."""
     last = "| |"
     for tolerance in TOLERANCES:
-        run = in_process(peer(solver, tolerance), problem, limit)
-        if run is None:
+        model = peer(solver, tolerance)
+        # On a busy machine threads of BLAS that wait for each other may take longer than one.
+        runs = [run for threads in (1, 2) if (run := in_process(model, problem, limit, threads)) is not None]
+        if not runs:
             return float("inf"), f"> {limit:.0f} {last}"
-        seconds, memory, objective = run
+        seconds, memory, objective, _ = min(runs)
         excess = objective / best - 1
         last = f"| {excess:.1e} | {memory / problem.megabytes():.2f}"
         if excess <= NEAR:

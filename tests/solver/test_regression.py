@@ -11,6 +11,7 @@ from crossent.solver.regression import (
     linear_logits,
     rows_of_table,
     solve_softmax_regression,
+    start_at_prior,
 )
 
 
@@ -83,3 +84,15 @@ def test_watcher_sees_the_loss_fall_and_can_stop() -> None:
     assert len(losses) == 3
     assert losses == sorted(losses, reverse=True)
     assert losses[0] < np.log(3)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_start_predicts_the_shares_of_the_classes(soft: bool) -> None:
+    numbers, _, target = draw(400)
+    weight = np.linspace(0, 2, 400).astype(np.float32)
+    rows = rows_of_table(numbers, np.empty((400, 0), np.int64), 3)
+    distribution = np.eye(3, dtype=np.float32)[target]
+    data = RegressionData(rows, RowTargets(None if soft else target, distribution if soft else None, weight), 3)
+    start = start_at_prior(data)
+    assert (start.weight == 0).all()
+    np.testing.assert_allclose(np.exp(start.bias), np.bincount(target, weight) / weight.sum(), atol=2e-3)

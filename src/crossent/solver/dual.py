@@ -21,8 +21,8 @@ from crossent.solver.precondition import MOST_FEATURES
 
 Array = npt.NDArray[np.float64]
 
-# Strength times squared length of a row above which rows pull too hard at each other; Newton's method is faster there.
-MOST_PULL = 30.0
+# Strength times squared length of a row above which rows pull so hard at each other that no pass gains much.
+MOST_PULL = 1000.0
 MOST_PASSES = 40
 # A pass that leaves more than this share of the gap, twice in a row, is not worth its time.
 SLOW = 0.7
