@@ -12,11 +12,21 @@ namespace {
 // Elements that are worth a thread of their own.
 constexpr int64_t kGrain = 32768;
 
+// Whether any class index is out of range, in a loop without branches.
+inline bool any_outside(const RowProblem& p) {
+  const int64_t rows = p.outer_rows * p.inner_rows;
+  uint64_t found = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    found |= uint64_t(p.target[row]) >= uint64_t(p.total_classes) && p.target[row] != p.ignore_index;
+  }
+  return found != 0;
+}
+
 // 0, or 1 + the first row that counts with a class index out of range.
 template <class A>
 int64_t check_targets(const RowProblem& p) {
+  if (!p.target || !any_outside(p)) return 0;
   const int64_t rows = p.outer_rows * p.inner_rows;
-  if (!p.target) return 0;
   for (int64_t row = 0; row < rows; ++row) {
     const bool inside = uint64_t(p.target[row]) < uint64_t(p.total_classes);
     if (!inside && p.target[row] != p.ignore_index && at<A>(p.sample_weight, row, 1) != 0) return row + 1;
@@ -27,6 +37,11 @@ int64_t check_targets(const RowProblem& p) {
 template <class A>
 double sum_of_weights(const RowProblem& p) {
   const int64_t rows = p.outer_rows * p.inner_rows;
+  if (!p.sample_weight && !p.class_weight) {
+    int64_t count = 0;
+    for (int64_t row = 0; row < rows && p.target; ++row) count += p.target[row] != p.ignore_index;
+    return double(p.target ? count : rows);
+  }
   double total = 0;
   for (int64_t row = 0; row < rows; ++row) {
     const double weight = sample_weight<A>(p, row);
