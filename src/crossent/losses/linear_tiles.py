@@ -65,9 +65,9 @@ class TileSize:
 
 def tile_size(layer: Layer) -> TileSize:
     """Choose tiles by the shape: whole blocks of sums, and all classes at once if there is room."""
-    d, num_classes = layer.input.shape[1], len(layer.weight)
+    (n, d), num_classes = layer.input.shape, len(layer.weight)
     room = SCRATCH_BYTES // real_dtype(layer.input).itemsize
-    most_rows = _whole(min(MOST_ROWS, room // (4 * max(d, 1))), products.SUM_BLOCK)
+    most_rows = _whole(min(MOST_ROWS, n + products.SUM_BLOCK - 1, room // (4 * max(d, 1))), products.SUM_BLOCK)
     if not _is_kept_wide(layer):
         count = ROWS_OF_ROUNDING
     elif room // num_classes >= products.SUM_BLOCK:
