@@ -6,7 +6,7 @@
 #include "dual_ascent.h"
 
 #include "memory.h"
-#include "products.h"
+#include "sparse_rows.h"
 
 #define CROSSENT_JOIN(a, b) a##b
 #define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
@@ -15,8 +15,6 @@ namespace {
 
 using crossent::DualProblem;
 
-// Elements of a row to ask for before their turn.
-constexpr int64_t kAhead = 8;
 // Newton steps for a row, and how far from a distribution they may end.
 constexpr int kMostSteps = 20;
 constexpr double kNear = 1e-5;
@@ -41,36 +39,33 @@ struct Blocks {
   int64_t operator[](int64_t i) { return begins[i]; }
 };
 
-// The logits of a row in some blocks that stand side by side.
-template <class A, int vectors>
-void find_logits_side_by_side(const DualProblem& p, int64_t row, int64_t stride, int64_t j, A* logits) {
-  const A* bias = weight_of<A>(p) + p.features * stride;
-  Vector<A> sums[vectors];
-  for (int v = 0; v < vectors; ++v) sums[v] = load(static_cast<const A*>(p.offset) + j + v * kWidth<A>) + load(bias + j + v * kWidth<A>);
-  const int64_t end = p.ends[row + 1];
-  for (int64_t i = p.ends[row]; i < end; ++i) {
-    if (i + kAhead < end) __builtin_prefetch(weight_of<A>(p) + p.columns[i + kAhead] * stride + j);
-    const A* of_feature = weight_of<A>(p) + p.columns[i] * stride + j;
-    for (int v = 0; v < vectors; ++v) sums[v] += static_cast<const A*>(p.values)[i] * load(of_feature + v * kWidth<A>);
-  }
-  for (int v = 0; v < vectors; ++v) store<A>(logits + j + v * kWidth<A>, sums[v]);
+template <class A>
+SparseRow<A> elements_of(const DualProblem& p, int64_t row) {
+  return SparseRow<A>{p.columns, static_cast<const A*>(p.values), 0}.part(p.ends + row);
 }
 
+// The logits of a row in some blocks, those that stand side by side together.
 template <class A>
 void find_logits(const DualProblem& p, int64_t row, int64_t stride, Blocks& blocks, A* logits) {
-  int64_t i = 0;
-  const auto side_by_side = [&](int64_t n) {
-    return i + n <= blocks.count && blocks[i + n - 1] == blocks[i] + (n - 1) * kWidth<A>;
-  };
-  while (i < blocks.count) {
+  const A *weight = weight_of<A>(p), *bias = weight + p.features * stride, *offset = static_cast<const A*>(p.offset);
+  const SparseRow<A> elements = elements_of<A>(p, row);
+  for (int64_t i = 0; i < blocks.count; ++i) {
+    const int64_t j = blocks[i];
+    store<A>(logits + j, load(offset + j) + load(bias + j));
+  }
+  for (int64_t i = 0; i < blocks.count;) {
+    const int64_t j = blocks[i];
+    const auto side_by_side = [&](int64_t n) {
+      return i + n <= blocks.count && blocks[i + n - 1] == j + (n - 1) * kWidth<A>;
+    };
     if (side_by_side(4)) {
-      find_logits_side_by_side<A, 4>(p, row, stride, blocks[i], logits);
+      add_row_times_part<A, 4>(elements, weight + j, stride, logits + j);
       i += 4;
     } else if (side_by_side(2)) {
-      find_logits_side_by_side<A, 2>(p, row, stride, blocks[i], logits);
+      add_row_times_part<A, 2>(elements, weight + j, stride, logits + j);
       i += 2;
     } else {
-      find_logits_side_by_side<A, 1>(p, row, stride, blocks[i], logits);
+      add_row_times_part<A, 1>(elements, weight + j, stride, logits + j);
       i += 1;
     }
   }
@@ -129,21 +124,21 @@ void solve_row(const A* wanted, A curvature, A mass, Blocks& blocks, A* log_prob
 
 // Adds to the weights, for some of the classes, what the duals of a row gave up.
 template <class A>
-void add_to_weights(const DualProblem& p, int64_t row, int64_t stride, int64_t j, Vector<A> step) {
-  A* bias = weight_of<A>(p) + p.features * stride + j;
+void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, Vector<A> step) {
+  A* weight = weight_of<A>(p) + j;
+  A* bias = weight + p.features * stride;
   store<A>(bias, load(bias) + step);
-  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) {
-    A* of_feature = weight_of<A>(p) + p.columns[i] * stride + j;
-    store<A>(of_feature, load(of_feature) + static_cast<const A*>(p.values)[i] * step);
+  for (int64_t i = 0; i < elements.size; ++i) {
+    A* of_feature = weight + elements.columns[i] * stride;
+    store<A>(of_feature, load(of_feature) + elements.values[i] * step);
   }
 }
 
 // The bias counts as a feature of value one.
 template <class A>
-double square_of_row(const DualProblem& p, int64_t row) {
-  const A* values = static_cast<const A*>(p.values);
+double square_of_row(SparseRow<A> elements) {
   double sum = 1;
-  for (int64_t i = p.ends[row]; i < p.ends[row + 1]; ++i) sum += double(values[i]) * values[i];
+  for (int64_t i = 0; i < elements.size; ++i) sum += double(elements.values[i]) * elements.values[i];
   return sum;
 }
 
@@ -175,10 +170,11 @@ void ascend(DualProblem* problem) {
     const int64_t row = p.order[visit], target = p.target ? p.target[row] : -1;
     const A strength = static_cast<const A*>(p.strength)[row];
     if (strength == 0) continue;
+    const SparseRow<A> elements = elements_of<A>(p, row);
     A* log_probs = static_cast<A*>(p.log_probs) + row * stride;
     const A mass = find_blocks(p, log_probs, target, stride, blocks);
     find_logits(p, row, stride, blocks, logits.data);
-    const A curvature = A(strength * square_of_row<A>(p, row));
+    const A curvature = A(strength * square_of_row(elements));
     Vector<A> gaps{};
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t j = blocks[i];
@@ -198,7 +194,7 @@ void ascend(DualProblem* problem) {
       const Vector<A> given_up = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found.data + j));
       if (!any_lane<A>(size_of<A>(given_up) > negligible)) continue;
       store<A>(log_probs + j, load(found.data + j));
-      add_to_weights<A>(p, row, stride, j, given_up * strength);
+      add_to_weights<A>(p, elements, stride, j, given_up * strength);
     }
   }
   problem->loss = loss, problem->gap = gap;

@@ -25,16 +25,17 @@ _TERMS = ", ".join(
 def losses_by_operator(logits: Tensor, terms: RowTerms) -> Tensor:
     """Return the ``(rows,)`` losses; arguments as in `crossent.kernels.rows.forward`."""
     values = [getattr(terms, field.name) for field in fields(terms)]
-    losses: Tensor = torch.ops.crossent.rows_forward(logits, *values)[0]
+    losses: Tensor = torch.ops.crossent.row_losses(logits, *values)[0]
     return losses
 
 
+# torch keeps compiled code on the disk by the names of its operators: results of another shape need another name.
 @torch.library.custom_op(
-    "crossent::rows_forward",
+    "crossent::row_losses",
     mutates_args=(),
     schema=f"(Tensor logits, {_TERMS}) -> (Tensor losses, Tensor stats, Tensor largest)",
 )
-def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _row_losses(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]:
     terms = RowTerms(*values)
     try:
         result = rows.forward(logits, terms, 1.0, math.nan)
@@ -48,7 +49,7 @@ def _rows_forward(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]
     return result.losses, result.stats, result.largest
 
 
-@_rows_forward.register_fake
+@_row_losses.register_fake
 def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     count = logits.numel() // logits.shape[min(logits.ndim - 1, 1)]
     real = real_dtype(logits)
@@ -60,15 +61,15 @@ def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.library.custom_op(
-    "crossent::rows_backward",
+    "crossent::row_gradients",
     mutates_args=(),
     schema=f"(Tensor logits, Tensor stats, Tensor largest, Tensor grad_rows, {_TERMS}) -> Tensor",
 )
-def _rows_backward(logits: Tensor, stats: Tensor, largest: Tensor, grad_rows: Tensor, *values: Any) -> Tensor:
+def _row_gradients(logits: Tensor, stats: Tensor, largest: Tensor, grad_rows: Tensor, *values: Any) -> Tensor:
     return rows.backward(logits, RowTerms(*values), (stats, largest), grad_rows, 1.0)
 
 
-@_rows_backward.register_fake
+@_row_gradients.register_fake
 def _(logits: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(logits)
 
@@ -86,8 +87,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _carry_back(ctx: Any, grad_losses: Tensor, _stats: Tensor, _largest: Tensor) -> tuple[Any, ...]:
     logits, stats, largest, *tensors = ctx.saved_tensors
     values = (*tensors, *ctx.numbers)
-    gradient = torch.ops.crossent.rows_backward(logits, stats, largest, grad_losses.contiguous(), *values)
+    gradient = torch.ops.crossent.row_gradients(logits, stats, largest, grad_losses.contiguous(), *values)
     return gradient, *([None] * len(values))
 
 
-_rows_forward.register_autograd(_carry_back, setup_context=_save)
+_row_losses.register_autograd(_carry_back, setup_context=_save)
