@@ -94,7 +94,6 @@ def forward_backward(
     gradient: Tensor,
     normalizer: float,
     empty: float,
-    grad_rows: Tensor | None = None,
 ) -> RowResult:
     """Write the gradient of the value while the logits are at hand.
 
@@ -104,8 +103,6 @@ def forward_backward(
         As in `forward`.
     gradient
         Of the logits' shape; may be the logits themselves.
-    grad_rows
-        ``(rows,)`` Real factor of the gradient of each row, or None for ones.
 
     Raises
     ------
@@ -113,7 +110,6 @@ def forward_backward(
         If a class index of a row that counts is out of range; nothing is written then.
     """
     problem, found = _prepare(logits, terms, gradient, normalizer, empty)
-    problem.grad_rows = address(grad_rows)
     if _kernels().forward_backward(ctypes.byref(problem)):
         raise BadTargetError
     return RowResult(*found, problem.grad_scale)

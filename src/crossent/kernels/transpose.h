@@ -1,4 +1,4 @@
-// Rows to lanes and back: a square of numbers is turned in its vectors.
+// Rows to lanes: a square of numbers is turned in its vectors.
 #pragma once
 
 #include <utility>
@@ -46,25 +46,6 @@ void rows_to_lanes(const A* const* rows, int64_t n, A* lanes, int64_t stride = k
     for (int64_t i = 0; i < w; ++i) square[i] = load(rows[i] + first);
     turn<A>(square);
     for (int64_t i = 0; i < w; ++i) store<A>(lanes + (first + i) * stride, square[i]);
-  }
-}
-
-// The way back, for the first `count` rows.
-template <class A>
-void lanes_to_rows(const A* lanes, int64_t n, A* const* rows, int64_t count) {
-  constexpr int64_t w = kWidth<A>;
-  Vector<A> square[w] = {};
-  if (n < w) {
-    for (int64_t i = 0; i < n; ++i) square[i] = load(lanes + i * w);
-    turn<A>(square);
-    for (int64_t i = 0; i < count; ++i) store_part(rows[i], n, square[i]);
-    return;
-  }
-  for (int64_t j = 0; j < n; j += w) {
-    const int64_t first = j + w <= n ? j : n - w;
-    for (int64_t i = 0; i < w; ++i) square[i] = load(lanes + (first + i) * w);
-    turn<A>(square);
-    for (int64_t i = 0; i < count; ++i) store<A>(rows[i] + first, square[i]);
   }
 }
 
