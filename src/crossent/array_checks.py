@@ -1,0 +1,84 @@
+"""Checks of NumPy logits, probabilities and class indices at public boundaries, each with one clear error."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.errors import ShapeError
+
+Scores = npt.NDArray[np.floating[Any]]
+# The rounding of 1,000 float32 probabilities stays well below.
+_SUM_TOLERANCE = 1e-3
+
+
+def check_logits_array(name: str, logits: Scores) -> None:
+    """Check an array of logits.
+
+    Raises
+    ------
+    ShapeError
+        Unless it is floating, ``(n, K)`` with K of 2 or more, and finite; it names the first row that is not.
+    """
+    _check_matrix(name, logits)
+    finite = np.isfinite(logits)
+    if not finite.all():
+        row = int(finite.all(axis=1).argmin())
+        raise ShapeError(
+            f"{name}: all values are finite.", f"Row {row} holds {logits[row]}.", "Find out where these values arose."
+        )
+
+
+def check_probs_array(name: str, probs: Scores) -> None:
+    """Check an array of probabilities.
+
+    Raises
+    ------
+    ShapeError
+        Unless it is floating, ``(n, K)`` with K of 2 or more, and each row is from 0 to 1 and sums to 1; it names the
+        first row that does not.
+    """
+    _check_matrix(name, probs)
+    sums = probs.sum(axis=1, dtype=np.float64)
+    # Written so that NaN is bad too.
+    good = (probs >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE)
+    if not good.all():
+        row = int(good.argmin())
+        raise ShapeError(
+            f"{name}: each row holds values from 0 to 1 that sum to 1.",
+            f"Row {row} is {probs[row]}, which sums to {sums[row]:.6g}.",
+            "Are these logits? Take ce.softmax of them first.",
+        )
+
+
+def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_count: int) -> None:
+    """Check an array of class indices.
+
+    Raises
+    ------
+    ShapeError
+        Unless it holds one whole number from 0 to K - 1 for each row, and there are rows; it names the first outside.
+    """
+    if target.shape != (rows,) or not np.issubdtype(target.dtype, np.integer) or not rows:
+        raise ShapeError(
+            f"{name} holds the class index of each of the {rows} rows, of which there are some.",
+            f"It is {target.dtype} of shape {target.shape}.",
+            "Give each label as its position among the columns.",
+        )
+    outside = (target < 0) | (target >= class_count)
+    if outside.any():
+        row = int(outside.argmax())
+        raise ShapeError(
+            f"{name}: class indices of {class_count} columns run from 0 to {class_count - 1}.",
+            f"Row {row} holds {target[row]}.",
+            "Give each label as its position among the columns.",
+        )
+
+
+def _check_matrix(name: str, values: Scores) -> None:
+    if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.floating):
+        raise ShapeError(
+            f"{name} is a floating array of shape (n, K), one column for each of 2 or more classes.",
+            f"It is {values.dtype} of shape {values.shape}.",
+            "With two classes, give a column for each of them.",
+        )

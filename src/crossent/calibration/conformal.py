@@ -1,0 +1,387 @@
+"""Prediction sets: the labels that new rows may have, with a promise of how often the right one is among them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.array_checks import check_logits_array, check_target_array
+from crossent.calibration.class_clusters import cluster_classes, clustering_share
+from crossent.calibration.conformity import (
+    NO_PENALTY,
+    FloatArray,
+    IntArray,
+    Logits,
+    Method,
+    RankPenalty,
+    aps_scores,
+    lac_scores,
+    tune_rank_penalty,
+)
+from crossent.checks import check_choice
+from crossent.data.column import Label
+from crossent.errors import SettingError, ShapeError
+
+By = Literal["overall", "class", "cluster"]
+BoolArray = npt.NDArray[np.bool_]
+
+# The share of the rows that RAPS chooses its penalty by.
+_TUNING_SHARE = 0.2
+# Scores computed at once, so that memory does not grow with the rows.
+_CHUNK = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ApartRows:
+    """Rows kept apart: no fit of the model or of its calibration saw them with the model that made their logits.
+
+    Attributes
+    ----------
+    logits
+        ``(m, K)`` float32 calibrated logits, of one row or more.
+    target
+        ``(m,)`` int64 class indices.
+    fold
+        ``(m,)`` int64 which of the F models made the logits of each row; 0 everywhere where there is one model.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit, a logit is not finite, a class index is out of range or a fold is negative.
+    """
+
+    logits: npt.NDArray[np.float32]
+    target: npt.NDArray[np.int64]
+    fold: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        check_logits_array("logits", self.logits)
+        check_target_array("target", self.target, *self.logits.shape)
+        if self.fold.shape != self.target.shape or self.fold.min() < 0:
+            raise ShapeError(
+                "fold holds the number of a model, counted from 0, for each row.",
+                f"Its shape is {self.fold.shape}, that of the target {self.target.shape}.",
+                "Give zeros where there is one model.",
+            )
+
+    def take(self, rows: BoolArray) -> "ApartRows":
+        """Return the rows that a ``(m,)`` mask chooses."""
+        return ApartRows(self.logits[rows], self.target[rows], self.fold[rows])
+
+
+def conformal_sets(
+    held_out_logits: npt.ArrayLike,
+    held_out_target: npt.ArrayLike,
+    logits: npt.ArrayLike,
+    *,
+    coverage: float = 0.9,
+    method: Method = "lac",
+    by: By = "overall",
+    seed: int = 0,
+) -> BoolArray:
+    """Return the labels that each new row may have, so that a share `coverage` of the sets holds the right one.
+
+    The promise is of split conformal prediction: it holds for any model, with any number of rows, if the rows held out
+    and the new ones come from the same source and nothing was fitted to the former. It is a mean over the draws of
+    both. A set may be empty (``"lac"``, and at low coverage the others): no label fits as well as it should.
+
+    Parameters
+    ----------
+    held_out_logits, held_out_target
+        ``(m, K)`` logits and ``(m,)`` class indices of rows that neither the model nor its calibration was fitted to.
+    logits
+        ``(n, K)`` logits of the new rows, by the same model.
+    coverage
+        Between 0 and 1.
+    method
+        ``"lac"``: the smallest sets on average. ``"aps"``: larger sets where the row is hard, so that coverage depends
+        less on the row. ``"raps"``: the same without improbable labels; its penalty is tuned on a fifth of the rows
+        held out, which then do not count. The last two draw at random at the border of the set, to cover exactly.
+    by
+        What the coverage is promised for: ``"overall"``; for the rows of each ``"class"``; or for those of each
+        ``"cluster"`` of classes whose scores are alike, where classes have too few rows of their own.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    BoolArray
+        ``(n, K)``, True where the label is in the set.
+
+    Raises
+    ------
+    SettingError
+        If the coverage is not between 0 and 1, or is more than the rows held out can promise: that takes
+        coverage / (1 - coverage) of them, of each class with ``by="class"``.
+    ShapeError
+        If shapes do not fit, a logit is not finite or a class index is out of range.
+
+    Notes
+    -----
+    Sources: Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a Random World", for the promise, overall and by
+    class; Sadinle et al. 2019 (LAC), Romano et al. 2020 (APS), Angelopoulos et al. 2021 (RAPS), Ding et al. 2023
+    (clusters).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(0, 2, size=(2000, 4))
+    >>> target = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    >>> sets = conformal_sets(logits[:1000], target[:1000], logits[1000:], coverage=0.9)
+    >>> round(sets[np.arange(1000), target[1000:]].mean(), 2), round(sets.sum(axis=1).mean(), 1)
+    (np.float64(0.9), np.float64(1.8))
+    """
+    held_out = np.asarray(held_out_logits, dtype=np.float32)
+    target = np.asarray(held_out_target)
+    if np.issubdtype(target.dtype, np.integer):
+        target = target.astype(np.int64)
+    apart = ApartRows(held_out, target, np.zeros(len(held_out), dtype=np.int64))
+    new = np.asarray(logits, dtype=np.float32)
+    return prediction_sets(apart, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
+
+
+def prediction_sets(
+    apart: ApartRows,
+    logits_of_models: Sequence[Logits],
+    *,
+    coverage: float = 0.9,
+    method: Method = "lac",
+    by: By = "overall",
+    rng: np.random.Generator,
+    classes: Sequence[Label] | None = None,
+) -> BoolArray:
+    """Return prediction sets of one model (split conformal) or of the F models of a cross-validation (CV+).
+
+    A label is in the set if fewer than ceil(coverage (m + 1)) of the m rows kept apart fit better than it, each
+    compared by the model that did not see it. With one model that is split conformal with its exact quantile. With
+    several the coverage is about what is asked for too; what is proven is 1 - 2 (1 - coverage), but for a term that
+    vanishes with the number of rows.
+
+    Parameters
+    ----------
+    apart
+        The rows kept apart.
+    logits_of_models
+        The ``(n, K)`` calibrated logits of the new rows, by each of the F models.
+    coverage, method, by
+        As in `conformal_sets`.
+    rng
+        Source of the draws. LAC overall or by class draws nothing.
+    classes
+        The K labels, for errors that name a class; its index is named without them.
+
+    Returns
+    -------
+    BoolArray
+        ``(n, K)``, True where the label is in the set.
+
+    Raises
+    ------
+    SettingError, ShapeError
+        As in `conformal_sets`; also if there are fewer models than folds.
+
+    Notes
+    -----
+    Sources: as in `conformal_sets`; Barber, Candès, Ramdas and Tibshirani 2021, "Predictive Inference with the
+    Jackknife+", and Romano et al. 2020 for CV+.
+
+    Examples
+    --------
+    >>> nine = np.log([[1 - i / 20, i / 20] for i in range(1, 10)]).astype(np.float32)
+    >>> apart = ApartRows(nine, np.zeros(9, dtype=np.int64), np.zeros(9, dtype=np.int64))
+    >>> new = np.log([[0.56, 0.44], [0.54, 0.46]]).astype(np.float32)
+    >>> prediction_sets(apart, [new], coverage=0.9, rng=np.random.default_rng(0))
+    array([[ True, False],
+           [False, False]])
+    """
+    _check_settings(coverage, method, by)
+    _check_models(apart, logits_of_models)
+    rows = len(logits_of_models[0])
+    # Drawn before all else, so that the sets of two coverages share them.
+    uniform, new_uniform = rng.random(len(apart.target)), rng.random(rows)
+    rank_penalty = NO_PENALTY
+    if method == "raps":
+        tuning = _random_part(len(apart.target), _TUNING_SHARE, rng)
+        rank_penalty = tune_rank_penalty(apart.logits[tuning], apart.target[tuning], coverage, uniform[tuning])
+        apart, uniform = apart.take(~tuning), uniform[~tuning]
+    score = _Scores(method, rank_penalty)
+    scores = score.of_target(apart, uniform)
+    groups = _groups(apart, scores, coverage, by, rng)
+    ranks = _ranks(groups, coverage, classes)
+    class_count = apart.logits.shape[1]
+    step = max(1, _CHUNK // class_count)
+    sets = np.empty((rows, class_count), dtype=np.bool_)
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        new_scores = [score(logits[part], new_uniform[part]) for logits in logits_of_models]
+        sets[part] = _members(new_scores, groups, ranks, scores, apart.fold)
+    return sets
+
+
+def rows_needed(coverage: float) -> int:
+    """Return how many rows kept apart it takes to promise a coverage, overall or for each class.
+
+    Examples
+    --------
+    >>> rows_needed(0.9), rows_needed(0.95), rows_needed(0.99)
+    (9, 19, 99)
+    """
+    exact = _exact(coverage)
+    return math.ceil(exact / (1 - exact))
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The conformity score of a method, with its penalty."""
+
+    method: Method
+    rank_penalty: RankPenalty
+
+    def __call__(self, logits: Logits, uniform: FloatArray) -> FloatArray:
+        return lac_scores(logits) if self.method == "lac" else aps_scores(logits, uniform, self.rank_penalty)
+
+    def of_target(self, apart: ApartRows, uniform: FloatArray) -> FloatArray:
+        """Return the scores of the right labels, ``(m,)``."""
+        rows, class_count = apart.logits.shape
+        step = max(1, _CHUNK // class_count)
+        parts = [slice(start, start + step) for start in range(0, rows, step)]
+        scores = [
+            np.take_along_axis(self(apart.logits[part], uniform[part]), apart.target[part, None], axis=1)[:, 0]
+            for part in parts
+        ]
+        return np.concatenate(scores)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Which rows kept apart each class is compared with: ``rows[of_class[k]]`` are the indices for class k."""
+
+    of_class: IntArray
+    rows: tuple[npt.NDArray[np.intp], ...]
+
+
+def _groups(apart: ApartRows, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
+    class_count = apart.logits.shape[1]
+    if by == "overall":
+        return _Groups(np.zeros(class_count, dtype=np.int64), (np.arange(len(scores)),))
+    if by == "class":
+        return _group_rows(apart.target, np.ones(len(scores), dtype=np.bool_), np.arange(class_count))
+    clustering = _random_part(len(scores), clustering_share(class_count), rng)
+    least_rows = max(rows_needed(coverage), rows_needed(0.9))
+    seed = int(rng.integers(2**31))
+    clusters = cluster_classes(scores[clustering], apart.target[clustering], class_count, least_rows, coverage, seed)
+    return _group_clusters(apart.target, ~clustering, clusters, rows_needed(coverage))
+
+
+def _group_clusters(target: IntArray, kept: BoolArray, clusters: IntArray, needed: int) -> _Groups:
+    """Group by cluster; rare classes, and those of clusters with too few rows, form one more.
+
+    If that has too few rows too, its classes are compared with the rows of all.
+    """
+    size = np.bincount(clusters[target[kept]] + 1, minlength=clusters.max() + 2)[1:]
+    large = np.flatnonzero(size >= needed)
+    renumbered = np.full(clusters.max() + 2, len(large), dtype=np.int64)
+    renumbered[large] = np.arange(len(large))
+    groups = _group_rows(target, kept, renumbered[clusters])
+    if len(groups.rows) > len(large) and len(groups.rows[-1]) < needed:
+        return _Groups(groups.of_class, (*groups.rows[:-1], np.flatnonzero(kept)))
+    return groups
+
+
+def _group_rows(target: IntArray, kept: BoolArray, of_class: IntArray) -> _Groups:
+    of_row = np.where(kept, of_class[target], -1)
+    order = np.argsort(of_row, kind="stable")
+    bounds = np.searchsorted(of_row[order], np.arange(of_class.max() + 2))
+    return _Groups(of_class, tuple(order[low:high] for low, high in pairwise(bounds)))
+
+
+def _ranks(groups: _Groups, coverage: float, classes: Sequence[Label] | None) -> IntArray:
+    """Return ceil(coverage (m + 1)) for the m rows of each group: a label scores worse than fewer rows than that."""
+    size = np.array([len(rows) for rows in groups.rows])
+    ranks = np.array([math.ceil(_exact(coverage) * (int(m) + 1)) for m in size])
+    impossible = np.flatnonzero(ranks > size)
+    if len(impossible):
+        group = impossible[0]
+        raise _too_few_rows(coverage, size[group], np.flatnonzero(groups.of_class == group), classes)
+    return ranks
+
+
+def _members(
+    new_scores: Sequence[FloatArray], groups: _Groups, ranks: IntArray, scores: FloatArray, fold: IntArray
+) -> BoolArray:
+    """Say for which labels fewer rows of their group than its rank score lower, each by the model of the row's fold."""
+    thresholds = [np.partition(scores[rows], rank - 1)[rank - 1] for rows, rank in zip(groups.rows, ranks, strict=True)]
+    limit = np.array(thresholds)[groups.of_class]
+    sets: BoolArray = np.maximum.reduce(new_scores) <= limit
+    if len(new_scores) == 1:
+        return sets
+    # Where all models score at most the threshold, too few rows score lower; where all score more, enough do.
+    row, label = np.nonzero(~sets & (np.minimum.reduce(new_scores) <= limit))
+    order = np.argsort(groups.of_class[label], kind="stable")
+    row, label = row[order], label[order]
+    bounds = np.searchsorted(groups.of_class[label], np.arange(len(groups.rows) + 1))
+    for group, rows in enumerate(groups.rows):
+        part = slice(bounds[group], bounds[group + 1])
+        lower = np.zeros(part.stop - part.start, dtype=np.int64)
+        for model, of_model in enumerate(new_scores):
+            own = np.sort(scores[rows[fold[rows] == model]])
+            lower += np.searchsorted(own, of_model[row[part], label[part]], side="left")
+        sets[row[part], label[part]] = lower < ranks[group]
+    return sets
+
+
+def _random_part(rows: int, share: float, rng: np.random.Generator) -> BoolArray:
+    return np.asarray(rng.permutation(rows) < max(1, round(share * rows)))
+
+
+def _exact(coverage: float) -> Fraction:
+    # As it is written: 0.55 times 20 is 11 then, and not a little more, which would round up to 12.
+    return Fraction(repr(float(coverage)))
+
+
+def _check_settings(coverage: float, method: str, by: str) -> None:
+    if not 0 < coverage < 1:
+        raise SettingError(
+            "coverage is between 0 and 1, both excluded.", f"It is {coverage!r}.", "Give 0.9 for 90 % of the sets."
+        )
+    check_choice("method", method, ("lac", "aps", "raps"))
+    check_choice("by", by, ("overall", "class", "cluster"))
+
+
+def _check_models(apart: ApartRows, logits_of_models: Sequence[Logits]) -> None:
+    if len(logits_of_models) <= apart.fold.max():
+        raise ShapeError(
+            "Every fold of the rows kept apart has its model.",
+            f"There are the logits of {len(logits_of_models)} models, and a row of fold {apart.fold.max()}.",
+            "Give the logits of every model, in the order of the folds.",
+        )
+    expected = (len(logits_of_models[0]), apart.logits.shape[1])
+    for logits in logits_of_models:
+        check_logits_array("logits", logits)
+        if logits.shape != expected:
+            raise ShapeError(
+                "All logits have the same columns, and those of the new rows the same rows.",
+                f"They are {logits.shape} beside {expected}.",
+                "Give the logits of the same classes by every model.",
+            )
+
+
+def _too_few_rows(coverage: float, rows: int, class_index: IntArray, classes: Sequence[Label] | None) -> SettingError:
+    needed = rows_needed(coverage)
+    if len(class_index) == 1:
+        name = f"class {class_index[0] if classes is None else repr(classes[class_index[0]])}"
+        return SettingError(
+            f"A coverage of {coverage:g} by class takes {needed} rows of each class, held out and not spent on tuning.",
+            f"There are {rows} of {name}.",
+            "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
+        )
+    return SettingError(
+        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning or clustering.",
+        f"There are {rows}.",
+        "Ask for less, or hold out more rows.",
+    )

@@ -1,0 +1,1 @@
+"""Decisions: functions on probabilities."""
