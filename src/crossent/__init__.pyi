@@ -6,6 +6,8 @@ from .classifier import Classifier as Classifier
 from .data.dataset import Dataset as Dataset
 from .data.read import read as read
 from .errors import CrossentError as CrossentError
+from .evaluation.compare import compare as compare
+from .evaluation.evaluate import evaluate as evaluate
 from .losses.cross_entropy import cross_entropy as cross_entropy
 from .losses.cross_entropy_and_grad import cross_entropy_and_grad as cross_entropy_and_grad
 from .losses.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crossent.evaluation.evaluate import evaluate
+from crossent.evaluation.evaluate import evaluate_log_probs
 from crossent.evaluation.result import Evaluation, Label
 from crossent.losses.arrays import log_softmax
 from crossent.report.content import (
@@ -21,7 +21,7 @@ def draw_evaluation(classes: tuple[Label, ...], rows: int = 400, sharpness: floa
     honest = rng.normal(0, 2, size=(rows, len(classes)))
     target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
     prior = (np.bincount(target, minlength=len(classes)) + 1) / (rows + len(classes))
-    return evaluate(log_softmax(sharpness * honest), target, classes, prior, rng)
+    return evaluate_log_probs(log_softmax(sharpness * honest), target, classes, prior, rng)
 
 
 def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str = "1", steps: int = 40) -> ReportContent:
