@@ -16,6 +16,8 @@ from .decide.labels import top_k as top_k
 from .decide.thresholds import apply_thresholds as apply_thresholds
 from .decide.thresholds import tune_thresholds as tune_thresholds
 from .errors import CrossentError as CrossentError
+from .evaluation.compare import compare as compare
+from .evaluation.evaluate import evaluate as evaluate
 from .losses.cross_entropy import cross_entropy as cross_entropy
 from .losses.cross_entropy_and_grad import cross_entropy_and_grad as cross_entropy_and_grad
 from .losses.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy

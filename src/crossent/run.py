@@ -17,7 +17,7 @@ import pandas as pd
 from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
-from crossent.evaluation.evaluate import evaluate, to_json
+from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.evidence import Evidence, find_evidence
 from crossent.fit import FitResult, Trial, fit
@@ -101,7 +101,7 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
         result = fit(train, recipe, on_epoch=record)
     result.predictor.save(folder / "model")
     log_probs = log_softmax(result.predictor.logits_of(test.frame))
-    evaluation = evaluate(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
+    evaluation = evaluate_log_probs(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
     write_json(folder / "metrics.json", to_json(evaluation))
     evidence = find_evidence(result.predictor, train)
     if evidence:

@@ -4,12 +4,12 @@ import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 from crossent.evaluation import metrics
-from crossent.evaluation.calibration import calibration_error, reliability
+from crossent.evaluation.calibration import bin_of, calibration_error, reliability
 from crossent.evaluation.intervals import (
     GROUPS,
     RESAMPLES,
-    calibration_deviations,
     deviation_interval,
+    draw_cells,
     percentile_interval,
     resample_confusion,
     resample_rows,
@@ -60,11 +60,22 @@ def test_groups_of_many_rows_give_the_spread_of_the_mean():
     assert_allclose(means.mean(), values.mean(), atol=4 * means.std() / np.sqrt(RESAMPLES))
 
 
-def test_partial_means_add_up_to_the_mean():
+def test_cells_of_resamples_are_those_of_the_repeated_rows():
     rng = np.random.default_rng(0)
-    values, part = rng.normal(size=100), rng.integers(4, size=100)
-    resamples = resample_rows(100, rng)
-    assert_allclose(resamples.partial_means(values, part, 4).sum(axis=1), resamples.means(values), atol=1e-12)
+    probability, outcome = rng.random((40, 3)), rng.random((40, 3)) < 0.5
+    resamples = resample_rows(40, rng)
+    cells = draw_cells(resamples, probability, outcome, bins=4)
+    for i in (0, 1):
+        rows = np.repeat(np.arange(40), resamples.repeats[i, resamples.group].astype(int))
+        squared, deviation = 0.0, 0.0
+        for k in range(3):
+            gap, bin_index = outcome[:, k] - probability[:, k], bin_of(probability[:, k], 4)
+            for b in range(4):
+                own = gap[rows][bin_index[rows] == b]
+                squared += own.sum() ** 2 / (40 * len(own)) if len(own) else 0.0
+                deviation += abs(own.sum() - gap[bin_index == b].sum()) / 40
+        assert_allclose(cells.squared_errors()[i], squared, atol=1e-12)
+        assert_allclose(cells.deviations()[i], deviation, atol=1e-12)
 
 
 def test_one_infinite_value_makes_infinite_just_the_resamples_that_hold_it():
@@ -99,8 +110,9 @@ def test_interval_of_a_calibration_error_covers_the_truth(shift, least):
     for _ in range(simulations):
         probability = rng.integers(4, size=150) / 5 + 0.05
         outcome = rng.random(150) < probability + shift
-        deviations = calibration_deviations(resample_rows(150, rng), probability, outcome, bins=5)
-        estimate = deviation_interval(calibration_error(reliability(probability, outcome, bins=5)), deviations, 150)
+        cells = draw_cells(resample_rows(150, rng), probability[:, None], outcome[:, None], bins=5)
+        error = calibration_error(reliability(probability, outcome, bins=5))
+        estimate = deviation_interval(error, cells.deviations(), 150)
         assert estimate.low <= estimate.value <= estimate.high
         covered += estimate.low <= shift <= estimate.high
     assert covered / simulations >= least

@@ -2,14 +2,18 @@
 
 import numpy as np
 
-from crossent.evaluation.evaluate import evaluate
-from crossent.evaluation.result import Evaluation, Label
+from crossent.evaluation.compare import compare_log_probs
+from crossent.evaluation.evaluate import evaluate_log_probs
+from crossent.evaluation.result import Comparison, Evaluation, Label
+from crossent.evaluation.sets import evaluate_sets
 from crossent.losses.arrays import log_softmax
 from crossent.report.content import (
     CalibrationSummary,
     ClassNgrams,
     ColumnSummary,
     ReportContent,
+    RiskCoverage,
+    SetsSummary,
     Trial,
     WorstRow,
 )
@@ -21,7 +25,30 @@ def draw_evaluation(classes: tuple[Label, ...], rows: int = 400, sharpness: floa
     honest = rng.normal(0, 2, size=(rows, len(classes)))
     target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
     prior = (np.bincount(target, minlength=len(classes)) + 1) / (rows + len(classes))
-    return evaluate(log_softmax(sharpness * honest), target, classes, prior, rng)
+    return evaluate_log_probs(log_softmax(sharpness * honest), target, classes, prior, rng)
+
+
+def draw_before_after(classes: tuple[Label, ...], rows: int = 400, sharpness: float = 2.5) -> Comparison:
+    """An overconfident model before calibration and after."""
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, size=(rows, len(classes)))
+    target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
+    sources = {"before": log_softmax(sharpness * honest), "after": log_softmax(honest)}
+    return compare_log_probs(sources, target, classes, np.full(len(classes), 1 / len(classes)), 0)
+
+
+def draw_sets(classes: tuple[Label, ...], rows: int = 400) -> SetsSummary:
+    """Sets that hold each class about as often as it is likely."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(len(classes), size=rows)
+    sets = rng.random((rows, len(classes))) < 0.2
+    sets[np.arange(rows), target] = rng.random(rows) < 0.9
+    return SetsSummary(0.9, evaluate_sets(sets, target, classes))
+
+
+def draw_risk_coverage() -> RiskCoverage:
+    coverage = np.linspace(0.0, 1.0, 2001)
+    return RiskCoverage(coverage, 0.2 * coverage**2, 0.0667)
 
 
 def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str = "1", steps: int = 40) -> ReportContent:

@@ -1,9 +1,11 @@
+import dataclasses
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from crossent.report import figures
-from tests.report.conftest import draw_content, draw_evaluation
+from tests.report.conftest import draw_content, draw_evaluation, draw_risk_coverage, draw_sets
 
 
 def texts(svg: str) -> list[str]:
@@ -29,6 +31,32 @@ def test_large_confusion_is_left_to_words_and_many_classes_are_cut() -> None:
     assert figures.confusion_figure(evaluation) == ""
     titles = [text for text in texts(figures.class_reliability_figure(evaluation)) if text.endswith(")")]
     assert len(titles) == figures.MOST_SMALL_DIAGRAMS
+
+
+def test_before_and_after_are_two_diagrams_in_one() -> None:
+    before, after = (draw_evaluation(("a", "b"), sharpness=sharpness).reliability for sharpness in (3.0, 1.0))
+    shown = texts(figures.before_after_figure(before, after))
+    assert {"before calibration", "after calibration", "share that was right"} <= set(shown)
+    assert figures.before_after_figure(before, after) != figures.before_after_figure(after, after)
+
+
+def test_sets_show_classes_with_rows_only() -> None:
+    summary = draw_sets(("a", "b", "c"))
+    absent = dataclasses.replace(summary.result.classes[2], label="never", support=0)
+    result = dataclasses.replace(summary.result, classes=(*summary.result.classes[:2], absent))
+    shown = texts(figures.sets_figure(result, summary.coverage))
+    assert f"a ({result.classes[0].support})" in shown
+    assert not any("never" in text for text in shown)
+    assert len(texts(figures.sets_figure(draw_sets(tuple(range(100)), rows=3000).result, 0.9))) < 60
+
+
+def test_long_risk_coverage_curves_are_thinned() -> None:
+    found = draw_risk_coverage()
+    coverage = np.linspace(0.0, 1.0, 100_000)
+    short = figures.risk_coverage_figure(found.coverage, found.risk, found.area)
+    long = figures.risk_coverage_figure(coverage, 0.2 * coverage, 0.1)
+    assert len(long) < 1.5 * len(short)
+    assert "area 0.0667" in texts(short)
 
 
 def test_same_figures_same_text() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from crossent.evaluation.catalogue import METRICS
 from crossent.report.html import render, write_report
-from tests.report.conftest import draw_content
+from tests.report.conftest import draw_before_after, draw_content, draw_risk_coverage, draw_sets
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "$a$")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -76,10 +77,41 @@ def test_everything_is_shown() -> None:
         assert words in text
 
 
+def test_sections_are_shown_where_there_is_something_to_show() -> None:
+    classes = ("alpha", "beta", "gamma")
+    plain = draw_content(classes)
+    full = dataclasses.replace(
+        plain,
+        before_after=draw_before_after(classes),
+        sets=draw_sets(classes),
+        risk_coverage=draw_risk_coverage(),
+    )
+    found = outline(render(full))
+    text = " ".join(" ".join(found.text).split())
+    assert found.tags.count("svg") == 6
+    for words in ("before calibration", "What calibration did", "Prediction sets", "leave out what it is unsure of"):
+        assert words in text
+        assert words not in render(plain)
+
+
+def test_every_metric_is_a_row_with_its_meaning() -> None:
+    text = " ".join(" ".join(outline(render(draw_content(("a", "b")))).text).split())
+    for metric in METRICS.values():
+        assert metric.title in text
+        assert metric.meaning in text
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_values_of_the_data_are_escaped(hostile: str) -> None:
     content = draw_content((hostile, "b"), name=hostile, value=hostile)
-    content = dataclasses.replace(content, title=hostile, source=hostile, notes=(hostile,))
+    content = dataclasses.replace(
+        content,
+        title=hostile,
+        source=hostile,
+        notes=(hostile,),
+        before_after=draw_before_after((hostile, "b")),
+        sets=draw_sets((hostile, "b")),
+    )
     found = outline(render(content))
     assert "script" not in found.tags
     assert "img" not in found.tags
@@ -109,7 +141,10 @@ def test_report_replaces_the_old_one_at_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser Chromium")
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> None:
-    content = draw_content(("a long class name, longer than most", "b", "c"), value="x" * 200)
+    classes = ("a long class name, longer than most", "b", "c")
+    content = dataclasses.replace(
+        draw_content(classes, value="x" * 200), before_after=draw_before_after(classes), sets=draw_sets(classes)
+    )
     # The page has no script; this one only measures it.
     measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"
     path = tmp_path / "report.html"

@@ -5,7 +5,7 @@ import pytest
 
 from crossent.evaluation.result import Estimate
 from crossent.report import words
-from tests.report.conftest import draw_evaluation
+from tests.report.conftest import draw_before_after, draw_evaluation
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,32 @@ def test_confusions_are_counted_from_the_matrix() -> None:
 def test_intervals_that_are_not_known_are_left_out() -> None:
     assert words.interval(Estimate(0.5, float("nan"), float("nan")), words.percent) == ""
     assert words.interval(Estimate(0.5, 0.25, 0.75), words.percent) == " (25 % to 75 %)"
+
+
+def test_the_test_of_calibration_is_put_in_words() -> None:
+    honest, bold = draw_evaluation(("a", "b", "c")), draw_evaluation(("a", "b", "c"), sharpness=3.0)
+    assert "no reason to doubt" in words.calibration_test_words(honest)
+    assert "not calibrated (p at most 0.005)" in words.calibration_test_words(bold)
+    close = dataclasses.replace(honest, calibration_p_value=0.01)
+    small = {name: Estimate(0.01, 0.0, 0.02) for name in ("debiased_top_label_error", "debiased_classwise_error")}
+    close = dataclasses.replace(close, metrics={**close.metrics, **small})
+    assert "(p = 0.01), but by little" in words.calibration_test_words(close)
+
+
+def test_what_recalibration_would_remove_is_said() -> None:
+    honest, bold = draw_evaluation(("a", "b", "c")), draw_evaluation(("a", "b", "c"), sharpness=3.0)
+    assert "nothing to gain" in words.refinement_words(honest)
+    assert f"remove {bold.metrics['log_loss_calibration'].value:.3f}" in words.refinement_words(bold)
+    infinite = {"log_loss_calibration": Estimate(float("inf"), 0.0, float("inf"))}
+    said = words.refinement_words(dataclasses.replace(honest, metrics={**honest.metrics, **infinite}))
+    assert "probability of 0" in said
+
+
+def test_the_effect_of_calibration_is_said() -> None:
+    assert "lowered the log-loss by" in words.calibration_effect_words(draw_before_after(("a", "b", "c")))
+    assert "changed nothing" in words.calibration_effect_words(draw_before_after(("a", "b", "c"), sharpness=1.0))
+    assert "may be chance" in words.calibration_effect_words(draw_before_after(("a", "b", "c"), 20, sharpness=1.2))
+    better_before = draw_before_after(("a", "b", "c"))
+    worse = {"after": {"log_loss": Estimate(0.02, 0.01, 0.03)}}
+    said = words.calibration_effect_words(dataclasses.replace(better_before, differences=worse))
+    assert "raised the log-loss by 0.020 (0.010 to 0.030)" in said

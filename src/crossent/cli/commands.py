@@ -16,8 +16,7 @@ from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
 from crossent.data.read import read, read_table
 from crossent.errors import DataError, SettingError
-from crossent.evaluation.evaluate import evaluate as evaluate_probs
-from crossent.evaluation.evaluate import to_json
+from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
 from crossent.predictor import Predictor
@@ -84,7 +83,7 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
         )
     target = label_positions(frame[predictor.target_name], predictor.classes)
     log_probs = log_softmax(predictor.logits(frame))
-    evaluation = evaluate_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
+    evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
     if as_json:
         sys.stdout.write(json.dumps(to_json(evaluation)) + "\n")
         return

@@ -1,24 +1,27 @@
-"""From log-probabilities and labels to every figure of quality, and to the JSON that keeps them."""
+"""From probabilities and labels to every figure of quality, and to the JSON that keeps them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.special
 
 from crossent.data.column import Label
 from crossent.errors import ShapeError
 from crossent.evaluation.calibration import calibration_error, reliability, top_label
+from crossent.evaluation.catalogue import METRICS
+from crossent.evaluation.consistency import calibration_p_value
+from crossent.evaluation.inputs import SUM_TOLERANCE, read_labelled, read_prior
 from crossent.evaluation.intervals import (
-    RESAMPLES,
-    RowResamples,
-    calibration_deviations,
+    Resampled,
     deviation_interval,
     percentile_interval,
     resample_confusion,
     resample_rows,
 )
+from crossent.evaluation.kernel import kernel_calibration_error
 from crossent.evaluation.metrics import (
     ClassCounts,
     FloatArray,
@@ -26,29 +29,77 @@ from crossent.evaluation.metrics import (
     Scores,
     accuracy,
     balanced_accuracy,
-    brier_of_rows,
     check_rows,
     class_counts,
     confusion_matrix,
     f1,
-    log_loss_of_rows,
     macro_f1,
     precision,
     recall,
 )
+from crossent.evaluation.resampled import classwise_errors, resample_means, top_label_errors
 from crossent.evaluation.result import ClassResult, Estimate, Evaluation, Reliability
-
-_SUM_TOLERANCE = 1e-3  # the rounding of 1,000 float32 probabilities stays well below
 
 
 def evaluate(
+    probs: Any,
+    y: Any,
+    *,
+    classes: Sequence[Label] | None = None,
+    prior: Mapping[Label, float] | npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge probabilities from anywhere on rows with known labels, each figure with its 95 % interval.
+
+    Parameters
+    ----------
+    probs
+        ``(n, K)`` probabilities, one row for each case and one column for each class: an array, nested lists, a tensor
+        on the CPU, or a pandas or polars frame whose columns are named as the classes.
+    y
+        ``(n,)`` labels, or column numbers from 0.
+    classes
+        The K labels in the order of the columns. Needed only if `probs` is no frame, labels are not numbers from 0 to
+        K - 1, and not every class occurs: where each does, columns are taken to be in sorted order, as scikit-learn has
+        them.
+    prior
+        ``(K,)`` shares of the classes in the training rows, or a mapping from label to share: what the baseline answers
+        for every row. By default the shares among `y`.
+    seed
+        Of the resamples, and of the random parts that refinement and the kernel error deal the rows into.
+
+    Returns
+    -------
+    Evaluation
+        Print it for a table.
+
+    Raises
+    ------
+    ShapeError
+        If probabilities are none (a row that does not sum to 1, negative, NaN), or shapes do not fit.
+    DataError
+        If a label is not among the classes, or it cannot be told which column is whose.
+
+    Examples
+    --------
+    >>> result = evaluate([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]], ["no", "no", "yes", "yes"])
+    >>> result.metrics["accuracy"]
+    Estimate(value=0.75, low=0.25, high=1.0)
+    """
+    labelled = read_labelled(probs, y, classes)
+    shares = read_prior(prior, labelled.target, labelled.classes)
+    rng = np.random.default_rng(seed)
+    return evaluate_log_probs(labelled.log_probs, labelled.target, labelled.classes, shares, rng)
+
+
+def evaluate_log_probs(
     log_probs: Scores,
     target: IntArray,
     classes: tuple[Label, ...],
     prior: FloatArray,
     rng: np.random.Generator,
 ) -> Evaluation:
-    """Judge probabilities on rows with known labels, each figure with its 95 % bootstrap interval.
+    """Judge probabilities on rows with known labels, each figure with its 95 % interval.
 
     Parameters
     ----------
@@ -61,7 +112,8 @@ def evaluate(
     prior
         ``(K,)`` share of each class in the training rows: what the baseline answers for every row.
     rng
-        Source of the resamples. The figures themselves do not depend on it.
+        Source of the resamples. Of the figures themselves only the parts of the losses and, on thousands of rows, the
+        kernel calibration error depend on it, a little: they rest on random parts of the rows.
 
     Raises
     ------
@@ -72,7 +124,7 @@ def evaluate(
     Examples
     --------
     >>> log_probs = np.log([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])
-    >>> result = evaluate(
+    >>> result = evaluate_log_probs(
     ...     log_probs, np.array([0, 0, 1, 1]), ("no", "yes"), np.array([0.5, 0.5]), np.random.default_rng(0)
     ... )
     >>> result.metrics["accuracy"]
@@ -80,6 +132,17 @@ def evaluate(
     >>> round(result.metrics["log_loss"].value, 4), round(result.baseline["log_loss"], 4)
     (0.5108, 0.6931)
     """
+    return judge(log_probs, target, classes, prior, rng)[0]
+
+
+def judge(
+    log_probs: Scores,
+    target: IntArray,
+    classes: tuple[Label, ...],
+    prior: FloatArray,
+    rng: np.random.Generator,
+) -> tuple[Evaluation, Mapping[str, Resampled]]:
+    """Return what `evaluate_log_probs` does, and the figures on each resample, so that differences can be judged."""
     check_rows(log_probs, target)
     with np.errstate(over="ignore"):  # what overflows is no log-probability; the next line says so
         probs = np.exp(log_probs, dtype=np.float64)
@@ -87,22 +150,32 @@ def evaluate(
     confusion = confusion_matrix(target, probs.argmax(axis=1), len(classes))
     counts, resampled_counts = class_counts(confusion), resample_confusion(confusion, rng)
     resamples = resample_rows(len(target), rng)
+    top_deviations, top_debiased = top_label_errors(probs, target, resamples)
+    class_deviations, class_debiased = classwise_errors(probs, target, resamples)
     diagram = top_label(probs, target)
-    class_diagrams, classwise_error = _classwise_calibration(probs, target, resamples)
-    return Evaluation(
-        rows=len(target),
-        metrics={
-            "log_loss": _mean_estimate(log_loss_of_rows(log_probs, target), resamples),
-            **_confusion_estimates(counts, resampled_counts),
-            "brier": _mean_estimate(brier_of_rows(probs, target), resamples),
-            "top_label_calibration_error": _top_label_error(probs, target, diagram, resamples),
-            "classwise_calibration_error": classwise_error,
-        },
+    class_diagrams = [reliability(probs[:, k], target == k) for k in range(len(classes))]
+    classwise_error = float(np.mean([calibration_error(each) for each in class_diagrams]))
+    figures = {
+        **resample_means(log_probs, probs, target, resamples, rng),
+        "debiased_top_label_error": top_debiased,
+        "debiased_classwise_error": class_debiased,
+        "kernel_calibration_error": kernel_calibration_error(probs, target, rng),
+    }
+    rows = len(target)
+    estimates = {name: figure.estimate(rows) for name, figure in figures.items()}
+    estimates |= _confusion_estimates(counts, resampled_counts)
+    estimates["top_label_calibration_error"] = deviation_interval(calibration_error(diagram), top_deviations, rows)
+    estimates["classwise_calibration_error"] = deviation_interval(classwise_error, class_deviations, rows)
+    evaluation = Evaluation(
+        rows=rows,
+        metrics={name: estimates[name] for name in METRICS},
+        calibration_p_value=calibration_p_value(probs, target, rng),
         baseline=_baseline(prior, counts.actual),
         classes=_class_results(classes, counts, resampled_counts, class_diagrams),
         confusion=confusion,
         reliability=diagram,
     )
+    return evaluation, figures
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -114,7 +187,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> one_row = evaluate(np.log([[0.75, 0.25]]), np.array([1]), ("no", "yes"), np.array([0.5, 0.5]), rng)
+    >>> one_row = evaluate_log_probs(np.log([[0.75, 0.25]]), np.array([1]), ("no", "yes"), np.array([0.5, 0.5]), rng)
     >>> to_json(one_row)["metrics"]["accuracy"]
     {'value': 0.0, 'low': None, 'high': None}
     """
@@ -136,34 +209,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _mean_estimate(values: FloatArray, resamples: RowResamples) -> Estimate:
-    return percentile_interval(float(values.mean()), resamples.means(values), len(values))
-
-
 def _confusion_estimates(counts: ClassCounts, resampled: ClassCounts) -> dict[str, Estimate]:
     rows = int(counts.actual.sum())
     return {
         figure.__name__: percentile_interval(float(figure(counts)), figure(resampled), rows)
         for figure in (accuracy, balanced_accuracy, macro_f1)
     }
-
-
-def _top_label_error(probs: FloatArray, target: IntArray, diagram: Reliability, resamples: RowResamples) -> Estimate:
-    deviations = calibration_deviations(resamples, probs.max(axis=1), probs.argmax(axis=1) == target)
-    return deviation_interval(calibration_error(diagram), deviations, len(target))
-
-
-def _classwise_calibration(
-    probs: FloatArray, target: IntArray, resamples: RowResamples
-) -> tuple[list[Reliability], Estimate]:
-    class_count = probs.shape[1]
-    diagrams, deviations = [], np.zeros(RESAMPLES)
-    for k in range(class_count):
-        probability, outcome = np.ascontiguousarray(probs[:, k]), target == k
-        diagrams.append(reliability(probability, outcome))
-        deviations += calibration_deviations(resamples, probability, outcome) / class_count
-    error = float(np.mean([calibration_error(diagram) for diagram in diagrams]))
-    return diagrams, deviation_interval(error, deviations, len(target))
 
 
 def _baseline(prior: FloatArray, support: IntArray) -> dict[str, float]:
@@ -206,9 +257,9 @@ def _check_probs(probs: FloatArray, classes: tuple[Label, ...], prior: FloatArra
             f"There are {probs.shape[1]} columns, {len(classes)} labels and a prior of shape {prior.shape}.",
             "Give all three in the same order.",
         )
-    if not (abs(prior.sum() - 1) < _SUM_TOLERANCE and (prior >= 0).all()):
+    if not (abs(prior.sum() - 1) < SUM_TOLERANCE and (prior >= 0).all()):
         raise ShapeError("A prior holds shares that sum to 1.", f"It is {prior}.", "Divide the counts by their sum.")
-    off = ~(np.abs(probs.sum(axis=1) - 1) < _SUM_TOLERANCE)
+    off = ~(np.abs(probs.sum(axis=1) - 1) < SUM_TOLERANCE)
     if off.any():
         row = int(off.argmax())
         raise ShapeError(

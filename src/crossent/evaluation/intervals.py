@@ -15,12 +15,29 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.evaluation.calibration import BINS, bin_of
+from crossent.evaluation.calibration import bin_of
 from crossent.evaluation.metrics import ClassCounts, FloatArray, IntArray, Scores
 from crossent.evaluation.result import Estimate
 
 RESAMPLES = 1000
 GROUPS = 2000
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A figure and what it is on each resample of the rows, ``(R,)``; two of the same rows can be compared in pairs."""
+
+    value: float
+    draws: FloatArray
+
+    def estimate(self, rows: int) -> Estimate:
+        """Return the figure with its percentile interval; see `percentile_interval`."""
+        return percentile_interval(self.value, self.draws, rows)
+
+    def minus(self, other: "Resampled") -> "Resampled":
+        """Return the difference to a figure of the same rows, resample by resample."""
+        with np.errstate(invalid="ignore"):  # the difference of two infinite losses is NaN: nothing can be said
+            return Resampled(self.value - other.value, self.draws - other.draws)
 
 
 def percentile_interval(value: float, draws: FloatArray, rows: int) -> Estimate:
@@ -67,7 +84,7 @@ def deviation_interval(value: float, deviations: FloatArray, rows: int) -> Estim
     value
         The calibration error on the rows themselves, 0 to 1.
     deviations
-        ``(R,)`` how far the bins moved in each resample: `calibration_deviations`.
+        ``(R,)`` how far the bins moved in each resample: `CellDraws.deviations`.
     rows
         How many rows the figure rests on; with fewer than two, the bounds are NaN.
 
@@ -134,29 +151,16 @@ class RowResamples:
     def means(self, values: FloatArray) -> FloatArray:
         """Return the mean of ``(n,)`` values, which may be infinite, over the rows of each resample, ``(R,)``."""
         finite = np.isfinite(values)
-        one_part = np.zeros(len(values), dtype=np.intp)
-        means = self.partial_means(np.where(finite, values, 0.0), one_part, 1)[:, 0]
+        means = self._finite_means(np.where(finite, values, 0.0))
         if finite.all():
             return means
         # Repeats times values would make NaN of an infinite value that a resample does not hold.
-        infinite = self.partial_means((~finite).astype(np.float64), one_part, 1)[:, 0]
+        infinite = self._finite_means((~finite).astype(np.float64))
         return np.where(infinite > 0, np.inf, means)
 
-    def partial_means(self, values: FloatArray, part: npt.NDArray[np.intp], parts: int) -> FloatArray:
-        """Return the share of each part of the rows in the mean of each resample, ``(R, parts)``.
-
-        Parameters
-        ----------
-        values
-            ``(n,)`` finite values.
-        part
-            ``(n,)`` the part that each row belongs to, below `parts`.
-        parts
-            How many there are. The shares of all parts add up to the mean.
-        """
-        groups = self.repeats.shape[1]
-        sums = np.bincount(self.group * parts + part, weights=values, minlength=groups * parts)
-        return np.asarray(self.repeats @ sums.reshape(groups, parts) / self.rows[:, None])
+    def _finite_means(self, values: FloatArray) -> FloatArray:
+        sums = np.bincount(self.group, weights=values, minlength=self.repeats.shape[1])
+        return np.asarray(self.repeats @ sums / self.rows)
 
 
 def resample_rows(rows: int, rng: np.random.Generator) -> RowResamples:
@@ -175,32 +179,69 @@ def resample_rows(rows: int, rng: np.random.Generator) -> RowResamples:
     return RowResamples(group, repeats, repeats @ np.bincount(group))
 
 
-def calibration_deviations(
-    resamples: RowResamples, probability: Scores, outcome: npt.NDArray[np.bool_], bins: int = BINS
-) -> FloatArray:
-    """Return how far each resample moves the bins of a reliability diagram, summed over the bins, ``(R,)``.
+@dataclass(frozen=True)
+class CellDraws:
+    """What resamples hold in the bins of one reliability diagram or of several, empty bins left out.
 
-    A bin's gap is the mean over all rows of (outcome - probability), counted as 0 outside the bin; the calibration
-    error is the sum of the absolute gaps, and this is the sum of their absolute changes.
+    Attributes
+    ----------
+    gaps, shares
+        ``(C,)`` the sum over the rows of a bin of (outcome - probability), and their number; both divided by the number
+        of all rows.
+    drawn_gaps, drawn_shares
+        ``(R, C)`` the same in each resample.
+    """
+
+    gaps: FloatArray
+    shares: FloatArray
+    drawn_gaps: FloatArray
+    drawn_shares: FloatArray
+
+    def deviations(self) -> FloatArray:
+        """Return how far each resample moves the bins, summed over the bins, ``(R,)``.
+
+        The calibration error is the sum of the absolute gaps, and this is the sum of their absolute changes.
+        """
+        return np.asarray(np.abs(self.drawn_gaps - self.gaps).sum(axis=1))
+
+    def squared_error(self) -> float:
+        """Return the mean squared distance of confidence and frequency of the rows themselves, not debiased."""
+        return float((self.gaps**2 / self.shares).sum())
+
+    def squared_errors(self) -> FloatArray:
+        """Return the same in each resample, ``(R,)``."""
+        held = np.where(self.drawn_shares > 0, self.drawn_shares, 1.0)
+        return np.asarray((self.drawn_gaps**2 / held).sum(axis=1))
+
+
+def draw_cells(resamples: RowResamples, probability: Scores, outcome: npt.NDArray[np.bool_], bins: int) -> CellDraws:
+    """Resample the bins of reliability diagrams.
 
     Parameters
     ----------
     resamples
         The resamples of the n rows.
-    probability
-        ``(n,)`` predicted probabilities of an event.
-    outcome
-        ``(n,)`` whether it happened.
+    probability, outcome
+        ``(n, D)`` predicted probabilities of D events, and whether they happened: a column a diagram.
     bins
-        Number of equally wide bins.
+        Number of equally wide bins of each diagram.
 
     Examples
     --------
     >>> resamples = resample_rows(100, np.random.default_rng(0))
-    >>> calibration_deviations(resamples, np.full(100, 1.0), np.full(100, True)).max()
+    >>> draw_cells(resamples, np.full((100, 1), 1.0), np.full((100, 1), True), bins=15).deviations().max()
     np.float64(0.0)
     """
-    gap: FloatArray = outcome - probability.astype(np.float64)
-    bin_index = bin_of(probability, bins)
-    observed = np.bincount(bin_index, weights=gap, minlength=bins) / len(gap)
-    return np.asarray(np.abs(resamples.partial_means(gap, bin_index, bins) - observed).sum(axis=1))
+    rows, diagrams = probability.shape
+    cell = bin_of(probability, bins) + bins * np.arange(diagrams)
+    gap: FloatArray = (outcome - probability.astype(np.float64)).ravel()
+    count = np.bincount(cell.ravel(), minlength=bins * diagrams)
+    filled = np.flatnonzero(count)
+    place = np.zeros(bins * diagrams, dtype=np.intp)
+    place[filled] = np.arange(len(filled))
+    groups = resamples.repeats.shape[1]
+    group_and_cell = (resamples.group[:, None] * len(filled) + place[cell]).ravel()
+    sums = np.bincount(group_and_cell, weights=gap, minlength=groups * len(filled)).reshape(groups, -1)
+    counts = np.bincount(group_and_cell, minlength=groups * len(filled)).reshape(groups, -1)
+    both = resamples.repeats @ np.hstack([sums, counts]) / resamples.rows[:, None]
+    return CellDraws(sums.sum(axis=0) / rows, count[filled] / rows, both[:, : len(filled)], both[:, len(filled) :])

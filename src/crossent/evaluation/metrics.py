@@ -13,7 +13,7 @@ IntArray = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating[Any]]
 
 
-def check_rows(scores: Scores, target: IntArray) -> None:
+def check_rows(scores: npt.NDArray[Any], target: IntArray) -> None:
     """Check that each of one or more rows of ``(n, K)`` scores has a class index below K.
 
     Raises

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from crossent.evaluation.result import Evaluation
+import numpy as np
+import numpy.typing as npt
+
+from crossent.evaluation.result import Comparison, Evaluation, SetsResult
 from crossent.train.monitor import EpochRecord
 
 
@@ -65,8 +68,28 @@ class ClassNgrams:
 
 
 @dataclass(frozen=True)
+class SetsSummary:
+    """Prediction sets on the rows held out: the coverage that was asked for, and how they fare."""
+
+    coverage: float
+    result: SetsResult
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Share of wrong answers, ``risk`` (m,), when only the surest share of the rows, ``coverage`` (m,), is answered."""
+
+    coverage: npt.NDArray[np.float64]
+    risk: npt.NDArray[np.float64]
+    area: float
+
+
+@dataclass(frozen=True)
 class ReportContent:
-    """All that a report shows, in its order."""
+    """All that a report shows; sections without content are left out.
+
+    ``before_after`` compares the rows held out before calibration with after, in this order.
+    """
 
     title: str
     source: str
@@ -85,3 +108,6 @@ class ReportContent:
     settings: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
+    before_after: Comparison | None = None
+    sets: SetsSummary | None = None
+    risk_coverage: RiskCoverage | None = None

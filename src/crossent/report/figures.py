@@ -9,10 +9,11 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crossent.evaluation.result import Evaluation, Reliability
+from crossent.evaluation.result import Evaluation, Reliability, SetsResult
 from crossent.train.monitor import EpochRecord
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -69,11 +70,25 @@ def reliability_figure(reliability: Reliability) -> str:
         figure = Figure(figsize=(5.2, 5.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
         _draw_reliability(upper, reliability)
+        _draw_counts(lower, reliability)
         upper.set_ylabel("share that was right")
-        centres = (reliability.edges[:-1] + reliability.edges[1:]) / 2
-        lower.bar(centres, reliability.count, width=np.diff(reliability.edges) * 0.9, color=GREY)
         lower.set_ylabel("rows")
         lower.set_xlabel("confidence: probability of the predicted class")
+        return _svg(figure)
+
+
+def before_after_figure(before: Reliability, after: Reliability) -> str:
+    """Draw two reliability diagrams of the same rows side by side: before calibration and after."""
+    with _style():
+        figure = Figure(figsize=(9.2, 5.4), layout="constrained")
+        axes = figure.subplots(2, 2, height_ratios=[4, 1], sharex=True, sharey="row")
+        for column, (reliability, title) in enumerate(((before, "before calibration"), (after, "after calibration"))):
+            _draw_reliability(axes[0, column], reliability)
+            _draw_counts(axes[1, column], reliability)
+            axes[0, column].set_title(title, fontsize=10)
+        axes[0, 0].set_ylabel("share that was right")
+        axes[1, 0].set_ylabel("rows")
+        figure.supxlabel("confidence: probability of the predicted class", fontsize=10)
         return _svg(figure)
 
 
@@ -106,6 +121,11 @@ def _draw_reliability(axis: Axes, reliability: Reliability) -> None:
     axis.set_ylim(-0.02, 1.02)
     axis.set_xticks([0, 0.5, 1])
     axis.set_yticks([0, 0.5, 1])
+
+
+def _draw_counts(axis: Axes, reliability: Reliability) -> None:
+    centres = (reliability.edges[:-1] + reliability.edges[1:]) / 2
+    axis.bar(centres, reliability.count, width=np.diff(reliability.edges) * 0.9, color=GREY)
 
 
 def confusion_figure(evaluation: Evaluation) -> str:
@@ -165,3 +185,50 @@ def _draw_fold(axis: Axes, records: Sequence[EpochRecord], *, labelled: bool) ->
     if held_out:
         best = min(held_out, key=lambda record: record.valid_loss)
         axis.plot([best.epoch], [best.valid_loss], marker="o", markersize=4, color=ORANGE)
+
+
+def sets_figure(result: SetsResult, asked: float) -> str:
+    """Draw how large prediction sets are, beside the coverage of each class and the coverage that was asked for."""
+    ordered = sorted(result.classes, key=lambda each: -each.support)[:MOST_SMALL_DIAGRAMS]
+    shown = [each for each in ordered if each.support][::-1]
+    largest = int(np.flatnonzero(result.size_counts).max())
+    with _style():
+        figure = Figure(figsize=(9.2, max(3.0, 0.32 * len(shown) + 1.4)), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.bar(range(largest + 1), result.size_counts[: largest + 1], width=0.8, color=GREY)
+        left.xaxis.get_major_locator().set_params(integer=True)
+        left.set_xlabel("classes in the set")
+        left.set_ylabel("rows")
+        values = np.array([(each.coverage.low, each.coverage.value, each.coverage.high) for each in shown])
+        errors = np.maximum([values[:, 1] - values[:, 0], values[:, 2] - values[:, 1]], 0)
+        right.axvline(asked, color=ORANGE, linewidth=1, linestyle="--")
+        right.errorbar(values[:, 1], range(len(shown)), xerr=errors, color=BLUE, fmt="o", markersize=4, elinewidth=1)
+        right.set_yticks(range(len(shown)), [f"{shorten(each.label)} ({each.support:,})" for each in shown])
+        right.set_ylim(-0.6, len(shown) - 0.4)
+        right.set_xlim(right=1.02)
+        right.set_xlabel("share of sets that hold the class")
+        return _svg(figure)
+
+
+def risk_coverage_figure(coverage: npt.NDArray[np.float64], risk: npt.NDArray[np.float64], area: float) -> str:
+    """Draw the share of wrong answers against the share of rows that is answered, the surest first.
+
+    Parameters
+    ----------
+    coverage, risk
+        ``(m,)`` shares, 0 to 1, by rising coverage.
+    area
+        The area under the curve.
+    """
+    kept = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
+    with _style():
+        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(coverage[kept], risk[kept], color=BLUE, linewidth=1.4)
+        axis.fill_between(coverage[kept], risk[kept], color=BLUE, alpha=0.12, linewidth=0)
+        axis.set_xlim(0, 1)
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("share of rows that is answered, the surest first")
+        axis.set_ylabel("share of answers that is wrong")
+        axis.set_title(f"area {area:.4f}", fontsize=10)
+        return _svg(figure)

@@ -6,29 +6,12 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from crossent.evaluation.catalogue import COMPARED, METRICS
 from crossent.evaluation.result import Estimate
 from crossent.report import figures, words
 from crossent.report.content import ReportContent
 from crossent.storage import write_file
 
-# name: title, meaning, whether it is a share.
-METRICS = {
-    "log_loss": ("Log-loss", "mean surprise at the true class, in nats; 0 is perfect", False),
-    "accuracy": ("Accuracy", "share of rows whose most probable class is the true one", True),
-    "balanced_accuracy": ("Balanced accuracy", "accuracy with every class counting the same", True),
-    "macro_f1": ("Macro F1", "precision and recall in one, every class counting the same", True),
-    "brier": ("Brier score", "squared distance from probabilities to what happened; 0 is perfect, 2 the worst", False),
-    "top_label_calibration_error": (
-        "Calibration error",
-        "how far confidence is from the share that was right, on average",
-        True,
-    ),
-    "classwise_calibration_error": (
-        "Classwise calibration error",
-        "the same for the probability of each class, averaged over classes",
-        True,
-    ),
-}
 MOST_CLASSES_LISTED = 200
 
 
@@ -41,24 +24,48 @@ def render(content: ReportContent) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"estimate": _estimate, "percent": words.percent, "points": words.points, "number": _number}
-    evaluation = content.evaluation
+    environment.filters |= {
+        "estimate": _estimate,
+        "difference": _difference,
+        "figure": _figure,
+        "percent": words.percent,
+        "points": words.points,
+        "number": _number,
+    }
+    evaluation, sets = content.evaluation, content.sets
     most = max((count for _, count in content.class_counts), default=1)
     return environment.get_template("template.html").render(
         content=content,
         evaluation=evaluation,
         headline=words.headline(evaluation),
         confusions=words.confusion_words(evaluation),
+        trust=words.trust(evaluation),
+        calibration_effect=words.calibration_effect_words(content.before_after) if content.before_after else "",
         metrics=METRICS,
+        compared=COMPARED,
         most=most,
         most_classes_listed=MOST_CLASSES_LISTED,
         most_small_diagrams=figures.MOST_SMALL_DIAGRAMS,
         # Figures are our own markup; Matplotlib has escaped the class names in them.
-        reliability=Markup(figures.reliability_figure(evaluation.reliability)),
+        reliability=Markup(_reliability(content)),
         class_reliability=Markup(figures.class_reliability_figure(evaluation)),
         confusion=Markup(figures.confusion_figure(evaluation)),
         learning=Markup(figures.learning_figure(content.history)),
+        sets=Markup(figures.sets_figure(sets.result, sets.coverage) if sets else ""),
+        risk_coverage=Markup(_risk_coverage(content)),
     )
+
+
+def _reliability(content: ReportContent) -> str:
+    if content.before_after is None:
+        return figures.reliability_figure(content.evaluation.reliability)
+    before, after = (evaluation.reliability for evaluation in content.before_after.evaluations.values())
+    return figures.before_after_figure(before, after)
+
+
+def _risk_coverage(content: ReportContent) -> str:
+    found = content.risk_coverage
+    return figures.risk_coverage_figure(found.coverage, found.risk, found.area) if found else ""
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -67,11 +74,30 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 
 def _estimate(estimate: Estimate, share: bool = False) -> str:
-    form = words.percent if share else _number
     if not math.isfinite(estimate.value):
         return "-" if math.isnan(estimate.value) else "infinite"
+    form = words.percent if share else _number
     return form(estimate.value) + words.interval(estimate, form)
 
 
+def _figure(estimate: Estimate, share: bool = False) -> str:
+    """Return the value alone."""
+    if not math.isfinite(estimate.value):
+        return "-" if math.isnan(estimate.value) else "infinite"
+    return f"{100 * estimate.value:.1f} %" if share else _number(estimate.value)
+
+
+def _difference(estimate: Estimate, share: bool = False) -> str:
+    if estimate.value == estimate.low == estimate.high == 0:
+        return "none"
+    form = words.signed_points if share else _signed
+    return form(estimate.value) + words.interval(estimate, form)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}" if math.isfinite(value) else "-"
+
+
 def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "-"
+    # Plus 0.0, so that what rounds to zero has no sign.
+    return f"{round(value, 3) + 0.0:.3f}" if math.isfinite(value) else "-"

@@ -5,12 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crossent.evaluation.result import Estimate, Evaluation
+from crossent.evaluation.consistency import DRAWS
+from crossent.evaluation.result import Comparison, Estimate, Evaluation
 
 # Confusions that are fewer than this share of a class, or in a class of fewer rows, are not worth a sentence.
 WORTH_SAYING = 0.1
 FEWEST_ROWS = 5
 MOST_CONFUSIONS = 3
+# Calibration errors up to this do not matter to most readers, even where they are no chance.
+SMALL_ERROR = 0.03
+LEAST_P_VALUE = 1 / (1 + DRAWS)
 
 
 def headline(evaluation: Evaluation) -> tuple[str, ...]:
@@ -51,6 +55,48 @@ def calibration_words(evaluation: Evaluation) -> str:
     return f"{stated}: {evaluation.rows:,} rows are too few to tell whether the probabilities can be trusted."
 
 
+def trust(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return the sentences on whether the probabilities can be trusted: the test, and what calibration could gain."""
+    return (calibration_test_words(evaluation), refinement_words(evaluation))
+
+
+def calibration_test_words(evaluation: Evaluation) -> str:
+    """Say whether the rows are what one would see if labels were drawn from the probabilities."""
+    p_value = evaluation.calibration_p_value
+    said = "p at most 0.005" if p_value <= LEAST_P_VALUE else f"p = {p_value:.2f}"
+    if p_value >= 0.05:
+        return f"The {evaluation.rows:,} rows give no reason to doubt the probabilities ({said})."
+    errors = [evaluation.metrics[f"debiased_{name}_error"].value for name in ("top_label", "classwise")]
+    if max(errors) <= SMALL_ERROR:
+        return f"The probabilities are off by more than chance explains ({said}), but by little."
+    return f"The probabilities are off by more than chance explains: they are not calibrated ({said})."
+
+
+def refinement_words(evaluation: Evaluation) -> str:
+    """Say which part of the log-loss a recalibration could remove."""
+    gain, remaining = (evaluation.metrics[f"log_loss_{part}"] for part in ("calibration", "refinement"))
+    if not math.isfinite(gain.value):
+        return "Something happened that had been given a probability of 0."
+    stated = f"{remaining.value:.3f} of the log-loss would remain after the best temperature"
+    if gain.value <= 0 or gain.low <= 0:
+        return f"{stated}: there is nothing to gain by another."
+    return f"{stated}; it would remove {gain.value:.3f}{interval(gain, '{:.3f}'.format)}."
+
+
+def calibration_effect_words(before_after: Comparison) -> str:
+    """Say what calibration did to the log-loss of rows that had no say in it."""
+    (differences,) = before_after.differences.values()
+    change = differences["log_loss"]
+    if change.value == change.low == change.high == 0:
+        return "Calibration changed nothing: no correction lowered the log-loss of the rows held out in training."
+    verb = "lowered" if change.value < 0 else "raised"
+    size = Estimate(abs(change.value), *sorted((abs(change.low), abs(change.high))))
+    stated = f"On these rows calibration {verb} the log-loss by {size.value:.3f}"
+    if change.low < 0 < change.high:
+        return f"{stated}, which may be chance ({change.low:+.3f} to {change.high:+.3f})."
+    return f"{stated}{interval(size, '{:.3f}'.format)}."
+
+
 def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
     """Name the classes that are taken for each other most."""
     confusion = evaluation.confusion.astype(np.float64)
@@ -81,6 +127,11 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, with one decimal."""
     return f"{100 * share:.1f}" if math.isfinite(share) else "unknown"
+
+
+def signed_points(share: float) -> str:
+    """Return a difference of shares in percentage points with its sign."""
+    return f"{100 * share:+.1f}" if math.isfinite(share) else "unknown"
 
 
 def interval(estimate: Estimate, form: Callable[[float], str]) -> str:
