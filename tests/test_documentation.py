@@ -17,12 +17,15 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOT_RUN = ("make", "git", "python benchmarks/")
 
 
+def code_blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
 def blocks(language: str) -> list[object]:
     """Code blocks of one language, each named by its page and number."""
     found = []
     for page in PAGES:
-        texts = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-        found += [pytest.param(text, id=f"{page.stem}-{i}") for i, text in enumerate(texts)]
+        found += [pytest.param(text, id=f"{page.stem}-{i}") for i, text in enumerate(code_blocks(page, language))]
     return found
 
 
@@ -46,8 +49,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pages_of_python() -> list[object]:
+    """The code of each page, its blocks one after another, as a reader would type them."""
+    code = {page: "\n".join(code_blocks(page, "python")) for page in PAGES}
+    return [pytest.param(text, id=page.stem) for page, text in code.items() if text]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", pages_of_python())
 def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,8 @@ from .calibration.prior import shift_prior as shift_prior
 from .classifier import Classifier as Classifier
 from .data.dataset import Dataset as Dataset
 from .data.read import read as read
+from .data.sampling import balanced_batches as balanced_batches
+from .data.sampling import oversample as oversample
 from .decide.abstention import risk_coverage as risk_coverage
 from .decide.abstention import threshold_for_coverage as threshold_for_coverage
 from .decide.abstention import threshold_for_risk as threshold_for_risk
@@ -25,6 +27,8 @@ from .losses.softmax import log_softmax as log_softmax
 from .losses.softmax import softmax as softmax
 from .losses.targets import one_hot as one_hot
 from .losses.targets import smooth_labels as smooth_labels
+from .losses.weights import balanced_class_weight as balanced_class_weight
+from .losses.weights import effective_number_class_weight as effective_number_class_weight
 from .predictor import Predictor as Predictor
 from .predictor import load as load
 from .recipe import Recipe as Recipe

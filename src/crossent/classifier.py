@@ -2,8 +2,9 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from crossent.data.column import Kind
+from crossent.calibration.conformal import By
+from crossent.calibration.conformity import Method
+from crossent.data.column import Kind, Label
 from crossent.data.dataset import Dataset
 from crossent.data.folder import TEXT
 from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
 from crossent.data.read import is_texts, read_table
+from crossent.decide.labels import minimum_cost
+from crossent.decide.thresholds import LabelScore, apply_thresholds, tune_thresholds
+from crossent.errors import SettingError
 from crossent.fit import fit
-from crossent.predictor import Predictor
+from crossent.losses.arrays import log_softmax
+from crossent.predictor import Predictor, probs_under
 from crossent.recipe import Recipe
 
 _FIELDS = dataclasses.fields(Recipe)
@@ -100,20 +107,127 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.predictor_: Predictor = fit(dataset, recipe).predictor
         return self
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Return ``(n, K)`` probabilities, under the class prior of the training data."""
+    def predict_proba(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        prior: Literal["uniform", "estimate"] | npt.ArrayLike | Mapping[Label, float] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return ``(n, K)`` probabilities.
+
+        Parameters
+        ----------
+        X
+            Rows, as in `fit`.
+        prior
+            Shares of the classes that the rows come from: ``"uniform"``, ``(K,)`` shares in the order of `classes_`, or
+            a mapping of labels to shares; ``"estimate"`` finds them from the rows themselves. None stands for the
+            shares of the training data.
+
+        Raises
+        ------
+        SettingError
+            If the prior does not fit the classes.
+        """
         check_is_fitted(self)
-        return self.predictor_.probs(self._frame(X, reset=False))
+        predictor = self.predictor_
+        return probs_under(predictor, predictor.logits(self._frame(X, reset=False)), prior)
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Return ``(n, K)`` log-probabilities."""
+        """Return ``(n, K)`` log-probabilities, under the class shares of the training data."""
         check_is_fitted(self)
         return self.predictor_.log_probs(self._frame(X, reset=False))
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """Return the most probable label of each row."""
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        costs: npt.ArrayLike | None = None,
+        scoring: str | LabelScore | None = None,
+    ) -> npt.NDArray[Any]:
+        """Return a label for each row: the most probable, the one of lowest expected cost, or the best for a score.
+
+        With a remedy of imbalance it is the most probable in a world where the classes are as common as the remedy made
+        them look, so that rare classes are found more often; the probabilities do not change.
+
+        Parameters
+        ----------
+        X
+            Rows, as in `fit`.
+        costs
+            ``(K, K)``: what it costs to predict the class of the column where that of the row is true, not negative.
+        scoring
+            A scikit-learn scorer of labels, as ``"f1_macro"``: the threshold of each class is tuned for it on training
+            rows that the model was not fitted to, as in `crossent.tune_thresholds`.
+
+        Raises
+        ------
+        SettingError
+            If the costs do not fit the classes, the score is unknown, or both are given.
+        """
         check_is_fitted(self)
-        return np.asarray(self.classes_[self.predictor_.logits(self._frame(X, reset=False)).argmax(axis=1)])
+        if costs is not None and scoring is not None:
+            raise SettingError("Labels are chosen by costs or by a score.", "Both are given.", "Give one of them.")
+        predictor = self.predictor_
+        logits = predictor.logits(self._frame(X, reset=False))
+        if costs is not None:
+            positions = minimum_cost(np.exp(log_softmax(logits)), costs)
+        elif scoring is not None:
+            tuned = tune_thresholds(predictor.apart_probs(), predictor.apart.target, scoring=scoring, seed=self.seed)
+            positions = apply_thresholds(np.exp(log_softmax(logits)), tuned.values)
+        else:
+            positions = predictor.deciding_logits(logits).argmax(axis=1)
+        return np.asarray(self.classes_[positions])
+
+    def abstains(self, X: Any, *, risk: float) -> npt.NDArray[np.bool_]:  # noqa: N803
+        """Return ``(n,)``: True for rows to hand to a person, so that at most a share `risk` of the others is wrong.
+
+        These are the rows whose most probable label is the least probable. The promise is about that label, and holds
+        with 95 % probability, by `crossent.threshold_for_risk`, on training rows that the model was not fitted to.
+
+        Parameters
+        ----------
+        X
+            Rows, as in `fit`.
+        risk
+            Share of the answers that may be wrong, between 0 and 1.
+
+        Raises
+        ------
+        SettingError
+            If no part of the rows can be answered at that risk; it says at which it can.
+        """
+        check_is_fitted(self)
+        return self.predictor_.abstains(np.exp(self.predict_log_proba(X)), risk)
+
+    def predict_sets(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        coverage: float = 0.9,
+        method: Method = "lac",
+        by: By = "overall",
+    ) -> npt.NDArray[np.bool_]:
+        """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
+
+        The promise rests on training rows that neither the models nor the calibration were fitted to; they are drawn
+        and kept in `fit`. Several models are combined as in CV+, whose coverage is near the promise too.
+
+        Parameters
+        ----------
+        X
+            Rows, as in `fit`.
+        coverage, method, by
+            As in `crossent.conformal_sets`.
+
+        Raises
+        ------
+        SettingError
+            If there are too few rows for the coverage; it says how many it takes.
+        """
+        check_is_fitted(self)
+        frame = self._frame(X, reset=False)
+        return self.predictor_.prediction_sets(frame, coverage=coverage, method=method, by=by, seed=self.seed)
 
     def save(self, path: str | Path) -> None:
         """Write the predictor to a folder, from which `crossent.load` reads it."""

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.calibration.conformal import ApartRows
 from crossent.calibration.scaling import Calibration, fit_temperature, identity
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
 from crossent.errors import DataError, SettingError
+from crossent.imbalance import apply_remedy, effective_prior, measured_strength, named_class_weight
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
 from crossent.models.model import Examples
 from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
 from crossent.models.text import FittedTextRegression, TextRegression
-from crossent.predictor import Predictor
+from crossent.predictor import Predictor, restore_prior
 from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord, OnEpoch, ignore_epoch
 
@@ -30,6 +32,12 @@ FOLDS = 5
 # Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
 # itself: a temperature that gains less than this share of the log-loss would overdo it.
 LEAST_GAIN_OF_AVERAGE = 0.01
+# Fewer rows held out cannot tell whether a correction of confidence helps.
+LEAST_CALIBRATED = 30
+# One in so many of the rows held out has no say in calibration, so that prediction sets can rest on it; and no more
+# than this many rows, or numbers, for they are kept with the model.
+APART_DIVISOR = 3
+MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 # The share of the training rows in the one split.
 VALID_SHARE = 0.2
 
@@ -94,10 +102,12 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class _CrossFit:
-    """Models that each held out another fold, and their logits on the rows that they did not see."""
+    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it."""
 
     trial: Trial
     models: tuple[AnyFitted, ...]
+    effective_priors: npt.NDArray[np.float64]
+    apart: ApartRows
 
 
 def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -> FitResult:
@@ -125,31 +135,65 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
-    sides = _validation_sides(dataset, recipe, rng)
+    plan = _Plan(
+        recipe=recipe,
+        class_weight=named_class_weight(recipe.class_weight, dataset.classes),
+        prior=dataset.class_counts / len(dataset),
+        sides=_validation_sides(dataset, recipe, rng),
+        apart_seed=int(rng.integers(2**31)),
+    )
     watch = _Watch(on_epoch)
     # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
     whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     found: list[_CrossFit] = []
     for model in _candidates(recipe, dataset):
-        found.append(_cross_fit(model, encode, sides, recipe, rng, watch))
+        found.append(_cross_fit(model, encode, plan, rng, watch))
         if watch.stopped:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
+    best = found[chosen]
     encoder, examples = whole or _encode_all(dataset)
-    models = found[chosen].models
-    if found[chosen].trial.refitted:
-        models = (_refit(models, examples, rng),)
+    models, effective_priors = best.models, best.effective_priors
+    if best.trial.refitted:
+        models, effective_priors = (_refit(best.models, examples, plan, rng),), effective_priors.mean(0, keepdims=True)
     predictor = Predictor(
         columns=dataset.columns,
         encoder=encoder,
         models=models,
-        calibration=found[chosen].trial.calibration,
+        effective_priors=effective_priors,
+        calibration=best.trial.calibration,
+        apart=best.apart,
         classes=dataset.classes,
         target_name=dataset.target_name,
-        prior=dataset.class_counts / len(dataset),
+        prior=plan.prior,
     )
     return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is the same for every candidate.
+
+    Attributes
+    ----------
+    recipe
+        All settings.
+    class_weight
+        ``(K,)`` by hand, or None.
+    prior
+        ``(K,)`` shares of the classes in the data.
+    sides
+        For each fold the mask of the rows that it holds out.
+    apart_seed
+        Draws the rows that calibration does not see.
+    """
+
+    recipe: Recipe
+    class_weight: npt.NDArray[np.float64] | None
+    prior: npt.NDArray[np.float64]
+    sides: list[npt.NDArray[np.bool_]]
+    apart_seed: int
 
 
 def has_text(dataset: Dataset) -> bool:
@@ -177,14 +221,24 @@ def _encode_each(dataset: Dataset) -> Encode:
     return encode
 
 
-def _refit(models: tuple[AnyFitted, ...], examples: Examples, rng: np.random.Generator) -> FittedTextRegression:
+def _refit(
+    models: tuple[AnyFitted, ...], examples: Examples, plan: _Plan, rng: np.random.Generator
+) -> FittedTextRegression:
     """Fit to all rows, with the middle of the penalties that the folds chose."""
     chosen = [model.C for model in models if isinstance(model, FittedTextRegression)]
-    return TextRegression(float(np.exp(np.mean(np.log(chosen))))).fit(examples, None, rng=rng, on_epoch=ignore_epoch)
+    remedy = apply_remedy(examples, plan.recipe, plan.class_weight, rng)
+    model = TextRegression(float(np.exp(np.mean(np.log(chosen)))))
+    return model.fit(remedy.train, None, objective=remedy.objective, rng=rng, on_epoch=ignore_epoch)
 
 
 def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
     if has_text(dataset):
+        if recipe.imbalance == "focal":
+            raise SettingError(
+                "Text has softmax regression as its model, fitted to the one optimum of its loss.",
+                "imbalance is 'focal', a loss that is not convex and may have several.",
+                "Take imbalance logit-adjust or class-weight.",
+            )
         if recipe.model == "boosting":
             raise SettingError(
                 "Trees do not read text.",
@@ -194,7 +248,9 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
         return (TextRegression(C=recipe.C),)
     linear = SoftmaxRegression(C=recipe.C)
     boosting = Boosting(learning_rate=recipe.learning_rate, max_rounds=recipe.max_rounds, max_leaves=recipe.max_leaves)
-    return {"auto": (linear, boosting), "linear": (linear,), "boosting": (boosting,)}[recipe.model]
+    # The focal loss has no one optimum for the linear model to be fitted to.
+    auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
+    return {"auto": auto, "linear": (linear,), "boosting": (boosting,)}[recipe.model]
 
 
 def _text_columns(dataset: Dataset) -> str:
@@ -221,37 +277,83 @@ def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator
     return useful
 
 
-def _cross_fit(
-    model: AnyModel,
-    encode: Encode,
-    sides: list[npt.NDArray[np.bool_]],
-    recipe: Recipe,
-    rng: np.random.Generator,
-    watch: "_Watch",
-) -> _CrossFit:
+def _cross_fit(model: AnyModel, encode: Encode, plan: _Plan, rng: np.random.Generator, watch: "_Watch") -> _CrossFit:
     started = time.perf_counter()
     refitted = isinstance(model, TextRegression)
     models: list[AnyFitted] = []
-    logits: list[npt.NDArray[np.float32]] = []
-    targets: list[npt.NDArray[np.int64]] = []
-    for i, side in enumerate(sides):
+    restoring: list[npt.NDArray[np.float64]] = []
+    held_out: list[ApartRows] = []
+    for i, side in enumerate(plan.sides):
         train, valid = encode(side)
-        fitted = model.fit(train, valid, rng=rng, on_epoch=watch.fold(i + 1, len(sides)))
+        remedy = apply_remedy(train, plan.recipe, plan.class_weight, rng)
+        on_epoch = watch.fold(i + 1, len(plan.sides))
+        fitted = model.fit(remedy.train, valid, objective=remedy.objective, rng=rng, on_epoch=on_epoch)
         # A fold that was cut short would only spoil the average of those that were not.
         if watch.stopped and models:
             break
         models.append(fitted)
-        logits.append(fitted.logits(valid.features))
-        targets.append(valid.target)
-    held_out_logits, target = np.concatenate(logits), np.concatenate(targets)
-    if recipe.calibration == "none":
-        calibration = identity("not asked for", mean_cross_entropy(held_out_logits, target))
-    else:
-        least_gain = LEAST_GAIN_OF_AVERAGE if len(models) > 1 and not refitted else 0.0
-        calibration = fit_temperature(held_out_logits, target, least_gain=least_gain)
+        restoring.append(remedy.objective.restoring_or_zeros(train.classes))
+        logits = fitted.logits(valid.features)
+        held_out.append(ApartRows(logits, valid.target, np.full(len(logits), i)))
+    rows = _join(held_out)
+    fitting, apart = _choose_apart(len(rows.target), len(plan.prior), plan.apart_seed)
+    effective_priors = _effective_priors(rows.take(fitting), np.stack(restoring), plan.prior)
+    rows = _restore(rows, effective_priors, plan.prior)
+    averaged = len(models) > 1 and not refitted
+    calibration = _calibrate(rows.take(fitting), plan.recipe, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
+    kept = rows.take(apart)
+    fold = np.zeros_like(kept.fold) if refitted else kept.fold
+    kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
     seconds = time.perf_counter() - started
     trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), refitted, seconds)
-    return _CrossFit(trial, tuple(models))
+    return _CrossFit(trial, tuple(models), effective_priors, kept)
+
+
+def _effective_priors(
+    rows: ApartRows, restoring: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the ``(F, K)`` class shares that the models of the folds believe in, as far as the rows show."""
+    strength = measured_strength(rows.logits, rows.target, restoring[rows.fold]) if restoring.any() else 0.0
+    return np.stack([effective_prior(prior, strength * one) for one in restoring])
+
+
+def _restore(rows: ApartRows, effective_priors: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> ApartRows:
+    """Return the rows with logits under the class shares of the data."""
+    logits = rows.logits.copy()
+    for fold, believed in enumerate(effective_priors):
+        own = rows.fold == fold
+        logits[own] = restore_prior(rows.logits[own], believed, prior)
+    return dataclasses.replace(rows, logits=logits)
+
+
+def _calibrate(rows: ApartRows, recipe: Recipe, least_gain: float) -> Calibration:
+    if recipe.calibration == "none":
+        return identity("not asked for", mean_cross_entropy(rows.logits, rows.target))
+    if len(rows.target) < LEAST_CALIBRATED:
+        note = f"{len(rows.target)} held-out rows are too few to correct confidence"
+        return identity(note, mean_cross_entropy(rows.logits, rows.target))
+    return fit_temperature(rows.logits, rows.target, least_gain=least_gain)
+
+
+def _join(parts: list[ApartRows]) -> ApartRows:
+    return ApartRows(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.fold for part in parts]),
+    )
+
+
+def _choose_apart(n: int, classes: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Draw the rows that calibration is fitted to, and those that it does not see: a third, or as many as are of use.
+
+    Too few rows to calibrate serve as both, for nothing is fitted to them.
+    """
+    if n < LEAST_CALIBRATED:
+        return np.ones(n, np.bool_), np.ones(n, np.bool_)
+    count = min(n // APART_DIVISOR, MOST_APART, max(LEAST_OF_MANY_CLASSES, MOST_APART_VALUES // classes))
+    apart = np.zeros(n, np.bool_)
+    apart[np.random.default_rng(seed).permutation(n)[:count]] = True
+    return ~apart, apart
 
 
 class _Watch:

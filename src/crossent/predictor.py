@@ -4,17 +4,22 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.calibration.conformal import ApartRows, By, prediction_sets
+from crossent.calibration.conformity import Method
+from crossent.calibration.prior import Prior, as_prior, estimate_prior, shift_prior
 from crossent.calibration.scaling import Calibration
 from crossent.data.column import Column, Label
 from crossent.data.encoder import Encoder
 from crossent.data.kinds import conform
 from crossent.data.read import read_table
+from crossent.decide.abstention import risk_coverage, threshold_for_risk
+from crossent.errors import SettingError
 from crossent.losses.arrays import log_softmax
 from crossent.models.boosting import FittedBoosting
 from crossent.models.softmax_regression import FittedSoftmaxRegression
@@ -23,6 +28,8 @@ from crossent.storage import load_folder, save_folder
 
 # Rows encoded and predicted at once, so that memory does not grow with the table.
 CHUNK = 100_000
+# The smallest share of a class that is estimated from new rows.
+LEAST_ESTIMATED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +43,15 @@ class Predictor:
     encoder
         Turns these into features.
     models
-        Fitted models; their log-probabilities are averaged.
+        F fitted models; their log-probabilities are averaged.
+    effective_priors
+        ``(F, K)`` shares of the classes that each of them believes in: those of the data, unless class weights,
+        oversampling or logit adjustment gave rare classes more say.
     calibration
-        Applied to the averaged logits.
+        Applied to the averaged logits, once these are brought to the shares of the data.
+    apart
+        Rows that no model was fitted to and calibration did not see: what prediction sets, thresholds and abstention
+        rest on.
     classes
         The K labels, in column order.
     target_name
@@ -50,7 +63,9 @@ class Predictor:
     columns: tuple[Column, ...]
     encoder: Encoder
     models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedTextRegression, ...]
+    effective_priors: npt.NDArray[np.float64]
     calibration: Calibration
+    apart: ApartRows
     classes: tuple[Label, ...]
     target_name: str
     prior: npt.NDArray[np.float64]
@@ -58,12 +73,14 @@ class Predictor:
     def __post_init__(self) -> None:
         if not self.models or self.prior.shape != (len(self.classes),):
             raise ValueError(f"{len(self.models)} models and a prior of shape {self.prior.shape} make no predictor")
+        if self.effective_priors.shape != (len(self.models), len(self.classes)):
+            raise ValueError(f"effective priors of shape {self.effective_priors.shape} do not fit the models")
         for model in self.models:
             if isinstance(model, FittedTextRegression) and len(model.weight) != self.encoder.width:
                 raise ValueError(f"{len(model.weight)} weights do not fit {self.encoder.width} features and n-grams")
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
-        """Return calibrated ``(n, K)`` float32 logits.
+        """Return calibrated ``(n, K)`` float32 logits, under the class shares of the training data.
 
         Parameters
         ----------
@@ -79,23 +96,90 @@ class Predictor:
 
     def logits_of(self, frame: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Return the calibrated logits of rows whose columns are converted already, as in `Dataset.frame`."""
-        chunks = []
+        return self.calibration.logits(mean_log_probs(self.model_logits_of(frame)))
+
+    def model_logits_of(self, frame: pd.DataFrame) -> list[npt.NDArray[np.float32]]:
+        """Return the ``(n, K)`` logits of each model before calibration, under the class shares of the data."""
+        chunks: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.models]
         for i in range(0, max(len(frame), 1), CHUNK):
             features = self.encoder.encode(frame.iloc[i : i + CHUNK])
-            chunks.append(self.calibration.logits(mean_log_probs([model.logits(features) for model in self.models])))
-        return np.concatenate(chunks)
+            for model, effective_prior, found in zip(self.models, self.effective_priors, chunks, strict=True):
+                found.append(restore_prior(model.logits(features), effective_prior, self.prior))
+        return [np.concatenate(found) for found in chunks]
+
+    def deciding_logits(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the logits that `predict` takes the largest of.
+
+        They are the calibrated ones under the mean prior that the models were trained under, so that a remedy of
+        imbalance has its effect on the predicted classes while probabilities stay those of the data.
+        """
+        return restore_prior(logits, self.prior, np.exp(np.mean(log_or_zero(self.effective_priors), axis=0)))
 
     def log_probs(self, rows: Any) -> npt.NDArray[np.float64]:
-        """Return ``(n, K)`` float64 log-probabilities."""
+        """Return ``(n, K)`` float64 log-probabilities, under the class shares of the training data."""
         return log_softmax(self.logits(rows))
 
     def probs(self, rows: Any) -> npt.NDArray[np.float64]:
-        """Return ``(n, K)`` float64 probabilities, under the class prior of the training data."""
+        """Return ``(n, K)`` float64 probabilities, under the class shares of the training data."""
         return np.exp(self.log_probs(rows))
 
+    def prediction_sets(
+        self, rows: Any, *, coverage: float = 0.9, method: Method = "lac", by: By = "overall", seed: int = 0
+    ) -> npt.NDArray[np.bool_]:
+        """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
+
+        Parameters
+        ----------
+        rows
+            As in `logits`.
+        coverage, method, by, seed
+            As in `crossent.conformal_sets`.
+
+        Raises
+        ------
+        SettingError
+            If the coverage is more than the rows kept apart can promise.
+        DataError
+            If a column is missing or of another type than in training.
+        """
+        of_models = self.model_logits_of(conform(read_table(rows), self.columns))
+        return self.sets_of(of_models, coverage=coverage, method=method, by=by, seed=seed)
+
+    def sets_of(
+        self, logits_of_models: list[npt.NDArray[np.float32]], *, coverage: float, method: Method, by: By, seed: int
+    ) -> npt.NDArray[np.bool_]:
+        """Return the prediction sets of rows whose logits `model_logits_of` gave."""
+        logits = [self.calibration.logits(one) for one in logits_of_models]
+        rng = np.random.default_rng(seed)
+        return prediction_sets(
+            self.apart, logits, coverage=coverage, method=method, by=by, rng=rng, classes=self.classes
+        )
+
+    def apart_probs(self) -> npt.NDArray[np.float64]:
+        """Return the ``(m, K)`` probabilities of the rows kept apart."""
+        return np.exp(log_softmax(self.apart.logits))
+
+    def abstains(self, probs: npt.NDArray[np.float64], risk: float) -> npt.NDArray[np.bool_]:
+        """Return ``(n,)``, True for rows not to answer, so that a share of at most `risk` of the others is wrong.
+
+        Parameters
+        ----------
+        probs
+            ``(n, K)`` calibrated probabilities, under the class shares of the training data.
+        risk
+            As in `crossent.threshold_for_risk`.
+
+        Raises
+        ------
+        SettingError
+            If no part of the rows can be answered at that risk; it says at which it can.
+        """
+        curve = risk_coverage(self.apart_probs(), self.apart.target)
+        return np.asarray(probs.max(axis=1) < threshold_for_risk(curve, risk))
+
     def predict(self, rows: Any) -> list[Label]:
-        """Return the most probable label of each row."""
-        return [self.classes[i] for i in self.logits(rows).argmax(axis=1)]
+        """Return the predicted label of each row: the most probable, unless a remedy of imbalance says otherwise."""
+        return [self.classes[i] for i in self.deciding_logits(self.logits(rows)).argmax(axis=1)]
 
     def notes_on(self, rows: Any) -> tuple[str, ...]:
         """Say which values of new rows were not seen in training: sentences for people, one a column."""
@@ -121,6 +205,72 @@ def load(path: str | Path) -> Predictor:
         If there is no model, or if it is damaged or of an unknown version.
     """
     return load_folder(Path(path), Predictor)
+
+
+def probs_under(
+    predictor: Predictor, logits: npt.NDArray[np.float32], prior: Prior | Literal["estimate"] | None
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of calibrated logits in a world where the classes come in other shares.
+
+    Parameters
+    ----------
+    predictor
+        What made the logits.
+    logits
+        ``(n, K)``, as `Predictor.logits` gives them.
+    prior
+        The shares: ``"uniform"``, ``(K,)`` shares, or a mapping of labels to shares; ``"estimate"`` finds those of the
+        rows at hand; None leaves those of the training data.
+
+    Returns
+    -------
+    array
+        ``(n, K)`` float64 probabilities.
+
+    Raises
+    ------
+    SettingError
+        If the prior does not fit the classes, or training had no row of one of them.
+    """
+    probs = np.exp(log_softmax(logits))
+    if prior is None:
+        return probs
+    if not (predictor.prior > 0).all():
+        label = predictor.classes[int(np.argmin(predictor.prior))]
+        raise SettingError(
+            "A prior can be changed where training had rows of every class.",
+            f"It had none of {label!r}.",
+            "Train on rows of every class.",
+        )
+    if isinstance(prior, str) and prior == "estimate":
+        shares = estimate_prior(probs, predictor.prior).prior
+        # A class that the rows have none of, as far as they tell, may still come.
+        shares = np.maximum(shares, LEAST_ESTIMATED)
+    else:
+        shares = as_prior(prior, predictor.classes)
+    return np.exp(log_softmax(shift_prior(logits, predictor.prior, shares / shares.sum())))
+
+
+def restore_prior(
+    logits: npt.NDArray[np.float32], effective_prior: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Return logits under another prior than that which a model came to believe in.
+
+    Classes of which either has none stay as they are: training saw no row of them.
+
+    Examples
+    --------
+    >>> restore_prior(np.zeros((1, 2), np.float32), np.array([0.5, 0.5]), np.array([0.75, 0.25])).round(4)
+    array([[ 0.4055, -0.6931]], dtype=float32)
+    """
+    if (effective_prior == prior).all():
+        return logits
+    return np.asarray(logits + (log_or_zero(prior) - log_or_zero(effective_prior)), np.float32)
+
+
+def log_or_zero(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the logarithm of shares, and 0 for a share of 0."""
+    return np.asarray(np.log(np.where(shares > 0, shares, 1.0)))
 
 
 def mean_log_probs(logits: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

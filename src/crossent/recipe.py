@@ -1,6 +1,7 @@
 """Every setting, declared once: constructor arguments, command-line flags and the record of a run come from here."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,8 +31,19 @@ class Recipe:
         "auto",
         "Which model: linear (softmax regression), boosting (trees, no text), or auto: the better on rows held out.",
     )
-    calibration: Literal["auto", "none"] = _setting(
-        "auto", "Whether to correct over- and underconfidence; auto keeps a correction only where it helps."
+    calibration: Literal["auto", "none", "temperature", "vector", "matrix"] = _setting(
+        "auto", "How confidence is corrected: auto is the best on rows held out, and none where nothing helps there."
+    )
+    imbalance: Literal["none", "class-weight", "oversample", "logit-adjust", "focal"] = _setting(
+        "none",
+        "How rare classes get more say in the predicted class; the probabilities stay those of the data's own mix.",
+    )
+    class_weight: dict[str, float] | None = dataclasses.field(
+        default=None,
+        metadata={"help": "Weights by class for imbalance class-weight: --class-weight.rare=5. Default: balanced."},
+    )
+    label_smoothing: float = _setting(
+        0.0, "Share of each label that training spreads evenly over all classes; calibration takes it back.", 0.0, 0.99
     )
     folds: int | None = _setting(
         None, "Train on so many folds and average the models; 1 is a single split. Default: 5, for many rows 1.", 1, 100
@@ -55,6 +67,12 @@ class Recipe:
         hints = get_type_hints(Recipe)
         for field in dataclasses.fields(self):
             _check(field, hints[field.name], getattr(self, field.name))
+        if self.class_weight is not None and self.imbalance != "class-weight":
+            raise SettingError(
+                "class_weight goes with imbalance class-weight.",
+                f"imbalance is {self.imbalance!r}.",
+                "Set imbalance to class-weight, or leave class_weight out.",
+            )
 
 
 def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
@@ -64,6 +82,11 @@ def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
             raise SettingError(f"{field.name} is one of {choices}.", f"It is {value!r}.", "Choose one of these.")
         return
     if value is None and type(None) in get_args(hint):
+        return
+    if any(get_origin(arg) is dict for arg in get_args(hint)):
+        if not isinstance(value, Mapping):
+            example = "Write it like this: {'rare': 5.0, 'common': 1.0}."
+            raise SettingError(f"{field.name} maps each class to a number.", f"It is {value!r}.", example)
         return
     whole = int in (get_args(hint) or (hint,))
     low, high = field.metadata["low"], field.metadata["high"]

@@ -17,11 +17,11 @@ import pandas as pd
 from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
-from crossent.evaluation.evaluate import evaluate_log_probs, to_json
+from crossent.evaluation.evaluate import to_json
 from crossent.evaluation.result import Evaluation
 from crossent.evidence import Evidence, find_evidence
 from crossent.fit import FitResult, Trial, fit
-from crossent.losses.arrays import log_softmax
+from crossent.judgement import Judgement, judge
 from crossent.predictor import Predictor, load, versions
 from crossent.recipe import Recipe
 from crossent.report import content
@@ -100,15 +100,14 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
 
         result = fit(train, recipe, on_epoch=record)
     result.predictor.save(folder / "model")
-    log_probs = log_softmax(result.predictor.logits_of(test.frame))
-    evaluation = evaluate_log_probs(log_probs, test.target, dataset.classes, result.predictor.prior, rng)
-    write_json(folder / "metrics.json", to_json(evaluation))
+    judgement = judge(result.predictor, test, recipe.seed)
+    write_json(folder / "metrics.json", to_json(judgement.evaluation))
     evidence = find_evidence(result.predictor, train)
     if evidence:
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
         write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
-    run = Run(folder, len(train), evaluation, result)
-    report = _report(dataset, recipe, run, created, worst_rows(test, log_probs), evidence)
+    run = Run(folder, len(train), judgement.evaluation, result)
+    report = _report(dataset, recipe, run, judgement, created, worst_rows(test, judgement.log_probs), evidence)
     write_report(folder / "report.html", report)
     return run
 
@@ -173,6 +172,7 @@ def _report(
     dataset: Dataset,
     recipe: Recipe,
     run: Run,
+    judgement: Judgement,
     created: str,
     worst: tuple[content.WorstRow, ...],
     evidence: tuple[Evidence, ...],
@@ -199,6 +199,10 @@ def _report(
         settings=tuple(settings.items()),
         environment=tuple(versions().items()),
         commands=next_commands(run.folder),
+        before_after=judgement.before_after,
+        sets=judgement.sets,
+        risk_coverage=judgement.risk_coverage,
+        remedy=judgement.remedy,
     )
 
 

@@ -7,6 +7,7 @@ from crossent.data.table import Features
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
 from crossent.train.monitor import EpochRecord, ignore_epoch
 
 
@@ -20,7 +21,9 @@ def draw(rows: int, seed: int = 0) -> Examples:
 
 
 def fit(train: Examples, valid: Examples | None, rounds: int = 200) -> FittedBoosting:
-    return Boosting(max_rounds=rounds).fit(train, valid, rng=np.random.default_rng(0), on_epoch=ignore_epoch)
+    return Boosting(max_rounds=rounds).fit(
+        train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=ignore_epoch
+    )
 
 
 def test_learns_what_is_not_linear() -> None:
@@ -40,7 +43,7 @@ def test_stops_at_the_best_round_of_the_rows_held_out() -> None:
     rng = np.random.default_rng(3)
     train, valid = draw(300), draw(300, seed=1)
     noisy = [dataclasses.replace(e, target=np.where(rng.random(300) < 0.3, 0, e.target)) for e in (train, valid)]
-    fitted = Boosting().fit(noisy[0], noisy[1], rng=rng, on_epoch=watch)
+    fitted = Boosting().fit(noisy[0], noisy[1], objective=Objective(), rng=rng, on_epoch=watch)
     best = min(record.valid_loss for record in records)
     assert len(records) < 2000
     assert mean_cross_entropy(fitted.logits(valid.features), noisy[1].target) == pytest.approx(best, abs=1e-4)
@@ -70,8 +73,8 @@ def test_a_class_without_rows_keeps_its_column() -> None:
 
 def test_trees_for_other_classes_are_refused() -> None:
     fitted = fit(draw(300), None, rounds=2)
-    with pytest.raises(ValueError, match="for 3 classes, not 4"):
-        FittedBoosting(fitted.trees, 4)
+    with pytest.raises(ValueError, match="for 3 classes, and the bias"):
+        FittedBoosting(fitted.trees, np.zeros(4), 0.0)
 
 
 def test_no_rows_give_no_logits() -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from crossent.data.table import Features
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
 from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
 from crossent.train.monitor import EpochRecord, ignore_epoch
 
@@ -24,7 +25,9 @@ def test_learns_and_reports_every_step() -> None:
         return False
 
     valid = draw(500, seed=1)
-    fitted = SoftmaxRegression().fit(draw(500), valid, rng=np.random.default_rng(0), on_epoch=watch)
+    fitted = SoftmaxRegression().fit(
+        draw(500), valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch
+    )
     logits = fitted.logits(valid.features)
     assert logits.dtype == np.float32
     assert (logits.argmax(axis=1) == valid.target).mean() > 0.75
@@ -35,15 +38,19 @@ def test_learns_and_reports_every_step() -> None:
 def test_held_out_rows_choose_a_stronger_penalty_for_noise() -> None:
     rng = np.random.default_rng(0)
     valid = draw(2000, noise=60, seed=1)
-    chosen = SoftmaxRegression().fit(draw(80, noise=60), valid, rng=rng, on_epoch=ignore_epoch)
-    weak = SoftmaxRegression(C=1000.0).fit(draw(80, noise=60), valid, rng=rng, on_epoch=ignore_epoch)
+    chosen = SoftmaxRegression().fit(draw(80, noise=60), valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch)
+    weak = SoftmaxRegression(C=1000.0).fit(
+        draw(80, noise=60), valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch
+    )
     assert (chosen.weight**2).sum() < (weak.weight**2).sum()
 
 
 def test_a_class_without_rows_keeps_its_column() -> None:
     train = draw(100)
     some = Examples(train.features, train.target.clip(max=1), 3)
-    fitted = SoftmaxRegression().fit(some, None, rng=np.random.default_rng(0), on_epoch=ignore_epoch)
+    fitted = SoftmaxRegression().fit(
+        some, None, objective=Objective(), rng=np.random.default_rng(0), on_epoch=ignore_epoch
+    )
     logits = fitted.logits(train.features)
     assert logits.shape == (100, 3)
     assert np.isfinite(logits).all()
@@ -57,7 +64,9 @@ def test_stops_when_told() -> None:
         seen.append(record)
         return True
 
-    SoftmaxRegression().fit(draw(100), draw(100, seed=1), rng=np.random.default_rng(0), on_epoch=stop_at_once)
+    SoftmaxRegression().fit(
+        draw(100), draw(100, seed=1), objective=Objective(), rng=np.random.default_rng(0), on_epoch=stop_at_once
+    )
     assert len(seen) == 1
 
 

@@ -10,6 +10,7 @@ from crossent.data.table import Features
 from crossent.kernels.library import KernelInfo
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
 from crossent.models.text import FittedTextRegression, TextRegression, matrix_of
 from crossent.train.monitor import EpochRecord, ignore_epoch
 
@@ -29,7 +30,7 @@ def draw(rows: int, seed: int) -> Examples:
 
 
 def fit(model: TextRegression, train: Examples, valid: Examples | None) -> FittedTextRegression:
-    return model.fit(train, valid, rng=np.random.default_rng(0), on_epoch=ignore_epoch)
+    return model.fit(train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=ignore_epoch)
 
 
 def test_all_features_stand_side_by_side() -> None:
@@ -67,7 +68,7 @@ def test_rows_held_out_choose_the_penalty() -> None:
         records.append(record)
         return False
 
-    chosen = TextRegression().fit(train, valid, rng=np.random.default_rng(0), on_epoch=watch)
+    chosen = TextRegression().fit(train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch)
     losses = []
     for strength in module.PATH:
         logits = fit(TextRegression(C=strength), train, None).logits(valid.features)
@@ -79,7 +80,9 @@ def test_rows_held_out_choose_the_penalty() -> None:
 
 
 def test_it_ends_when_it_is_told_to() -> None:
-    fitted = TextRegression().fit(draw(200, 1), draw(100, 2), rng=np.random.default_rng(0), on_epoch=lambda _: True)
+    fitted = TextRegression().fit(
+        draw(200, 1), draw(100, 2), objective=Objective(), rng=np.random.default_rng(0), on_epoch=lambda _: True
+    )
     assert fitted.C in module.PATH[:2]
 
 

@@ -5,7 +5,7 @@ import scipy.sparse
 import scipy.special
 
 from crossent.kernels import info
-from crossent.kernels.regression import SparseRows
+from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.solver.block_ascent import LEAST_LOSS, BlockAscentSolution, solve_by_block_ascent
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no kernels here")
@@ -25,9 +25,11 @@ def draw(num_classes: int = K) -> tuple[scipy.sparse.csr_array, np.ndarray, np.n
 def solve(
     matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray, **settings: float
 ) -> BlockAscentSolution:
-    rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
-    options = {"C": STRENGTH, "tolerance": 0.0, "max_passes": 200} | settings
-    return solve_by_block_ascent(rows, target, prior, D, rng=np.random.default_rng(0), **options)
+    sparse = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+    rows = FeatureRows(np.empty((N, 0), np.float32), sparse, D)
+    options = {"tolerance": 0.0, "max_passes": 200, "label_smoothing": 0.0} | settings
+    strength = np.full(N, STRENGTH, np.float32)
+    return solve_by_block_ascent(rows, target, prior, strength=strength, rng=np.random.default_rng(0), **options)
 
 
 def objective(theta: np.ndarray, matrix: scipy.sparse.csr_array, target: np.ndarray, prior: np.ndarray) -> float:
@@ -89,3 +91,29 @@ def test_it_stops_at_its_tolerance() -> None:
 def test_same_seed_same_bytes() -> None:
     problem = draw()
     assert solve(*problem).weight.tobytes() == solve(*problem).weight.tobytes()
+
+
+def test_weighted_and_smoothed_it_comes_to_the_optimum_of_that() -> None:
+    matrix, target, prior = draw()
+    weight = np.random.default_rng(2).uniform(0.2, 5.0, N).astype(np.float32)
+    smoothed = np.eye(K)[target] * 0.8 + 0.2 / K
+
+    def smooth_objective(theta: np.ndarray) -> float:
+        theta = theta.reshape(D + 1, -1)
+        log_probs = scipy.special.log_softmax(matrix.astype(np.float64) @ theta[:-1] + theta[-1] + prior, axis=1)
+        return float(-(weight @ (smoothed * log_probs).sum(axis=1)) * STRENGTH + (theta**2).sum() / 2)
+
+    sparse = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+    solution = solve_by_block_ascent(
+        FeatureRows(np.empty((N, 0), np.float32), sparse, D),
+        target,
+        prior,
+        strength=np.float32(STRENGTH) * weight,
+        label_smoothing=0.2,
+        tolerance=0.0,
+        max_passes=200,
+        rng=np.random.default_rng(0),
+    )
+    best = scipy.optimize.minimize(smooth_objective, np.zeros((D + 1) * K), tol=1e-9, options={"maxiter": 500}).fun
+    found = smooth_objective(np.vstack([solution.weight, solution.bias - prior]).astype(np.float64).ravel())
+    assert found == pytest.approx(best, rel=1e-3)

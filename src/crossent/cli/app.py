@@ -5,7 +5,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -18,6 +18,7 @@ from crossent.recipe import Recipe
 
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
 _ROWS = Group("Rows", sort_key=1)
+_PREDICTION = Group("Prediction", sort_key=1)
 _RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
 
 app = App(
@@ -41,6 +42,41 @@ class RowFlags:
     ] = None
     held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25
     encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionFlags:
+    """Flags that say what is to be predicted."""
+
+    prior: Annotated[
+        str | None,
+        Parameter(
+            help="Class shares of the new rows where they differ from training: uniform, estimate (found from the rows"
+            " themselves), or LABEL=SHARE,LABEL=SHARE,…"
+        ),
+    ] = None
+    costs: Annotated[
+        Path | None,
+        Parameter(
+            help="CSV file of what each error costs: a line a true class, its label first, a column a predicted class;"
+            " the cheapest class is predicted."
+        ),
+    ] = None
+    coverage: Annotated[
+        float | None,
+        Parameter(help="Add a column with the classes that a row may have, right in this share of the rows: 0.9."),
+    ] = None
+    by: Annotated[
+        Literal["overall", "class", "cluster"],
+        Parameter(help="What --coverage is promised for: all rows, those of each class, or of clusters of classes."),
+    ] = "overall"
+    risk: Annotated[
+        float | None,
+        Parameter(help="Add a column that says which rows to hand to a person, so that at most this share is wrong."),
+    ] = None
+    top: Annotated[
+        int | None, Parameter(help="Give the so many most probable classes in place of a column for each class.")
+    ] = None
 
 
 Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
@@ -86,14 +122,17 @@ def predict(
     *,
     output: Annotated[Path | None, Parameter(help="CSV or Parquet file; default: the terminal.", alias="-o")] = None,
     encoding: Encoding = "utf-8",
+    flags: Annotated[PredictionFlags, Parameter(name="*", group=_PREDICTION)] = PredictionFlags(),
 ) -> None:
     """Add the predicted class and the probability of each class to the rows of a file.
 
     crossent predict runs/jobs new.csv -o predictions.csv
+
+    crossent predict runs/jobs new.csv --coverage 0.9 --risk 0.05
     """
     from crossent.cli import commands
 
-    commands.predict(model, data, output, encoding)
+    commands.predict(model, data, output, encoding, flags)
 
 
 @app.command

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossent.cli.app import RowFlags
+from crossent.cli.app import PredictionFlags, RowFlags
+from crossent.cli.predictions import predictions
 from crossent.cli.progress import Progress
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
@@ -19,7 +20,6 @@ from crossent.errors import DataError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
-from crossent.predictor import Predictor
 from crossent.recipe import Recipe
 from crossent.report.words import headline
 from crossent.run import Run, load_run, next_commands, train_run
@@ -51,7 +51,7 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
         sys.stdout.write(json.dumps(_run_json(run)) + "\n")
 
 
-def predict(model: Path, data: Path, output: Path | None, encoding: str) -> None:
+def predict(model: Path, data: Path, output: Path | None, encoding: str, flags: PredictionFlags) -> None:
     """Add predictions to the rows of a file."""
     predictor = load_run(model)
     if output is not None and output.suffix.lower() not in {".csv", ".parquet"}:
@@ -59,7 +59,9 @@ def predict(model: Path, data: Path, output: Path | None, encoding: str) -> None
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     frame = read_table(data, encoding=encoding)
-    table = _predictions(predictor, frame)
+    added = predictions(predictor, frame, flags)
+    # A file that was predicted before keeps its rows; its old predictions give way.
+    table = pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
     console = Console(stderr=True)
     for note in predictor.notes_on(frame):
         console.print(f"Note: {note}", markup=False, highlight=False)
@@ -92,15 +94,6 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(_class_table(evaluation))
-
-
-def _predictions(predictor: Predictor, frame: pd.DataFrame) -> pd.DataFrame:
-    probs = np.exp(log_softmax(predictor.logits(frame)))
-    columns: dict[str, object] = {"predicted": [predictor.classes[i] for i in probs.argmax(axis=1)]}
-    columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(predictor.classes)}
-    added = pd.DataFrame(columns, index=frame.index)
-    # A file that was predicted before keeps its rows; its old predictions give way.
-    return pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
 
 
 def _show_dataset(console: Console, dataset: Dataset) -> None:

@@ -97,8 +97,10 @@ def duals_of(probs: npt.NDArray[np.floating], weight: Real, offset: npt.NDArray[
     return Duals(log_probs, weight, as_real(wide_offset, weight.dtype))
 
 
-def duals_at_targets(target: npt.NDArray[np.int64], features: int, offset: npt.NDArray[np.float64]) -> Duals:
-    """Return float32 duals that are one at the target of each of n rows: the weights that belong to them are zero.
+def duals_at_targets(
+    target: npt.NDArray[np.int64], features: int, offset: npt.NDArray[np.float64], label_smoothing: float = 0.0
+) -> Duals:
+    """Return float32 duals that are the targets of n rows: the weights that belong to them are zero.
 
     Parameters
     ----------
@@ -108,9 +110,12 @@ def duals_at_targets(target: npt.NDArray[np.int64], features: int, offset: npt.N
         d.
     offset
         ``(K,)``, added to all logits.
+    label_smoothing
+        Share of each target that goes evenly to all classes.
     """
-    probs = np.full((len(target), len(offset)), np.exp(_NEARLY_NONE), np.float32)
-    probs[np.arange(len(target)), target] = 1
+    least = max(label_smoothing / len(offset), np.exp(_NEARLY_NONE))
+    probs = np.full((len(target), len(offset)), least, np.float32)
+    probs[np.arange(len(target)), target] = 1 - label_smoothing + label_smoothing / len(offset)
     return duals_of(probs, np.zeros((features + 1, padded_classes(len(offset))), np.float32), offset)
 
 

@@ -8,11 +8,18 @@ from typing import Any, ClassVar
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from crossent.data.table import Features
+from crossent.losses.arrays import mean_cross_entropy
+from crossent.losses.cross_entropy_and_grad import cross_entropy_and_grad
+from crossent.losses.focal import log_focal_slope, posterior_logits
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
 from crossent.storage import LongText
 from crossent.train.monitor import EpochRecord, OnEpoch
+
+Array = npt.NDArray[np.float64]
 
 # A leaf's step is -gradient / (hessian + L2_PENALTY). Where a class has a handful of rows, the rows of a leaf can all
 # be nearly certain, their hessians vanish, and without a penalty the step, and soon the loss, goes to infinity.
@@ -28,16 +35,28 @@ CELLS_FOR_THREADS = 1_000_000
 ROUNDS_UNWATCHED = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FittedBoosting:
-    """Trees in LightGBM's own text form, and K, the number of classes."""
+    """Trees, and what is to be done with their scores.
+
+    Attributes
+    ----------
+    trees
+        LightGBM's own text form.
+    bias
+        ``(K,)`` where the scores begin.
+    focal_gamma
+        Exponent of the focal loss that they minimise; 0 for cross entropy.
+    """
 
     trees: LongText
-    classes: int
+    bias: npt.NDArray[np.float64]
+    focal_gamma: float
 
     def __post_init__(self) -> None:
-        if self._booster.num_model_per_iteration() != self.classes:
-            raise ValueError(f"the trees are for {self._booster.num_model_per_iteration()} classes, not {self.classes}")
+        classes = self._booster.num_model_per_iteration()
+        if self.bias.shape != (classes,):
+            raise ValueError(f"the trees are for {classes} classes, and the bias has shape {self.bias.shape}")
 
     @functools.cached_property
     def _booster(self) -> lightgbm.Booster:
@@ -46,9 +65,10 @@ class FittedBoosting:
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""
         if not len(features):
-            return np.empty((0, self.classes), dtype=np.float32)
-        scores = self._booster.predict(_matrix(features), raw_score=True)
-        return np.asarray(scores, dtype=np.float32).reshape(-1, self.classes)
+            return np.empty((0, len(self.bias)), dtype=np.float32)
+        scores = np.asarray(self._booster.predict(_matrix(features), raw_score=True), np.float64)
+        logits = scores.reshape(-1, len(self.bias)) + self.bias
+        return _without_focus(logits, self.focal_gamma).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -73,28 +93,47 @@ class Boosting:
     name: ClassVar[str] = "boosting"
 
     def fit(
-        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+        self,
+        train: Examples,
+        valid: Examples | None,
+        *,
+        objective: Objective,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch,
     ) -> FittedBoosting:
         """Fit to training rows, stopping at the lowest log-loss of rows held out."""
         settings = self._settings(train, int(rng.integers(2**31)))
+        own = _OwnObjective(objective, train.classes) if _needs_own(objective) else None
+        # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
+        bias = np.zeros(train.classes) if own is None else train.log_prior()
+        if own is not None:
+            settings |= {"objective": own, "metric": "none"}
         rounds = self.max_rounds if valid is not None else min(self.max_rounds, ROUNDS_UNWATCHED)
         train_set = _lightgbm_set(train, settings)
+        _start_train(train_set, train, objective, bias)
         watch = _Watch(rounds, on_epoch)
         sets, names = [train_set], ["train"]
         callbacks: list[Callable[..., Any]] = [watch]
         if valid is not None:
-            sets.insert(0, lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set))
+            sets.insert(0, _valid_set(train_set, valid, objective, bias))
             names.insert(0, "valid")
             callbacks.append(
                 lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False, min_delta=LEAST_GAIN)
             )
         booster = lightgbm.train(
-            settings, train_set, rounds, sets, names, callbacks=callbacks, keep_training_booster=True
+            settings,
+            train_set,
+            rounds,
+            sets,
+            names,
+            feval=None if own is None else own.loss,
+            callbacks=callbacks,
+            keep_training_booster=True,
         )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
-        return FittedBoosting(booster.model_to_string(num_iteration=best), train.classes)
+        return FittedBoosting(booster.model_to_string(num_iteration=best), bias, objective.focal_gamma)
 
-    def _settings(self, train: Examples, seed: int) -> dict[str, object]:
+    def _settings(self, train: Examples, seed: int) -> dict[str, Any]:
         cells = len(train.features) * (train.features.numbers.shape[1] + train.features.codes.shape[1])
         return {
             "objective": "multiclass",
@@ -120,6 +159,77 @@ def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> lightgbm.D
     return lightgbm.Dataset(
         _matrix(examples.features), examples.target, categorical_feature=categories, params=dict(settings)
     )
+
+
+def _start_train(train_set: lightgbm.Dataset, train: Examples, objective: Objective, bias: Array) -> None:
+    """Give the training rows their weights, and the scores that the trees add to."""
+    weight = objective.row_weight(train.target)
+    if weight is not None:
+        train_set.set_weight(weight)
+    start = bias if objective.log_prior is None else bias + objective.log_prior
+    if start.any():
+        train_set.set_init_score(np.tile(start, (len(train.target), 1)))
+
+
+def _valid_set(train_set: lightgbm.Dataset, valid: Examples, objective: Objective, bias: Array) -> lightgbm.Dataset:
+    """Return the rows held out, their scores begun so that they are logits under the class shares of the data."""
+    valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set)
+    start = bias if objective.restoring is None else bias + objective.restoring
+    if start.any():
+        valid_set.set_init_score(np.tile(start, (len(valid.target), 1)))
+    return valid_set
+
+
+def _needs_own(objective: Objective) -> bool:
+    return objective.label_smoothing > 0 or objective.focal_gamma > 0
+
+
+class _OwnObjective:
+    """The derivatives of a loss that LightGBM does not know, and the cross entropy of what the trees believe."""
+
+    def __init__(self, objective: Objective, classes: int) -> None:
+        self._objective = objective
+        self._classes = classes
+
+    def __call__(
+        self, scores: Array, rows: lightgbm.Dataset
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return first and second derivatives by the ``(n, K)`` scores."""
+        target = torch.from_numpy(_target(rows))
+        logits = torch.from_numpy(np.ascontiguousarray(scores, np.float32))
+        probs = torch.softmax(logits, dim=1)
+        _, gradient = cross_entropy_and_grad(
+            logits,
+            target,
+            reduction="sum",
+            label_smoothing=self._objective.label_smoothing,
+            focal_gamma=self._objective.focal_gamma,
+        )
+        # As LightGBM's own: the diagonal alone, larger by K / (K - 1) so that all classes together do not overshoot.
+        curvature = self._classes / (self._classes - 1) * probs * (1 - probs)
+        if self._objective.focal_gamma:
+            log_probs = np.log(probs.gather(1, target[:, None]).numpy().astype(np.float64))
+            curvature *= torch.from_numpy(np.exp(log_focal_slope(log_probs, self._objective.focal_gamma)))
+        weight = rows.get_weight()
+        if weight is not None:
+            gradient, curvature = (part * torch.from_numpy(weight)[:, None] for part in (gradient, curvature))
+        return gradient.numpy(), curvature.float().numpy()
+
+    def loss(self, scores: Array, rows: lightgbm.Dataset) -> tuple[str, float, bool]:
+        """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
+        return (
+            "multi_logloss",
+            mean_cross_entropy(_without_focus(scores, self._objective.focal_gamma), _target(rows)),
+            False,
+        )
+
+
+def _target(rows: lightgbm.Dataset) -> npt.NDArray[np.int64]:
+    return np.asarray(rows.get_label(), np.int64)
+
+
+def _without_focus(logits: Array, focal_gamma: float) -> Array:
+    return posterior_logits(logits, focal_gamma) if focal_gamma else logits
 
 
 def _matrix(features: Features) -> npt.NDArray[np.float32]:

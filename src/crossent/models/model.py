@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features
+from crossent.models.objective import Objective
 from crossent.train.monitor import OnEpoch
 
 
@@ -55,7 +56,16 @@ class Model(Protocol):
         ...
 
     def fit(
-        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+        self,
+        train: Examples,
+        valid: Examples | None,
+        *,
+        objective: Objective,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch,
     ) -> FittedModel:
-        """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise."""
+        """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise.
+
+        The logits are under the class shares that the objective makes the model believe in.
+        """
         ...

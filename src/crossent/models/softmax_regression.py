@@ -1,18 +1,26 @@
 """Softmax regression: linear logits, fitted to the optimum of the penalised cross entropy."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features
+from crossent.errors import SettingError
 from crossent.kernels.regression import FeatureRows, RowTargets
-from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
 from crossent.solver.data import RegressionData
 from crossent.solver.path import PATH_TOLERANCE, PENALTY_PATH, gains_no_more
-from crossent.solver.regression import Coefficients, Penalty, linear_logits, rows_of_table, solve_softmax_regression
+from crossent.solver.regression import (
+    Coefficients,
+    Penalty,
+    linear_logits,
+    rows_of_table,
+    solve_softmax_regression,
+    start_at_prior,
+)
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 DEFAULT_C = 1.0
@@ -63,23 +71,36 @@ class SoftmaxRegression:
     name: ClassVar[str] = "linear"
 
     def fit(
-        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+        self,
+        train: Examples,
+        valid: Examples | None,
+        *,
+        objective: Objective,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch,
     ) -> FittedSoftmaxRegression:
-        """Fit to training rows; the solution is unique, so that `rng` has no say in it."""
+        """Fit to training rows; the solution is unique, so that `rng` has no say in it.
+
+        Raises
+        ------
+        SettingError
+            If the objective is the focal loss, which is not convex.
+        """
         del rng
+        check_convex(objective)
         if self.C is not None or valid is None:
             path: tuple[float, ...] = (self.C or DEFAULT_C,)
         else:
             path = PENALTY_PATH
-        return _fit_path(train, valid, path, on_epoch)
+        return _fit_path(train, valid, path, objective, on_epoch)
 
 
 def _fit_path(
-    train: Examples, valid: Examples | None, path: tuple[float, ...], on_epoch: OnEpoch
+    train: Examples, valid: Examples | None, path: tuple[float, ...], objective: Objective, on_epoch: OnEpoch
 ) -> FittedSoftmaxRegression:
-    data = RegressionData(_rows(train.features), RowTargets(train.target, None, None), train.classes)
-    best = Coefficients(np.zeros((data.rows.features, train.classes)), train.log_prior())
-    progress = _Progress(valid, (len(path) + 1) * MAX_STEPS, on_epoch)
+    data = RegressionData(_rows(train.features), row_targets(train, objective), train.classes)
+    best = start_at_prior(data)
+    progress = _Progress(valid, objective, (len(path) + 1) * MAX_STEPS, on_epoch)
 
     def solve(start: Coefficients, C: float, tolerance: float) -> Coefficients:  # noqa: N803 - scikit-learn's name
         return solve_softmax_regression(
@@ -102,14 +123,46 @@ def _fit_path(
             break
     if not progress.stopped:
         best = solve(best, chosen, TOLERANCE)
-    return FittedSoftmaxRegression(best.weight, best.bias, train.features.cardinalities)
+    return FittedSoftmaxRegression(best.weight, without_log_prior(best.bias, objective), train.features.cardinalities)
+
+
+def row_targets(train: Examples, objective: Objective) -> RowTargets:
+    """Return what the rows are to be, and their weights."""
+    distribution = objective.distribution(train.target, train.classes)
+    target = train.target if distribution is None else None
+    return RowTargets(target, distribution, objective.row_weight(train.target))
+
+
+def without_log_prior(bias: npt.NDArray[Any], objective: Objective) -> npt.NDArray[Any]:
+    """Return the bias of a model whose logits the loss adds the log-prior to.
+
+    The bias has no penalty, so that the best sum of the two is the best bias of the loss that adds nothing.
+    """
+    return bias if objective.log_prior is None else (bias - objective.log_prior).astype(bias.dtype)
+
+
+def check_convex(objective: Objective) -> None:
+    """Check that an objective has one optimum.
+
+    Raises
+    ------
+    SettingError
+        If it is the focal loss.
+    """
+    if objective.focal_gamma:
+        raise SettingError(
+            "Softmax regression is fitted to the one optimum of its loss.",
+            "imbalance is 'focal', a loss that is not convex and may have several.",
+            "Take model boosting, or imbalance logit-adjust.",
+        )
 
 
 class _Progress:
     """Counts steps over the whole path and tells whoever watches."""
 
-    def __init__(self, valid: Examples | None, epochs: int, on_epoch: OnEpoch) -> None:
+    def __init__(self, valid: Examples | None, objective: Objective, epochs: int, on_epoch: OnEpoch) -> None:
         self._valid = valid
+        self._objective = objective
         self._rows = None if valid is None else _rows(valid.features)
         self._epochs = epochs
         self._on_epoch = on_epoch
@@ -133,8 +186,9 @@ class _Progress:
     def valid_loss(self, coefficients: Coefficients) -> float:
         if self._valid is None or self._rows is None:
             return float("nan")
-        logits = linear_logits(self._rows, coefficients)
-        return mean_cross_entropy(logits, self._valid.target)
+        bias = without_log_prior(coefficients.bias, self._objective)
+        logits = linear_logits(self._rows, Coefficients(coefficients.weight, bias))
+        return self._objective.held_out_loss(logits, self._valid.target)
 
 
 def _rows(features: Features) -> FeatureRows:

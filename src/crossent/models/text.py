@@ -12,12 +12,14 @@ import scipy.sparse
 from crossent.calibration.scaling import best_temperature
 from crossent.data.table import Features
 from crossent.kernels.library import info
-from crossent.kernels.regression import FeatureRows, RowTargets, SparseRows
+from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
+from crossent.models.objective import Objective
+from crossent.models.softmax_regression import check_convex, row_targets, without_log_prior
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
-from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression
+from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
@@ -87,21 +89,34 @@ class TextRegression:
     name: ClassVar[str] = "linear"
 
     def fit(
-        self, train: Examples, valid: Examples | None, *, rng: np.random.Generator, on_epoch: OnEpoch
+        self,
+        train: Examples,
+        valid: Examples | None,
+        *,
+        objective: Objective,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch,
     ) -> FittedTextRegression:
-        """Fit to training rows; each penalty counts as one epoch."""
+        """Fit to training rows; each penalty counts as one epoch.
+
+        Raises
+        ------
+        SettingError
+            If the objective is the focal loss, which is not convex.
+        """
+        check_convex(objective)
         seed = int(rng.integers(2**31))
         if valid is None:
-            return _fit(train, self.C or DEFAULT_C, seed).model
+            return _fit(train, self.C or DEFAULT_C, objective, seed).model
         path = PATH if self.C is None else (self.C,)
-        progress = _Progress(valid, len(path), on_epoch)
+        progress = _Progress(valid, objective, len(path), on_epoch)
         fits: list[_Fit] = []
         losses: list[float] = []
         # Two at a time, for a fit takes one thread; and no further, once the weaker penalty of the two is the worse.
         with ThreadPoolExecutor(2) as pool:
             while len(losses) < len(path) and not progress.stopped and (not losses or losses[-1] == min(losses)):
                 following = path[len(fits) : len(fits) + 2]
-                fits += pool.map(lambda strength: _fit(train, strength, seed), following)
+                fits += pool.map(lambda strength: _fit(train, strength, objective, seed), following)
                 losses += [progress.on_fit(fit) for fit in fits[len(losses) :]]
         return fits[int(np.argmin(losses))].model
 
@@ -109,8 +124,9 @@ class TextRegression:
 class _Progress:
     """Judges fits by rows held out, and tells whoever watches."""
 
-    def __init__(self, valid: Examples, epochs: int, on_epoch: OnEpoch) -> None:
+    def __init__(self, valid: Examples, objective: Objective, epochs: int, on_epoch: OnEpoch) -> None:
         self._valid = valid
+        self._objective = objective
         self._epochs = epochs
         self._on_epoch = on_epoch
         self._epoch = 0
@@ -120,6 +136,8 @@ class _Progress:
         """Return the loss of rows held out with the temperature that suits them."""
         self._epoch += 1
         logits, target = fit.model.logits(self._valid.features), self._valid.target
+        if self._objective.restoring is not None:
+            logits = (logits + self._objective.restoring).astype(np.float32)
         record = EpochRecord(
             model=TextRegression.name,
             fold=1,
@@ -156,38 +174,47 @@ class _Fit:
     train_loss: float
 
 
-def _fit(train: Examples, C: float, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
+def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
     matrix = matrix_of(train.features)
-    rows = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+    sparse = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+    rows = FeatureRows(np.empty((len(train.target), 0), np.float32), sparse, matrix.shape[1])
+    row_weight = objective.row_weight(train.target)
     if info().available:
         solution = solve_by_block_ascent(
             rows,
             train.target,
-            train.log_prior(),
-            matrix.shape[1],
-            C=C,
+            _weighted_log_prior(train, objective),
+            strength=np.full(len(train.target), C, np.float32) if row_weight is None else np.float32(C) * row_weight,
+            label_smoothing=objective.label_smoothing,
             tolerance=TOLERANCE,
             max_passes=MAX_PASSES,
             rng=np.random.default_rng(seed),
         )
         weight, bias, loss = solution.weight, solution.bias, solution.loss
     else:
-        weight, bias, loss = _fit_without_kernels(rows, train, matrix.shape[1], C)
+        weight, bias, loss = _fit_without_kernels(rows, train, C, objective)
+    bias = without_log_prior(bias, objective)
     return _Fit(FittedTextRegression(np.ascontiguousarray(weight), bias, train.features.cardinalities, C), loss)
 
 
+def _weighted_log_prior(train: Examples, objective: Objective) -> npt.NDArray[np.float64]:
+    if objective.class_weight is None:
+        return train.log_prior()
+    weighted = np.exp(train.log_prior()) * objective.class_weight
+    return np.asarray(np.log(weighted / weighted.sum()))
+
+
 def _fit_without_kernels(
-    rows: SparseRows,
+    rows: FeatureRows,
     train: Examples,
-    features: int,
     C: float,  # noqa: N803
+    objective: Objective,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], float]:
-    all_rows = FeatureRows(np.empty((len(train.target), 0), np.float32), rows, features)
-    start = Coefficients(np.zeros((features, train.classes)), train.log_prior())
+    data = RegressionData(rows, row_targets(train, objective), train.classes)
     solution = solve_softmax_regression(
-        RegressionData(all_rows, RowTargets(train.target, None, None), train.classes),
-        start,
-        Penalty(C, np.ones(features)),
+        data,
+        start_at_prior(data),
+        Penalty(C, np.ones(rows.features)),
         tolerance=PLAIN_TOLERANCE,
         max_steps=PLAIN_STEPS,
         on_step=lambda _loss, _coefficients: False,

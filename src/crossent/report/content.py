@@ -85,6 +85,25 @@ class RiskCoverage:
 
 
 @dataclass(frozen=True)
+class ClassRemedy:
+    """What a remedy of imbalance does for one class, on ``rows`` rows held out.
+
+    ``recall``, ``precision`` and ``log_loss`` are those of the probabilities under the class shares of the data;
+    ``remedied_…`` those under the shares that the remedy made the model believe in. What is predicted follows the
+    latter, and the probabilities that are given the former.
+    """
+
+    label: str
+    rows: int
+    recall: float
+    precision: float
+    log_loss: float
+    remedied_recall: float
+    remedied_precision: float
+    remedied_log_loss: float
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that a report shows; sections without content are left out.
 
@@ -111,3 +130,4 @@ class ReportContent:
     before_after: Comparison | None = None
     sets: SetsSummary | None = None
     risk_coverage: RiskCoverage | None = None
+    remedy: tuple[ClassRemedy, ...] = ()

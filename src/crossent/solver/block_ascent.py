@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.kernels.dual_ascent import Omissions, ascend, duals_at_targets
-from crossent.kernels.regression import SparseRows
+from crossent.kernels.regression import FeatureRows
 
 # Passes over all classes before, with many of them, only one in so many goes over all: the others leave out those that
 # a row is far from.
@@ -42,32 +42,32 @@ class BlockAscentSolution:
 
 
 def solve_by_block_ascent(
-    rows: SparseRows,
+    rows: FeatureRows,
     target: npt.NDArray[np.int64],
     log_prior: npt.NDArray[np.float64],
-    features: int,
     *,
-    C: float,  # noqa: N803 - the name that scikit-learn gave it
+    strength: npt.NDArray[np.float32],
+    label_smoothing: float,
     tolerance: float,
     max_passes: int,
     rng: np.random.Generator,
 ) -> BlockAscentSolution:
-    """Minimise ``C * sum of cross entropy + ||weight||^2 / 2``; the bias's distance from the prior counts as weight.
+    """Minimise ``sum of strength * cross entropy + ||weight||^2 / 2``; of the bias, what is not the prior is weight.
 
     In one thread; needs the kernels.
 
     Parameters
     ----------
     rows
-        The n rows, float32.
+        The n rows, float32 and sparse alone.
     target
         ``(n,)`` int64 class indices below K.
     log_prior
         ``(K,)``: the bias that costs nothing.
-    features
-        d.
-    C
-        Inverse penalty strength, as in scikit-learn's ``LogisticRegression``.
+    strength
+        ``(n,)``: C of scikit-learn's ``LogisticRegression`` times the weight of each row.
+    label_smoothing
+        Share of each target that goes evenly to all classes; the loss that is returned does not count it.
     tolerance
         Ends when the gap is a smaller share of the loss than this, or of `LEAST_LOSS`.
     max_passes
@@ -78,17 +78,20 @@ def solve_by_block_ascent(
     Source: Shalev-Shwartz and Zhang 2013, "Stochastic dual coordinate ascent methods for regularized loss
     minimization".
     """
+    if rows.sparse is None:
+        raise ValueError("the rows are not sparse")
     num_classes, n = len(log_prior), len(target)
-    duals, strength = duals_at_targets(target, features, log_prior), np.full(n, C, np.float32)
+    duals = duals_at_targets(target, rows.features, log_prior, label_smoothing)
+    total = float(strength.sum(dtype=np.float64))
     loss, gap = 0.0, np.inf
     passes = 0
     while passes < max_passes and gap > tolerance * max(loss, LEAST_LOSS):
         passes += 1
         if passes > FIRST_PASSES and passes % EVERY and passes < max_passes:
-            ascend(rows, target, duals, num_classes, strength, rng.permutation(n), FAR)
+            ascend(rows.sparse, target, duals, num_classes, strength, rng.permutation(n), FAR)
             continue
-        total_loss, total_gap = ascend(rows, target, duals, num_classes, strength, rng.permutation(n), NEAR)
-        loss, gap = total_loss / (C * n), total_gap / (C * n)
+        total_loss, total_gap = ascend(rows.sparse, target, duals, num_classes, strength, rng.permutation(n), NEAR)
+        loss, gap = total_loss / total, total_gap / total
     bias = duals.weight[-1, :num_classes] + duals.offset[:num_classes]
     weight = np.asarray(duals.weight[:-1, :num_classes], np.float32)
     return BlockAscentSolution(weight, np.asarray(bias, np.float32), loss, gap, passes)

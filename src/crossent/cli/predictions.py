@@ -1,0 +1,122 @@
+"""What `crossent predict` adds to the rows of a file."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from crossent.calibration.prior import Prior
+from crossent.cli.app import PredictionFlags
+from crossent.data.column import Label
+from crossent.data.read import read_table
+from crossent.decide.labels import minimum_cost, top_k
+from crossent.errors import DataError, SettingError
+from crossent.predictor import Predictor, probs_under
+
+_PRIOR_EXAMPLE = "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1'."
+
+
+def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlags) -> pd.DataFrame:
+    """Return the columns to add to the rows.
+
+    Raises
+    ------
+    CrossentError
+        If a flag does not fit the model, or the rows lack columns.
+    """
+    if flags.prior is not None and (flags.coverage is not None or flags.risk is not None):
+        raise SettingError(
+            "What --coverage and --risk promise holds for rows with the class shares of training.",
+            f"--prior {flags.prior} says that they are others.",
+            "Leave one of them out.",
+        )
+    logits = predictor.logits(frame)
+    probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
+    columns: dict[str, object] = {"predicted": _labels(predictor, _predicted(predictor, logits, probs, flags))}
+    if flags.coverage is not None:
+        sets = predictor.prediction_sets(frame, coverage=flags.coverage, by=flags.by)
+        names = np.array([str(label) for label in predictor.classes], dtype=object)
+        columns["may_be"] = [" | ".join(names[members]) for members in sets]
+    if flags.risk is not None:
+        columns["hand_over"] = predictor.abstains(probs, flags.risk)
+    if flags.top is None:
+        columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(predictor.classes)}
+    else:
+        for i, position in enumerate(top_k(probs, flags.top).T, start=1):
+            columns[f"top_{i}"] = _labels(predictor, position)
+            columns[f"top_{i}_prob"] = probs[np.arange(len(probs)), position]
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal["estimate"] | None:
+    """Return the prior that a flag means.
+
+    Raises
+    ------
+    SettingError
+        If it is none of the forms, or names a class that there is not.
+
+    Examples
+    --------
+    >>> parse_prior("1=0.25,2=0.75", (1, 2))
+    {1: 0.25, 2: 0.75}
+    """
+    if text is None:
+        return None
+    if text == "uniform":
+        return "uniform"
+    if text == "estimate":
+        return "estimate"
+    labels = {str(label): label for label in classes}
+    shares: dict[Label, float] = {}
+    for part in text.split(","):
+        name, _, share = part.rpartition("=")
+        if name.strip() not in labels:
+            met = f"{part!r} names no class; they are {', '.join(labels)}."
+            raise SettingError("A prior gives a share to each class.", met, _PRIOR_EXAMPLE)
+        try:
+            shares[labels[name.strip()]] = float(share)
+        except ValueError:
+            raise SettingError("A share is a number.", f"{part!r} holds none.", _PRIOR_EXAMPLE) from None
+    return shares
+
+
+def read_costs(path: Path, classes: tuple[Label, ...]) -> npt.NDArray[np.float64]:
+    """Return the ``(K, K)`` costs of a CSV file, true classes by rows and predicted ones by columns, in their order.
+
+    Raises
+    ------
+    DataError
+        If the file lacks a class, or holds something other than numbers.
+    """
+    table = read_table(path)
+    names = [str(label) for label in classes]
+    table = table.set_axis(table.iloc[:, 0].astype(str)).iloc[:, 1:] if table.shape[1] else table
+    for where, present in (("line", table.index), ("column", table.columns)):
+        missing = [name for name in names if list(present).count(name) != 1]
+        if missing:
+            raise DataError(
+                "A file of costs has one line and one column for each class.",
+                f"{path} has not one {where} for {missing[0]!r}; it has {', '.join(map(repr, present))}.",
+                "Name the true class first in each line, and the predicted classes in the first line.",
+            )
+    try:
+        return table.loc[names, names].to_numpy(np.float64)
+    except ValueError as error:
+        raise DataError("Costs are numbers.", f"{path}: {error}.", "Write 0 on the diagonal.") from error
+
+
+def _predicted(
+    predictor: Predictor, logits: npt.NDArray[np.float32], probs: npt.NDArray[np.float64], flags: PredictionFlags
+) -> npt.NDArray[np.int64]:
+    if flags.costs is not None:
+        return minimum_cost(probs, read_costs(flags.costs, predictor.classes))
+    if flags.prior is not None:
+        return np.asarray(probs.argmax(axis=1))
+    return np.asarray(predictor.deciding_logits(logits).argmax(axis=1))
+
+
+def _labels(predictor: Predictor, positions: npt.NDArray[np.int64]) -> list[Label]:
+    return [predictor.classes[i] for i in positions]

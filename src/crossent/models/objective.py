@@ -1,0 +1,57 @@
+"""What a model minimises: cross entropy, with the options that remedies of imbalance and label smoothing ask for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.losses.arrays import mean_cross_entropy
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Cross entropy of ``logits + log_prior``, each row weighted by its class.
+
+    Attributes
+    ----------
+    class_weight
+        ``(K,)`` weight of the rows of each class, or None for ones.
+    log_prior
+        ``(K,)``, added to the logits in the loss alone (Menon et al. 2021, "Long-tail learning via logit adjustment"),
+        or None for zeros.
+    restoring
+        ``(K,)``, added to the logits of the fitted model: then they are logits under the class shares of the data. Rows
+        held out are judged by these. None for zeros.
+    label_smoothing
+        Share of each target that goes evenly to all classes.
+    focal_gamma
+        Exponent of the focal loss (Lin et al. 2017); 0 for cross entropy.
+    """
+
+    class_weight: Array | None = None
+    log_prior: Array | None = None
+    restoring: Array | None = None
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+
+    def row_weight(self, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+        """Return the ``(n,)`` float32 weight of each row, or None for ones."""
+        return None if self.class_weight is None else self.class_weight[target].astype(np.float32)
+
+    def restoring_or_zeros(self, classes: int) -> Array:
+        """Return ``(K,)`` what brings logits of the fitted model to the class shares of the data."""
+        return np.zeros(classes) if self.restoring is None else self.restoring
+
+    def distribution(self, target: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float32] | None:
+        """Return the ``(n, K)`` float32 smoothed targets, or None where there is no smoothing."""
+        if not self.label_smoothing:
+            return None
+        smoothed = np.full((len(target), classes), self.label_smoothing / classes, np.float32)
+        smoothed[np.arange(len(target)), target] += np.float32(1 - self.label_smoothing)
+        return smoothed
+
+    def held_out_loss(self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64]) -> float:
+        """Return the mean cross entropy in nats of rows held out, under the class shares of the data."""
+        return mean_cross_entropy(logits if self.restoring is None else logits + self.restoring, target)
