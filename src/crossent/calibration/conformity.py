@@ -39,7 +39,7 @@ NO_PENALTY = RankPenalty(0.0, 0)
 def lac_scores(logits: Logits) -> FloatArray:
     """Return minus the log-probability of each label, ``(n, K)``.
 
-    One minus the probability, which the paper takes, orders labels the same way, but rounds to ties near probability 1.
+    One minus the probability, which the paper takes, orders labels alike, but rounds to 1 below probability 1e-16.
 
     Source: Sadinle, Lei and Wasserman 2019, "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels".
 
@@ -108,7 +108,7 @@ def tune_rank_penalty(logits: Logits, target: IntArray, coverage: float, uniform
     """
     # The number of labels at least as high as the right one: its rank, but for ties.
     given = np.take_along_axis(logits, target[:, None], axis=1)
-    free_ranks = int(np.quantile((logits >= given).sum(axis=1), coverage, method="higher"))
+    free_ranks = int(np.quantile((logits >= given).sum(axis=1), coverage, method="inverted_cdf"))
     tried = [RankPenalty(penalty, free_ranks) for penalty in _PENALTIES]
     return min(tried, key=lambda one: _mean_size(aps_scores(logits, uniform, one), target, coverage))
 

@@ -224,8 +224,8 @@ def _newton_step(likelihood: FloatArray, mix: FloatArray, gradient: FloatArray) 
     """
     relative = likelihood / np.maximum(likelihood @ mix.mean(axis=0), _TINY)[:, None]
     curvature = relative.T @ relative / len(relative)
-    # Classes that no row tells apart have no curvature between them.
-    curvature[np.diag_indices_from(curvature)] *= 1 + 1e-9
+    # A class that no row may be of, or classes that none tells apart, have no curvature.
+    curvature[np.diag_indices_from(curvature)] += 1e-9 * np.trace(curvature) / len(curvature)
     root = np.linalg.cholesky(curvature)
     goal = scipy.linalg.solve_triangular(root, curvature @ mix.T + gradient.T - 1, lower=True)
     return np.stack([scipy.optimize.nnls(root.T, one)[0] for one in goal.T])

@@ -189,8 +189,8 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
     promised = np.flatnonzero(bound <= risk)
     if not len(promised):
         raise SettingError(
-            f"A risk of {risk:g} at level {level:g} can be promised on the rows held out.",
-            f"The lowest that can be is about {bound.min():.3g}.",
+            f"A risk of {risk:g} at level {level:g} has to be borne out by the rows held out.",
+            f"The lowest that is, for some part of them, is about {bound.min():.3g}.",
             "Allow more risk, hold out more rows, or improve the model.",
         )
     first = int(promised[0])

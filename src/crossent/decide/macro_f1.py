@@ -7,6 +7,21 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+def macro_f1(target: IntArray, predicted: IntArray) -> float:
+    """Return the mean F1 of the classes that occur or are predicted, as scikit-learn does.
+
+    Examples
+    --------
+    >>> round(macro_f1(np.array([1, 0, 0]), np.array([1, 1, 0])), 4)
+    0.6667
+    """
+    class_count = int(max(predicted.max(), target.max())) + 1
+    correct = np.bincount(predicted[predicted == target], minlength=class_count)
+    actual_and_predicted = np.bincount(np.concatenate([target, predicted]), minlength=class_count)
+    f1, present = _f1(correct, actual_and_predicted)
+    return float(f1.sum() / present.sum())
+
+
 def macro_f1_of_prefixes(rest: IntArray, target: IntArray, k: int) -> FloatArray:
     """Return macro-F1 if the first i rows are predicted as class k and the others as they are, for i from 0 to n.
 

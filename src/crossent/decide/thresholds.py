@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 
 from crossent.array_checks import check_probs_array, check_target_array
-from crossent.decide.macro_f1 import macro_f1_of_prefixes
+from crossent.decide.macro_f1 import macro_f1, macro_f1_of_prefixes
 from crossent.errors import SettingError
 
 FloatArray = npt.NDArray[np.float64]
@@ -18,8 +18,7 @@ IntArray = npt.NDArray[np.int64]
 LabelScore = Callable[[IntArray, IntArray], float]
 
 _FOLDS = 5
-_REPEATS = 2
-_MOST_SWEEPS = 5
+_MOST_SWEEPS = 3
 # Thresholds that a class is tried with under a score that has to be computed anew for each.
 _TRIED = 24
 # The gain on rows that did not choose the thresholds has to be above this many standard errors.
@@ -133,20 +132,26 @@ def tune_thresholds(
     checked, labels = np.asarray(probs), np.asarray(target)
     check_probs_array("probs", checked)
     check_target_array("target", labels, *checked.shape)
-    score = _named_score(scoring, checked.shape[1]) if isinstance(scoring, str) else scoring
-    choose = _every_threshold if scoring == "f1_macro" else _few_thresholds(score)
+    score, choose = _scoring(scoring, checked.shape[1])
     # Probabilities of 0 would ask for thresholds of 0.
     rows = np.maximum(checked.astype(np.float64), _LEAST)
     equal = np.full(rows.shape[1], 1 / rows.shape[1])
     rng = np.random.default_rng(seed)
     before = _decide(rows, equal)
     score_before = score(labels, before)
-    after = [_cross_fitted(rows, labels, score, choose, rng) for _ in range(_REPEATS)]
-    score_after = float(np.mean([score(labels, decided) for decided in after]))
+    after = _cross_fitted(rows, labels, score, choose, rng)
+    score_after = score(labels, after)
     gain = score_after - score_before
-    if gain <= 0 or gain <= _STANDARD_ERRORS * _spread_of_gain(labels, before, after[0], score, rng):
+    if gain <= 0 or gain <= _STANDARD_ERRORS * _spread_of_gain(labels, before, after, score, rng):
         return Thresholds(equal, score_before, score_after)
     return Thresholds(_ascend(rows, labels, score, choose), score_before, score_after)
+
+
+def _scoring(scoring: str | LabelScore, class_count: int) -> tuple[LabelScore, _Choose]:
+    if scoring == "f1_macro":
+        return macro_f1, _every_threshold
+    score = _named_score(scoring, class_count) if isinstance(scoring, str) else scoring
+    return score, _few_thresholds(score)
 
 
 def _decide(probs: FloatArray, thresholds: FloatArray) -> IntArray:
@@ -157,16 +162,17 @@ def _ascend(probs: FloatArray, target: IntArray, score: LabelScore, choose: _Cho
     class_count = probs.shape[1]
     thresholds = np.full(class_count, 1 / class_count)
     best = score(target, _decide(probs, thresholds))
+    scaled = probs / thresholds
+    every_row = np.arange(len(probs))
     for _ in range(_MOST_SWEEPS):
         start = best
         for k in range(class_count):
-            others = probs / thresholds
-            others[:, k] = 0.0
-            rest = others.argmax(axis=1)
-            ratio = probs[:, k] / others[np.arange(len(probs)), rest]
-            threshold, reached = choose(ratio, rest, target, k)
+            scaled[:, k] = 0.0
+            rest = scaled.argmax(axis=1)
+            threshold, reached = choose(probs[:, k] / scaled[every_row, rest], rest, target, k)
             if reached > best + _ROUNDING:
                 thresholds[k], best = threshold, reached
+            scaled[:, k] = probs[:, k] / thresholds[k]
         if not best > start + _ROUNDING:
             break
     return np.asarray(thresholds / thresholds.sum())
