@@ -15,12 +15,16 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands that make the environment that the tests run in, or that take minutes.
 NOT_RUN = ("make", "git", "python benchmarks/")
+# Pages whose blocks are one program, run with its figures.
+ONE_PROGRAM = {"why-cross-entropy": "docs/draw_why_cross_entropy.py"}
 
 
 def blocks(language: str) -> list[object]:
     """Code blocks of one language, each named by its page and number."""
     found = []
     for page in PAGES:
+        if language == "python" and page.stem in ONE_PROGRAM:
+            continue
         texts = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         found += [pytest.param(text, id=f"{page.stem}-{i}") for i, text in enumerate(texts)]
     return found
@@ -44,6 +48,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = "crossent train jobs.csv --target class --config recipe.toml"
     subprocess.run([sys.executable, "-m", *shlex.split(train)], cwd=path, capture_output=True, check=True)
     return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ONE_PROGRAM.values())
+def test_pages_that_are_one_program_run_and_draw_their_figures(script: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, str(ROOT / script), str(tmp_path)]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / script).with_name(Path(script).stem.removeprefix("draw_").replace("_", "-") + ".md")
+    shown = re.findall(r"\]\(images/([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(shown)
 
 
 @pytest.mark.slow
