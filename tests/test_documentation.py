@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands that make the environment that the tests run in, or that take minutes.
 NOT_RUN = ("make", "git", "python benchmarks/")
+# Pages whose figures are drawn from the variables of their own code, and the script that runs and draws them.
+DRAWN = {"why-cross-entropy": "docs/draw_why_cross_entropy.py"}
 
 
 def code_blocks(page: Path, language: str) -> list[str]:
@@ -51,8 +53,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pages_of_python() -> list[object]:
     """The code of each page, its blocks one after another, as a reader would type them."""
-    code = {page: "\n".join(code_blocks(page, "python")) for page in PAGES}
+    code = {page: "\n".join(code_blocks(page, "python")) for page in PAGES if page.stem not in DRAWN}
     return [pytest.param(text, id=page.stem) for page, text in code.items() if text]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", DRAWN.values())
+def test_pages_that_are_one_program_run_and_draw_their_figures(script: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, str(ROOT / script), str(tmp_path)]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / script).with_name(Path(script).stem.removeprefix("draw_").replace("_", "-") + ".md")
+    shown = re.findall(r"\]\(images/([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(shown)
 
 
 @pytest.mark.slow

@@ -48,6 +48,10 @@ METRICS = {
     ),
 }
 
+# Labels drawn for the test of calibration, and the least p-value that leaves.
+DRAWS = 199
+LEAST_P_VALUE = 1 / (1 + DRAWS)
+
 # Means over rows and debiased errors, whose differences can be resampled in pairs.
 COMPARED = (
     "log_loss",

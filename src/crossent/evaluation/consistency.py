@@ -7,9 +7,8 @@ import numpy.typing as npt
 import scipy.special
 
 from crossent.evaluation.calibration import BINS, bin_of
+from crossent.evaluation.catalogue import DRAWS
 from crossent.evaluation.metrics import FloatArray, IntArray, check_rows
-
-DRAWS = 199
 
 
 def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Generator) -> float:
@@ -62,7 +61,10 @@ def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Gene
     probs = probs / probs.sum(axis=1, keepdims=True)
     rows = np.arange(len(target))
     top = probs.argmax(axis=1)
-    bin_index = bin_of(probs, BINS).astype(np.int8)
+    # Class by class and in one byte: there may be a thousand classes.
+    bin_index = np.empty(probs.shape, dtype=np.int8)
+    for k in range(probs.shape[1]):
+        bin_index[:, k] = bin_of(probs[:, k], BINS)
     top_bin, top_expected = bin_index[rows, top], _sums(bin_index[rows, top], probs[rows, top], BINS)
     expected = np.concatenate([_sums(bin_index[:, k], probs[:, k], BINS) for k in range(probs.shape[1])])
     entropy = scipy.special.entr(probs).sum()
@@ -89,8 +91,9 @@ def draw_labels(probs: FloatArray, times: int, rng: np.random.Generator) -> list
     rows, class_count = probs.shape
     cumulated = probs.cumsum(axis=1)
     # Each row from its number to the next, one after the other: a single sorted array to look all rows up in.
-    cumulated = np.arange(rows)[:, None] + cumulated / cumulated[:, -1:]
     start = np.arange(rows)
+    cumulated /= cumulated[:, -1:].copy()
+    cumulated += start[:, None]
     drawn = []
     for _ in range(times):
         place = np.searchsorted(cumulated.ravel(), start + rng.random(rows), side="right")

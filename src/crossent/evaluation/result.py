@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.data.column import Label
-from crossent.evaluation.catalogue import COMPARED, METRICS
+from crossent.evaluation.catalogue import COMPARED, LEAST_P_VALUE, METRICS
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def p_value_words(p_value: float) -> str:
     >>> p_value_words(0.4)
     'These rows give no reason to doubt the probabilities (p = 0.400).'
     """
-    said = "p at most 0.005" if p_value <= 0.005 else f"p = {p_value:.3f}"
+    said = "p at most 0.005" if p_value <= LEAST_P_VALUE else f"p = {p_value:.3f}"
     if p_value < 0.05:
         return f"These rows are not what the probabilities promise: they are not calibrated ({said})."
     return f"These rows give no reason to doubt the probabilities ({said})."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crossent.evaluation.consistency import DRAWS
+from crossent.evaluation.catalogue import LEAST_P_VALUE
 from crossent.evaluation.result import Comparison, Estimate, Evaluation
 
 # Confusions that are fewer than this share of a class, or in a class of fewer rows, are not worth a sentence.
@@ -14,7 +14,6 @@ FEWEST_ROWS = 5
 MOST_CONFUSIONS = 3
 # Calibration errors up to this do not matter to most readers, even where they are no chance.
 SMALL_ERROR = 0.03
-LEAST_P_VALUE = 1 / (1 + DRAWS)
 
 
 def headline(evaluation: Evaluation) -> tuple[str, ...]:
