@@ -2,6 +2,7 @@
 from . import datasets as datasets
 from . import kernels as kernels
 from . import nn as nn
+from .calibration.calibrate import calibrate as calibrate
 from .classifier import Classifier as Classifier
 from .data.dataset import Dataset as Dataset
 from .data.read import read as read

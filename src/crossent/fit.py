@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.calibration.scaling import Calibration, fit_temperature, identity
+from crossent.calibration.choose import choose_calibration
+from crossent.calibration.scaling import Calibration, identity
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
@@ -248,7 +249,7 @@ def _cross_fit(
         calibration = identity("not asked for", mean_cross_entropy(held_out_logits, target))
     else:
         least_gain = LEAST_GAIN_OF_AVERAGE if len(models) > 1 and not refitted else 0.0
-        calibration = fit_temperature(held_out_logits, target, least_gain=least_gain)
+        calibration = choose_calibration(held_out_logits, target, "temperature", least_gain=least_gain)
     seconds = time.perf_counter() - started
     trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), refitted, seconds)
     return _CrossFit(trial, tuple(models))
