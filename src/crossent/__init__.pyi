@@ -2,6 +2,7 @@
 from . import datasets as datasets
 from . import kernels as kernels
 from . import nn as nn
+from .calibration.calibrate import calibrate as calibrate
 from .calibration.conformal import conformal_sets as conformal_sets
 from .calibration.prior import estimate_prior as estimate_prior
 from .calibration.prior import shift_prior as shift_prior

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.calibration.choose import choose_calibration
 from crossent.calibration.conformal import ApartRows
-from crossent.calibration.scaling import Calibration, fit_temperature, identity
+from crossent.calibration.scaling import Calibration, identity
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
@@ -332,7 +333,7 @@ def _calibrate(rows: ApartRows, recipe: Recipe, least_gain: float) -> Calibratio
     if len(rows.target) < LEAST_CALIBRATED:
         note = f"{len(rows.target)} held-out rows are too few to correct confidence"
         return identity(note, mean_cross_entropy(rows.logits, rows.target))
-    return fit_temperature(rows.logits, rows.target, least_gain=least_gain)
+    return choose_calibration(rows.logits, rows.target, recipe.calibration, least_gain=least_gain)
 
 
 def _join(parts: list[ApartRows]) -> ApartRows:

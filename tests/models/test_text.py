@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 import crossent.models.text as module
-from crossent.calibration.scaling import best_temperature
+from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
 from crossent.kernels.library import KernelInfo
 from crossent.losses.arrays import mean_cross_entropy

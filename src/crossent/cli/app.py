@@ -83,6 +83,10 @@ Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", ne
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
 Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
 Encoding = Annotated[str, Parameter(help=_ENCODING)]
+Logits = Annotated[
+    Path, Parameter(help="Raw scores, a row for each row and a column for each class: .npy, or CSV or Parquet.")
+]
+CalibrationMethod = Literal["auto", "identity", "temperature", "vector", "matrix"]
 
 
 @app.command
@@ -150,6 +154,44 @@ def evaluate(
     from crossent.cli import commands
 
     commands.evaluate(model, data, encoding, as_json=json)
+
+
+@app.command
+def calibrate(
+    logits: Logits,
+    labels: Annotated[Path, Parameter(help="Class indices, 0 for the first column: one a row, in the same formats.")],
+    *,
+    output: Annotated[Path, Parameter(help="Folder for the calibration.", alias="-o")] = Path("calibration"),
+    method: Annotated[
+        CalibrationMethod, Parameter(help="What to try; auto keeps the best, judged by other rows.")
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Learn, from rows with known classes, how to make probabilities of any model's logits mean what they say.
+
+    The rows must be others than those that the model was trained on.
+
+    crossent calibrate logits.npy labels.npy -o calibration
+    """
+    from crossent.cli import calibrate as command
+
+    command.calibrate(logits, labels, output, method, as_json=json)
+
+
+@app.command
+def apply_calibration(
+    calibration: Annotated[Path, Parameter(help="Folder that crossent calibrate wrote.")],
+    logits: Logits,
+    *,
+    output: Annotated[Path | None, Parameter(help=".npy or .csv file; default: the terminal.", alias="-o")] = None,
+) -> None:
+    """Write the calibrated probability of each class for the logits of new rows.
+
+    crossent apply-calibration calibration new.npy -o probs.npy
+    """
+    from crossent.cli import calibrate as command
+
+    command.apply_calibration(calibration, logits, output)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from crossent.calibration.scaling import best_temperature
+from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
 from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows, SparseRows

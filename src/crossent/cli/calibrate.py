@@ -1,0 +1,110 @@
+"""What ``crossent calibrate`` and ``crossent apply-calibration`` do: logits from files, and probabilities to files."""
+
+import dataclasses
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from crossent.calibration.calibrate import calibrate as calibrate_logits
+from crossent.calibration.choose import Choice
+from crossent.calibration.scaling import Calibration
+from crossent.data.read import read_table
+from crossent.errors import DataError
+from crossent.predictor import versions
+from crossent.storage import load_folder, save_folder, write_file
+
+
+def calibrate(logits: Path, labels: Path, output: Path, method: Choice, *, as_json: bool) -> None:
+    """Learn a calibration, save it, and say what it changes."""
+    scores, target = _read(logits), _read(labels)
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]
+    calibration = calibrate_logits(scores, target, method)
+    save_folder(output, calibration, versions())
+    if as_json:
+        sys.stdout.write(json.dumps(_record(calibration)) + "\n")
+        return
+    console = Console()
+    console.print(f"{scores.shape[0]:,} rows of {scores.shape[1]:,} classes", highlight=False)
+    console.print(_table(calibration))
+    for line in (_sentence(calibration), f"Saved to {output}", f"Next: crossent apply-calibration {output} new.npy"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def apply_calibration(calibration: Path, logits: Path, output: Path | None) -> None:
+    """Write the calibrated probabilities of logits."""
+    if output is not None and output.suffix.lower() not in {".npy", ".csv"}:
+        raise DataError("Probabilities are written as .npy or .csv.", f"{output} ends in neither.", "Rename it.")
+    if output is not None and not output.parent.is_dir():
+        raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
+    probs = load_folder(calibration, Calibration).probs(_read(logits))
+    if output is None:
+        np.savetxt(sys.stdout, probs, fmt="%.9g", delimiter=",")
+        return
+    data = io.BytesIO()
+    if output.suffix.lower() == ".npy":
+        np.save(data, probs)
+    else:
+        np.savetxt(data, probs, fmt="%.9g", delimiter=",")
+    write_file(output, data.getvalue())
+    Console(stderr=True).print(f"{len(probs):,} rows: {output}", markup=False, highlight=False)
+
+
+def _read(path: Path) -> npt.NDArray[Any]:
+    """Read an array: .npy without pickled objects, which could run code, or the columns of a table."""
+    if path.suffix.lower() != ".npy":
+        frame = read_table(path)
+        try:
+            return np.asarray(frame.apply(pd.to_numeric))
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                "Logits and labels are numbers.",
+                f"{path}: {error}.",
+                "Leave out other columns; map each label to the column of its class, from 0.",
+            ) from error
+    if not path.is_file():
+        raise DataError("The file must exist.", f"There is no file {path}.", "Check the path.")
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise DataError(
+            "An .npy file holds an array of numbers.",
+            f"{path} is damaged or holds objects.",
+            "Write it with numpy.save.",
+        ) from error
+
+
+def _table(calibration: Calibration) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("calibrator", "penalty", "log-loss", "seconds", ""):
+        table.add_column(heading, justify="right" if heading in {"penalty", "log-loss", "seconds"} else "left")
+    for one in calibration.attempts:
+        penalty = f"x {one.strength:g}" if one.strength else ""
+        table.add_row(one.method, penalty, f"{one.log_loss:.4f}", f"{one.seconds:.2f}", "kept" if one.kept else "")
+    return table
+
+
+def _sentence(calibration: Calibration) -> str:
+    if calibration.method == "identity":
+        return f"Left as they are, log-loss {calibration.log_loss_before:.4f}: {calibration.note}."
+    before, after = calibration.log_loss_before, calibration.log_loss_after
+    return f"Log-loss {before:.4f} before, {after:.4f} after, on rows not fitted to: {calibration.note}."
+
+
+def _record(calibration: Calibration) -> dict[str, object]:
+    return {
+        "method": calibration.method,
+        "temperature": calibration.temperature,
+        "log_loss_before": calibration.log_loss_before,
+        "log_loss_after": calibration.log_loss_after,
+        "note": calibration.note,
+        "attempts": [dataclasses.asdict(one) for one in calibration.attempts],
+    }
