@@ -13,6 +13,7 @@ from crossent.kernels.regression import (
     SparseRows,
     add_gradient,
     add_product,
+    couplings,
     padded_classes,
 )
 
@@ -100,3 +101,21 @@ def test_no_rows_and_empty_rows() -> None:
     assert not sums[:5].any()
     nothing = slice(0, 0)
     assert add_gradient(rows.take(nothing), targets.take(nothing), 3, sums, probs[nothing], sums) == 0
+
+
+# More rows, pairs of classes and pairs of features than are taken at once, and fewer than a vector.
+@pytest.mark.parametrize("shape", [(1, 1, 2), (7, 3, 3), (300, 17, 26), (130, 60, 5), (5, 600, 2), (129, 2, 60)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_couplings(shape: tuple[int, int, int], dtype: type) -> None:
+    n, d, num_classes = shape
+    rng = np.random.default_rng(n)
+    features, weight = rng.normal(size=(n, d)).astype(dtype), rng.random(n).astype(dtype)
+    probs = rng.dirichlet(np.ones(num_classes), n).astype(dtype)
+    wide = probs.astype(np.float64)
+    curvature = np.einsum("nk,kl->nkl", wide, np.eye(num_classes)) - np.einsum("nk,nl->nkl", wide, wide)
+    moments = features[:, :, None].astype(np.float64) * features[:, None, :]
+    first, second = np.triu_indices(num_classes)
+    left, right = np.triu_indices(d)
+    wanted = (curvature[:, first, second] * weight[:, None]).T @ moments[:, left, right]
+    rounding = 2e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(couplings(features, probs, weight), wanted, atol=rounding * np.abs(wanted).max())

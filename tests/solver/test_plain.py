@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from crossent.kernels import info
-from crossent.kernels.regression import FeatureRows, RowTargets, add_gradient, add_product
-from crossent.solver.plain import add_plain_gradient, add_plain_product
+from crossent.kernels.regression import FeatureRows, RowTargets, add_gradient, add_product, couplings
+from crossent.solver.plain import add_plain_gradient, add_plain_product, plain_couplings
 
 
 @pytest.mark.skipif(not info().available, reason="there are no native kernels to compare with")
@@ -27,3 +27,10 @@ def test_same_as_the_kernels(soft: bool, weighted: bool) -> None:
         found.append((loss, probs, sums, products))
     for ours, plain in zip(*found, strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.skipif(not info().available, reason="there are no native kernels to compare with")
+def test_same_couplings_as_the_kernels() -> None:
+    rng = np.random.default_rng(0)
+    features, probs, weight = rng.normal(size=(40, 5)), rng.dirichlet(np.ones(4), 40), rng.random(40)
+    np.testing.assert_allclose(plain_couplings(features, probs, weight), couplings(features, probs, weight), atol=1e-12)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from crossent.kernels.regression import FeatureRows, RowTargets
+from crossent.solver.coupled import couple
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import open_passes
-from crossent.solver.precondition import MANY_PRODUCTS, Preconditioner, couple, divide_modes
+from crossent.solver.precondition import MOST_COUPLED, Preconditioner, divide_modes
 
 
 def centred(values: np.ndarray) -> np.ndarray:
@@ -51,16 +52,27 @@ def test_modes_are_exact_where_all_rows_have_the_same_probabilities(num_classes:
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_the_whole_is_inverted_once_steps_are_slow() -> None:
+@pytest.mark.parametrize("features", [MOST_COUPLED // 4 - 1, MOST_COUPLED // 4])
+def test_the_whole_is_inverted_where_it_is_small(features: int) -> None:
+    rng = np.random.default_rng(0)
+    targets = RowTargets(rng.integers(0, 4, 50), None, None)
+    data = RegressionData(FeatureRows(rng.normal(size=(50, features)), None, features), targets, 4)
+    penalty = np.append(np.full(features, 0.1), 0)
+    with open_passes(data) as passes:
+        passes.gradient(rng.normal(size=(features + 1, 4)))
+        gradient = passes.widen(centred(rng.normal(size=(features + 1, 4))))
+        found, exact = Preconditioner(data, passes, penalty).at(1)(gradient), couple(data, passes, penalty)(gradient)
+    assert np.allclose(found, exact) == (features < MOST_COUPLED // 4)
+
+
+def test_kept_while_it_is_young() -> None:
     rng = np.random.default_rng(0)
     data = RegressionData(
         FeatureRows(rng.normal(size=(50, 2)), None, 2), RowTargets(rng.integers(0, 3, 50), None, None), 3
     )
     with open_passes(data) as passes:
-        passes.gradient(rng.normal(size=(3, 3)))
+        passes.gradient(np.zeros((3, 3)))
         preconditioner = Preconditioner(data, passes, np.array([0.1, 0.1, 0]))
-        gradient = passes.widen(centred(rng.normal(size=(3, 3))))
-        fast, slow = preconditioner.at(1, 0)(gradient), preconditioner.at(2, MANY_PRODUCTS)(gradient)
-        exact = couple(data, passes, np.array([0.1, 0.1, 0]))(gradient)
-    np.testing.assert_allclose(slow, exact)
-    assert np.abs(fast - exact).max() > 1e-3
+        first = preconditioner.at(1)
+        assert preconditioner.at(1) is first
+        assert preconditioner.at(100) is not first

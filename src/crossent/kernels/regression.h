@@ -26,11 +26,24 @@ struct RegressionProblem {
   double loss;            // the sum of the cross entropies
 };
 
+// Of few features and classes: sums over the rows of weight * p_k * ((k == l) - p_l) * x_i * x_j, for k <= l and i <= j.
+struct CouplingProblem {
+  int64_t rows;
+  int64_t features;        // d
+  int64_t classes;         // K
+  const void* dense;       // (rows, d)
+  const void* probs;       // (rows, K)
+  const void* row_weight;  // (rows,)
+  void* sums;              // (K (K + 1) / 2, d (d + 1) / 2 rounded up to 16, and 16 more): added to
+};
+
 struct RegressionKernels {
   void (*gradient)(RegressionProblem* of_float);
   void (*product)(RegressionProblem* of_float);  // of the Hessian and the direction
+  void (*couplings)(CouplingProblem* of_float);
   void (*wide_gradient)(RegressionProblem* of_double);
   void (*wide_product)(RegressionProblem* of_double);
+  void (*wide_couplings)(CouplingProblem* of_double);
 };
 
 }  // namespace crossent

@@ -120,6 +120,20 @@ class _RegressionProblem(ctypes.Structure):
     )
 
 
+class _CouplingProblem(ctypes.Structure):
+    """The struct of the same name in regression.h."""
+
+    _fields_ = (
+        ("rows", ctypes.c_int64),
+        ("features", ctypes.c_int64),
+        ("classes", ctypes.c_int64),
+        ("dense", ctypes.c_void_p),
+        ("probs", ctypes.c_void_p),
+        ("row_weight", ctypes.c_void_p),
+        ("sums", ctypes.c_void_p),
+    )
+
+
 def padded_classes(num_classes: int) -> int:
     """Return W, the columns of weights and probabilities for K classes."""
     return -(-num_classes // _PADDING) * _PADDING
@@ -173,6 +187,32 @@ def add_product(
     _kernels(sums.dtype == np.float64).product(ctypes.byref(problem))
 
 
+def couplings(features: Real, probs: Real, row_weight: Real) -> Real:
+    """Return the Hessian of the weighted losses of some rows, in one thread.
+
+    Parameters
+    ----------
+    features
+        ``(n, d)``, few.
+    probs
+        ``(n, K)``.
+    row_weight
+        ``(n,)``.
+
+    Returns
+    -------
+    ``(K * (K + 1) / 2, d * (d + 1) / 2)``: by a pair of classes and a pair of features, both in the order of
+    `numpy.triu_indices`.
+    """
+    (n, d), num_classes = features.shape, probs.shape[1]
+    pairs = d * (d + 1) // 2
+    # The kernel writes zeros beyond.
+    sums: Real = np.zeros((num_classes * (num_classes + 1) // 2, padded_classes(pairs) + _PADDING), features.dtype)
+    arrays = (features.ctypes.data, probs.ctypes.data, row_weight.ctypes.data, sums.ctypes.data)
+    _kernels(features.dtype == np.float64).couplings(ctypes.byref(_CouplingProblem(n, d, num_classes, *arrays)))
+    return sums[:, :pairs]
+
+
 def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> _RegressionProblem:
     problem = _RegressionProblem(len(rows), rows.features, rows.dense.shape[1], num_classes, rows.dense.ctypes.data)
     if rows.sparse is not None:
@@ -193,14 +233,17 @@ def _address(values: npt.NDArray[np.generic] | None) -> int | None:
 class _Kernels:
     gradient: Callable[..., None]
     product: Callable[..., None]
+    couplings: Callable[..., None]
 
 
 @functools.cache
 def _kernels(wide: bool) -> _Kernels:
     found = info()
     library = ctypes.CDLL(found.path)
-    library.crossent_regression_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 4)
+    library.crossent_regression_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 6)
     addresses = library.crossent_regression_kernels(found.level.encode()).contents
     of_rows = ctypes.CFUNCTYPE(None, ctypes.POINTER(_RegressionProblem))
-    gradient, product = addresses[2:] if wide else addresses[:2]
-    return _Kernels(of_rows(gradient), of_rows(product))
+    gradient, product, coupling = addresses[3:] if wide else addresses[:3]
+    return _Kernels(
+        of_rows(gradient), of_rows(product), ctypes.CFUNCTYPE(None, ctypes.POINTER(_CouplingProblem))(coupling)
+    )

@@ -3,6 +3,7 @@
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
+#include "couplings.h"
 #include "feature_lanes.h"
 #include "memory.h"
 #include "products.h"
@@ -182,5 +183,6 @@ void product(RegressionProblem* problem) {
 namespace crossent {
 extern const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL);
 const RegressionKernels CROSSENT_NAMED(regression_kernels_, CROSSENT_LEVEL) = {
-    gradient<float>, product<float>, gradient<double>, product<double>};
+    gradient<float>,  product<float>,  add_couplings<float>,
+    gradient<double>, product<double>, add_couplings<double>};
 }  // namespace crossent

@@ -14,17 +14,21 @@ from crossent.errors import DataError
 from crossent.kernels.regression import Real, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.dual import ascend, suits_dual
-from crossent.solver.passes import AnyPasses, Passes, open_passes
-from crossent.solver.precondition import Divide, Preconditioner
+from crossent.solver.passes import AnyPasses, Divide, Passes, open_passes
+from crossent.solver.precondition import Preconditioner
 
 Array = npt.NDArray[np.float64]
 
 # Of the decrease that the model promises, the least that must come true (Armijo).
 LEAST_SHARE = 1e-4
 # Share of the model's decrease that its last iteration may still give, divided by their number.
-TRUNCATION = 0.25
+TRUNCATION = 0.1
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
+# Share of the slope at the start of a step that may be left at its end.
+STEEP = 0.4
+# By how much a step may be shortened or lengthened at once.
+SHORTEST, LONGEST = 0.1, 4.0
 # Roundings of the dtype of the rows below which a share of the objective cannot be told from none.
 ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
@@ -125,8 +129,8 @@ def minimise(
                 _check_overlap(data, passes)
             return on_step(point)
 
-        def divide_at(_point: Point, products: int) -> Divide:
-            return preconditioner.at(objective.passes, products)
+        def divide_at(_point: Point) -> Divide:
+            return preconditioner.at(objective.passes)
 
         return descend(
             objective, point, divide_at, steps=steps, tolerance=tolerance, max_steps=max_steps, on_step=watch
@@ -136,7 +140,7 @@ def minimise(
 def descend(
     objective: "Objective",
     point: Point,
-    divide_at: Callable[[Point, int], Divide],
+    divide_at: Callable[[Point], Divide],
     *,
     steps: int,
     tolerance: float,
@@ -152,22 +156,21 @@ def descend(
     point
         Where to begin.
     divide_at
-        Gives the preconditioner for a point, told how many products with the Hessian the last step took.
+        Gives the preconditioner for a point.
     steps
         Those taken already.
     tolerance, max_steps, on_step
         As in `minimise`.
     """
-    converged, products, penalty, passes = False, 0, objective.penalty, objective.rows
+    converged, penalty, passes = False, objective.penalty, objective.rows
     while steps < max_steps and not converged:
         least = max(point.objective, LEAST_OBJECTIVE)
-        if gap_of(point, penalty, passes) <= tolerance * least:
+        # The part that costs no look at the probabilities is looked at first.
+        if gap_of_weights(point, penalty) <= tolerance * least and gap_of(point, penalty, passes) <= tolerance * least:
             converged = True
             break
-        divide, before = divide_at(point, products), objective.passes
-        step, decrease = _newton_step(objective, point, divide)
-        products = objective.passes - before
-        following = _shortened(objective, point, step)
+        step, decrease = _newton_step(objective, point, divide_at(point))
+        following = _searched(objective, point, step)
         if following is None or following.objective >= point.objective:
             # Rounding hides what is left to gain; the gradient shows it for one step more.
             converged = decrease <= max(tolerance * least, objective.rounding(point))
@@ -189,11 +192,16 @@ def gap_of(point: Point, penalty: Array, passes: AnyPasses) -> float:
 
     The bias has no penalty; what is left of its derivatives counts by the curvature along it, to second order.
     """
+    return gap_of_weights(point, penalty) + gap_of_bias(point, passes)
+
+
+def gap_of_weights(point: Point, penalty: Array) -> float:
+    """Return what the derivatives of the weights promise at most; infinite if one without a penalty has any left."""
     squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1])
     free = penalty[:-1] == 0
     if squares[free].any():
         return float("inf")
-    return float((squares[~free] / penalty[:-1][~free]).sum()) / 2 + gap_of_bias(point, passes)
+    return float((squares[~free] / penalty[:-1][~free]).sum()) / 2
 
 
 def gap_of_bias(point: Point, passes: AnyPasses) -> float:
@@ -320,12 +328,41 @@ def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real,
     return step, model
 
 
-def _shortened(objective: Objective, point: Point, step: Array) -> Point | None:
-    """Return the end of the step, halved until the objective falls; None if it never does."""
-    slope, length = float((point.gradient * step).sum()), 1.0
+def _searched(objective: Objective, point: Point, step: Array) -> Point | None:
+    """Return where along a step the objective has fallen and is not steep any more; None if it never falls.
+
+    A pass more for a better length often saves a step. The objective was last computed at what is returned.
+    """
+    slope, length = float(np.vdot(point.gradient, step)), 1.0
+    found: Point | None = None
     while length >= SMALLEST_STEP:
         following = objective.at(point.theta + length * step)
-        if following.objective <= point.objective + LEAST_SHARE * length * slope:
-            return following
-        length /= 2
+        if found is not None:
+            return following if following.objective <= found.objective else objective.at(found.theta)
+        rise, end = following.objective - point.objective, float(np.vdot(following.gradient, step))
+        if rise <= LEAST_SHARE * length * slope:
+            if abs(end) <= -STEEP * slope or -slope <= objective.rounding(point):
+                return following
+            found = following
+        length *= lowest_along(slope * length, rise, end * length)
     return None
+
+
+def lowest_along(slope: float, rise: float, end: float) -> float:
+    """Return where a convex function is about lowest that begins at 0 with a slope, and at 1 has risen to another.
+
+    Where the latter is still negative, that is beyond 1, where a straight slope vanishes; else where the cubic of these
+    values and slopes is lowest.
+
+    Examples
+    --------
+    >>> lowest_along(-1.0, 0.0, 1.0), lowest_along(-1.0, -0.75, -0.5)
+    (0.5, 2.0)
+    """
+    if not np.isfinite(rise + end):
+        return SHORTEST
+    if end <= 0:
+        return min(slope / min(slope - end, -1e-300), LONGEST)
+    bend = slope + end - 3 * rise
+    root = float(np.sqrt(bend**2 - slope * end))
+    return min(max(1 - (end + root - bend) / (end - slope + 2 * root), SHORTEST), 1 - SHORTEST)

@@ -1,5 +1,6 @@
 """Passes over the rows of a softmax regression: its loss and derivatives, chunk by chunk, in threads."""
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from crossent.kernels.library import info
 from crossent.kernels.regression import Real, RowTargets, add_gradient, add_product, padded_classes
@@ -16,6 +17,7 @@ from crossent.solver.data import RegressionData
 from crossent.solver.plain import add_plain_gradient, add_plain_product
 
 Array = npt.NDArray[np.float64]
+Divide = Callable[[Real], Real]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -139,7 +141,7 @@ class Passes:
 def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
     threads = processors()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         yield pool, threads
 
 
@@ -148,6 +150,12 @@ def open_passes(data: RegressionData) -> Iterator[Passes]:
     """Give threads to passes over the rows."""
     with open_threads() as (pool, threads):
         yield Passes(data, pool, threads)
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Return the switch of the threads of BLAS; to find it in each fit would take as long as a few passes."""
+    return ThreadpoolController()
 
 
 def processors() -> int:

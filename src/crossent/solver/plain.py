@@ -43,6 +43,14 @@ def add_plain_product(
     _add(rows, slopes, sums[:, :num_classes])
 
 
+def plain_couplings(features: Real, probs: Real, row_weight: Real) -> Real:
+    """Do what `crossent.kernels.regression.couplings` does."""
+    (first, second), (left, right) = np.triu_indices(probs.shape[1]), np.triu_indices(features.shape[1])
+    weights = probs[:, first] * ((first == second) - probs[:, second]) * row_weight[:, None]
+    found: Real = weights.T @ (features[:, left] * features[:, right])
+    return found
+
+
 def _times(rows: FeatureRows, weight: Real) -> Real:
     dense_features = rows.dense.shape[1]
     found: Real = rows.dense @ weight[:dense_features] + weight[-1]

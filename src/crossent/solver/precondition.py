@@ -3,79 +3,36 @@
 The Hessian is the mean of ``(diag(p) - p p') (x) x x'`` over the rows, plus the penalty. Classes are replaced by modes,
 the eigenvectors of the mean of ``diag(p) - p p'``, and what joins two modes is left out: it is nothing on average,
 unlike what joins two classes. The mode in which all logits move together has no curvature; gradients have no part in
-it, and steps get none. Where the whole is small, it is inverted as it is, once the modes alone make slow steps.
+it, and steps get none. Where the whole is small, it is inverted as it is.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from crossent.kernels.regression import FeatureRows, Real, as_real
+from crossent.kernels.regression import Real, as_real
+from crossent.solver.coupled import RIDGES, cost_of_coupling, couple, scale_to_ones
 from crossent.solver.data import RegressionData
-from crossent.solver.passes import Passes
+from crossent.solver.passes import Divide, Passes
 from crossent.solver.plain import sparse_matrix
+from crossent.solver.sample import CHUNK, take_sample
 
 Array = npt.NDArray[np.float64]
-Divide = Callable[[Real], Real]
 Result = TypeVar("Result")
 
-# Weights, biases among them, up to which the Hessian may be inverted as it is.
+# Weights, biases among them, up to which the Hessian is inverted as it is.
 MOST_COUPLED = 640
-# Products with the Hessian in one step that are worth an inverse of it.
-MANY_PRODUCTS = 6
 # Features up to which a block holds all second moments, not only those of each feature with itself.
 MOST_FEATURES = 1500
-# Rows that moments are taken of: so many a feature of a block, or a weight of the whole, but not fewer than these.
-ROWS_A_COLUMN, ROWS_A_WEIGHT, FEWEST_ROWS = 10, 5, 2048
+# Rows that moments are taken of: so many a feature of a block, but not fewer than these.
+ROWS_A_COLUMN, FEWEST_ROWS = 10, 2048
 # Modes that have a block of their own, and classes whose modes are worth finding.
 MOST_BLOCKS, MOST_MODES = 32, 512
-CHUNK = 2048
 # Features from which the work of a block is worth a thread's turn.
 FEWEST_SPREAD = 128
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows that stand for all.
-
-    Attributes
-    ----------
-    rows
-        All n rows.
-    chosen
-        ``(m,)`` int64: which of them stand for all.
-    probs
-        ``(m, K)``.
-    weight
-        ``(m,)``: the share of each in the mean over all rows.
-    """
-
-    rows: FeatureRows
-    chosen: npt.NDArray[np.int64]
-    probs: Real
-    weight: Real
-
-    def features(self, part: slice) -> Real:
-        """Return ``(m, d + 1)`` features of some of the rows, all dense, ones at the end."""
-        chosen = self.chosen[part]
-        found: Real = np.zeros((len(chosen), self.rows.features + 1), self.rows.dense.dtype)
-        if self.rows.sparse is not None:
-            found[:, :-1] = sparse_matrix(self.rows)[chosen].toarray()
-        found[:, : self.rows.dense.shape[1]] += self.rows.dense[chosen]
-        found[:, -1] = 1
-        return found
-
-    def largest(self) -> Real:
-        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: units whose squares are finite."""
-        found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
-        for begin in range(0, len(self.chosen), CHUNK):
-            np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
-        found[found == 0] = 1
-        return found
 
 
 class Preconditioner:
@@ -85,23 +42,18 @@ class Preconditioner:
         self._data = data
         self._passes = passes
         self._penalty = penalty
-        self._small = data.num_classes * len(penalty) <= MOST_COUPLED
-        self._coupled = False
+        self._coupled = data.num_classes * len(penalty) <= MOST_COUPLED
         self._built_at = -np.inf
         self._divide: Divide = np.copy
 
-    def at(self, passed: int, products: int) -> Divide:
+    def at(self, passed: int) -> Divide:
         """Return what divides a gradient, padded as the kernels take it, by the approximate Hessian.
 
         Parameters
         ----------
         passed
             Passes over the rows so far.
-        products
-            Products with the Hessian that the last step took.
         """
-        if self._small and not self._coupled and products >= MANY_PRODUCTS:
-            self._coupled, self._built_at = True, -np.inf
         if passed - self._built_at >= self._cost():
             make = couple if self._coupled else divide_modes
             # The old one is let go first: both together may be a good part of the memory.
@@ -112,66 +64,18 @@ class Preconditioner:
     def _cost(self) -> float:
         """Return how many passes over the rows take as long as to make it."""
         n, d = max(len(self._data.rows), 1), len(self._penalty)
+        if self._coupled:
+            return cost_of_coupling(n, d * self._data.num_classes)
         if d > MOST_FEATURES:
             return 5.0
-        if self._coupled:
-            columns = d * self._data.num_classes
-            return min(n, max(ROWS_A_WEIGHT * columns, FEWEST_ROWS)) * columns / (16 * n)
         return min(n, max(ROWS_A_COLUMN * d, FEWEST_ROWS)) * d / (4 * n) + d**2 / (4 * n)
-
-
-def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
-    """Return what divides by the Hessian of some rows, as it is.
-
-    Parameters
-    ----------
-    data
-        The rows.
-    passes
-        Has the probabilities where it is to be near the Hessian.
-    penalty
-        ``(d + 1,)``, 0 for the bias.
-    """
-    d, num_classes = len(penalty), data.num_classes
-    sample = _sample(data, passes.probs(), max(ROWS_A_WEIGHT * d * num_classes, FEWEST_ROWS))
-    unit = sample.largest()
-
-    def of_part(part: slice) -> Real:
-        features, probs = sample.features(part) / unit, sample.probs[part]
-        root = np.sqrt(sample.weight[part])[:, None]
-        joint = ((probs * root)[:, :, None] * features[:, None, :]).reshape(len(features), -1)
-        found: Real = joint.T @ joint
-        np.negative(found, out=found)
-        for k, of_class in enumerate((np.sqrt(probs) * root).T):
-            own = slice(k * d, (k + 1) * d)
-            weighted = features * of_class[:, None]
-            found[own, own] += weighted.T @ weighted
-        return found
-
-    m = len(sample.weight)
-    count = max(2, -(-m // CHUNK))
-    hessian = np.zeros((num_classes * d,) * 2)
-    for found in passes.spread(of_part, [slice(m * i // count, m * (i + 1) // count) for i in range(count)]):
-        hessian += found
-    # Any curvature does for the mode that has none.
-    common = np.trace(hessian) / len(hessian) + 1e-12
-    hessian.reshape(num_classes, d, num_classes, d)[:, range(d), :, range(d)] += common
-    inverse = _inverse_factor(hessian, np.tile(penalty, num_classes), as_real(np.tile(unit, num_classes), unit.dtype))
-
-    def divide(gradient: Real) -> Real:
-        found = np.zeros_like(gradient)
-        flat = inverse.T @ (inverse @ gradient[:, :num_classes].T.ravel())
-        found[:, :num_classes] = flat.reshape(num_classes, d).T
-        return found
-
-    return divide
 
 
 def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     """Return what divides each mode by a block of its own; the arguments are those of `couple`."""
     if len(penalty) > MOST_FEATURES:
         return _divide_squares(data, passes.probs(), penalty)
-    sample = _sample(data, passes.probs(), max(ROWS_A_COLUMN * len(penalty), FEWEST_ROWS))
+    sample = take_sample(data, passes.probs(), max(ROWS_A_COLUMN * len(penalty), FEWEST_ROWS))
     modes, unit, num_classes = _modes(sample.probs, sample.weight), sample.largest(), data.num_classes
     # The modes come by their curvature, so that those that share a block have nearly the same.
     count = 1 if num_classes > MOST_MODES else min(modes.shape[1], MOST_BLOCKS)
@@ -255,27 +159,6 @@ def _squares(data: RegressionData, columns: int, curvature_of: Callable[[slice],
     return total
 
 
-def _sample(data: RegressionData, probs: Real, kept: int) -> Sample:
-    """Return rows at even steps through their shares of the Hessian's trace, each for as much as it stands for."""
-    n, scale = len(data.rows), 1 / data.total_weight()
-    weight, dtype = data.targets.row_weight, probs.dtype
-    if n <= kept:
-        of_rows = np.full(n, scale) if weight is None else weight * scale
-        return Sample(data.rows, np.arange(n), probs, as_real(of_rows, dtype))
-    share = np.einsum("nk,nk->n", probs, probs)
-    np.subtract(1, share, out=share)
-    if weight is not None:
-        share *= weight
-    # Rows that are all but certain count too: later steps may doubt them.
-    share += share.dtype.type(1e-3 * float(share.mean(dtype=np.float64)) + 1e-30)
-    ends = np.cumsum(share, dtype=np.float64)
-    rows = np.searchsorted(ends, (np.arange(kept) + 0.5) / kept * ends[-1])
-    of_rows = ends[-1] / (kept * share[rows].astype(np.float64)) * scale
-    if weight is not None:
-        of_rows *= weight[rows]
-    return Sample(data.rows, rows, probs[rows], as_real(of_rows, dtype))
-
-
 def _modes(probs: Real, weight: Real) -> Real:
     """Return the ``(K, K - 1)`` eigenvectors of the mean of ``diag(p) - p p'``, without the flattest."""
     num_classes = probs.shape[1]
@@ -296,18 +179,9 @@ def _curvature(probs: Real, modes: Real) -> Real:
 
 
 def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:
-    """Return L such that ``L' L`` is the inverse of moments, of features in their units, with the penalty.
-
-    Whatever its rounding, that is never indefinite.
-    """
-    diagonal = np.diag_indices_from(moments)
-    moments[diagonal] += penalty / np.square(unit, dtype=np.float64)
-    # A class that is certain everywhere has no curvature left, and its bias no penalty.
-    root = np.sqrt(np.maximum(moments[diagonal], 1e-12 * moments[diagonal].max() + 1e-300))
-    moments /= root
-    moments /= root[:, None]
-    moments[diagonal] = 1 + 1e-7
+    """Return L such that ``L' L`` is the inverse of moments, of features in their units, with the penalty."""
+    size = scale_to_ones(moments, penalty / np.square(unit, dtype=np.float64), RIDGES[0])
     factor = scipy.linalg.cholesky(moments, lower=True, overwrite_a=True, check_finite=False)
     inverse, _ = scipy.linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
-    inverse /= root * unit
+    inverse /= size * unit
     return as_real(inverse, unit.dtype)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from crossent.kernels.regression import Real, RowTargets, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.newton import Objective, Optimum, Point, descend, minimise
-from crossent.solver.passes import Passes, open_passes, open_threads
-from crossent.solver.precondition import MANY_PRODUCTS, Divide, Preconditioner
+from crossent.solver.passes import Divide, Passes, open_passes, open_threads
+from crossent.solver.precondition import Preconditioner
 
 Array = npt.NDArray[np.float64]
 Batches = Callable[[], Iterator[RegressionData]]
@@ -132,10 +132,10 @@ def minimise_stream(
         objective = Objective(StreamPasses(batches, of_sample, pool, threads), penalty, total_weight)
         preconditioner = Preconditioner(sample, of_sample, penalty)
 
-        def divide_at(point: Point, _products: int) -> Divide:
-            # The sample's probabilities where the point is; each product with all rows is worth the best that it gives.
+        def divide_at(point: Point) -> Divide:
+            # The sample's probabilities where the point is.
             of_sample.gradient(point.theta)
-            return preconditioner.at(objective.passes, MANY_PRODUCTS)
+            return preconditioner.at(objective.passes)
 
         point = objective.at(near.theta)
         return descend(objective, point, divide_at, steps=0, tolerance=tolerance, max_steps=max_steps, on_step=on_step)
