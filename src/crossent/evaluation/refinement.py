@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crossent.calibration.scaling import best_temperature
+from crossent.calibration.temperature import best_temperature
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
 from crossent.losses.arrays import log_softmax
 
