@@ -19,7 +19,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8a8f98"
 COLOURS = {"cross entropy": BLUE, "squared error": ORANGE}
 # Bins of fewer rows say little.
 FEWEST_ROWS = 10
-STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "font.size": 10}
+STYLE: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "font.size": 10}
 
 
 def run_page() -> dict[str, Any]:

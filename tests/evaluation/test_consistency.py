@@ -17,7 +17,10 @@ def draw(rng, rows, class_count, temperature=1.0, shift=0.0):
     return scipy.special.softmax(logits / temperature, axis=1), target
 
 
-@pytest.mark.parametrize(("rows", "class_count"), [(8, 2), (60, 5), (30, 40)])
+@pytest.mark.parametrize(
+    ("rows", "class_count"),
+    [(8, 2), pytest.param(60, 5, marks=pytest.mark.slow), pytest.param(30, 40, marks=pytest.mark.slow)],
+)
 def test_p_values_of_calibrated_probabilities_are_uniform(rows, class_count):
     rng = np.random.default_rng(0)
     p_values = np.array([calibration_p_value(*draw(rng, rows, class_count), rng) for _ in range(200)])

@@ -34,6 +34,7 @@ def test_probabilities_from_anywhere(probs):
     ("y", "classes", "target", "known"),
     [
         ([0, 2, 2], None, [0, 2, 2], (0, 1, 2)),  # column numbers
+        ([0.0, 2.0, 2.0], None, [0, 2, 2], (0, 1, 2)),
         ([1, 3, 2], None, [0, 2, 1], (1, 2, 3)),  # labels, each occurs: in sorted order
         (["b", "b", "a"], ["b", "c", "a"], [0, 0, 2], ("b", "c", "a")),
         ([0, 2, 2], ["b", "c", "a"], [0, 2, 2], ("b", "c", "a")),  # no class is a number: column numbers

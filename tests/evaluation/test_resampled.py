@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import scipy.special
 from numpy.testing import assert_allclose
 
@@ -24,6 +25,7 @@ def test_classes_taken_some_at_a_time_give_what_all_at_once_do(monkeypatch):
     assert_allclose(some.draws, whole.draws, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_intervals_of_debiased_errors_cover_the_truth():
     # Calibrated: the truth is 0. Sharpened: it is what 200,000 rows give.
     for temperature in (1.0, 0.4):

@@ -181,6 +181,8 @@ def _labels(y: Any, rows: int) -> "pd.Series[Any]":
             f"Their shape is {values.shape}.",
             "Is it one-hot? Give y.argmax(axis=1)." if one_hot else "Give the label of each row.",
         )
+    if values.dtype.kind == "f" and (values % 1 == 0).all():
+        values = values.astype(np.int64)  # whole numbers that passed through floats
     return pd.Series(values)
 
 

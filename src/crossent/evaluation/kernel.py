@@ -51,7 +51,8 @@ def kernel_calibration_error(probs: Scores, target: IntArray, rng: np.random.Gen
     -----
     Source: Widmann, Lindsten and Zachariah 2019, "Calibration Tests in Multi-Class Classification: A Unifying
     Framework", the unbiased estimators, the Laplacian kernel and the bandwidth. A resample counts pairs of different
-    rows only, so that rows drawn twice do not make it larger.
+    rows only, so that rows drawn twice do not make it larger. The interval of the resamples is wider than need be where
+    the error is near 0: chance moves the rows once, and the resamples once more.
 
     Examples
     --------

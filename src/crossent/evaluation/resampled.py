@@ -19,7 +19,8 @@ def resample_means(
     """Return log-loss and Brier score, the two parts of each, and the accuracy; see `recalibrate` for the parts.
 
     The calibration part is what the recalibration lowers the loss by. It is given as it is: a little below 0 where
-    there is nothing to gain, so that the two parts always add up to the loss. A single row has no parts: they are NaN.
+    there is nothing to gain, so that the two parts always add up to the loss. Resamples keep the recalibration. A
+    single row has no parts: they are NaN.
     """
     losses = {"log_loss": log_loss_of_rows(log_probs, target), "brier": brier_of_rows(probs, target)}
     if len(target) > 1:

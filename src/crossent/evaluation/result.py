@@ -94,7 +94,10 @@ class Evaluation:
         """Return a table of the figures with their 95 % intervals, as text."""
         cells = [(METRICS[name].title, *_cells(estimate)) for name, estimate in self.metrics.items()]
         head = f"{self.rows:,} rows, {len(self.classes):,} classes; 95 % intervals in brackets"
-        return "\n".join([head, *aligned(cells), p_value_words(self.calibration_p_value)])
+        shares = "Knowing only the class shares: log-loss {log_loss:.4f}, accuracy {accuracy:.4f}.".format(
+            **self.baseline
+        )
+        return "\n".join([head, *aligned(cells), shares, p_value_words(self.calibration_p_value)])
 
     def __str__(self) -> str:
         return self.summary()
