@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from crossent.calibration.scaling import best_temperature
+from crossent.calibration.temperature import best_temperature
 from crossent.errors import ShapeError
 from crossent.evaluation.metrics import log_loss
 from crossent.evaluation.refinement import FOLDS, recalibrate
