@@ -10,13 +10,13 @@ import polars
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import crossent as ce
-from crossent.errors import DataError, SettingError
+from crossent.errors import DataError, SettingError, ShapeError
 from tests.conftest import draw_reviews, draw_table
 
 
@@ -122,3 +122,168 @@ def test_texts_without_any_word_are_one_clear_error() -> None:
         ce.Classifier(duplicates="anywhere").fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
     with pytest.raises(DataError, match="form one group of the same features"):
         ce.Classifier().fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
+
+
+@pytest.fixture(scope="module")
+def imbalanced() -> tuple[ce.Classifier, pd.DataFrame, pd.Series]:
+    """A classifier that was told to care for the rare class, and new rows."""
+    train, new = rare_table(3000, seed=0), rare_table(4000, seed=1)
+    classifier = ce.Classifier(model="linear", imbalance="class-weight", folds=2)
+    return classifier.fit(train[["x", "y"]], train["label"]), new[["x", "y"]], new["label"]
+
+
+def rare_table(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(["common", "other", "rare"], size=rows, p=[0.7, 0.25, 0.05])
+    centre = pd.DataFrame({"common": [0.0, 0], "other": [1.5, 0], "rare": [0, 1.5]}).T.loc[label].to_numpy()
+    return pd.DataFrame(centre + rng.normal(size=(rows, 2)), columns=["x", "y"]).assign(label=label)
+
+
+Fitted = tuple[ce.Classifier, pd.DataFrame, pd.Series]
+
+
+def test_a_remedy_changes_what_is_predicted_and_not_what_is_probable(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    train = rare_table(3000, seed=0)
+    without = ce.Classifier(model="linear", folds=2).fit(train[["x", "y"]], train["label"])
+    recall = [(one.predict(new)[label == "rare"] == "rare").mean() for one in (without, classifier)]
+    assert recall[1] > recall[0] + 0.2
+    losses = [log_loss(label, one.predict_proba(new)) for one in (without, classifier)]
+    assert losses[1] < 1.01 * losses[0]
+    assert classifier.predict_proba(new)[:, 2].mean() == pytest.approx((label == "rare").mean(), abs=0.01)
+    np.testing.assert_allclose(classifier.predictor_.effective_priors, 1 / 3, atol=0.05)
+
+
+def test_probabilities_under_another_prior(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    # Rows of which a third are rare: drawn again, so that the classes look the same and only their shares differ.
+    weight = label.map({"common": 1 / 0.7, "other": 1 / 0.25, "rare": 1 / 0.05})
+    even = new.sample(4000, weights=weight, replace=True, random_state=0)
+    target = label.loc[even.index]
+    named = {"rare": 1 / 3, "common": 1 / 3, "other": 1 / 3}
+    uniform = classifier.predict_proba(even, prior="uniform")
+    for prior in (named, [1 / 3, 1 / 3, 1 / 3]):
+        np.testing.assert_allclose(classifier.predict_proba(even, prior=prior), uniform, rtol=1e-6)
+    estimated = classifier.predict_proba(even, prior="estimate")
+    assert log_loss(target, uniform) < log_loss(target, classifier.predict_proba(even)) - 0.1
+    assert log_loss(target, estimated) == pytest.approx(log_loss(target, uniform), abs=0.01)
+    # By hand: odds change by the ratio of the priors.
+    given, prior = classifier.predict_proba(even), classifier.predictor_.prior
+    expected = given / prior
+    np.testing.assert_allclose(uniform, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ({"common": 0.5, "rare": 0.5}, "other"),
+        ({"common": 0.5, "rare": 0.3, "other": 0.1, "odd": 0.1}, "odd"),
+        ([0.5, 0.5, 0.0], "0"),
+        ([0.5, 0.5], "2"),
+        ("even", "even"),
+    ],
+)
+def test_a_prior_that_does_not_fit_is_named(imbalanced: Fitted, prior: object, message: str) -> None:
+    classifier, new, _ = imbalanced
+    with pytest.raises(SettingError, match=message):
+        classifier.predict_proba(new, prior=prior)
+
+
+def test_labels_by_costs_and_by_a_score(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    probs = classifier.predict_proba(new)
+    likeliest = classifier.classes_[probs.argmax(axis=1)]
+    assert (classifier.predict(new, costs=1 - np.eye(3)) == likeliest).all()
+    # Taking a rare case for another costs twenty times as much as a false alarm: it is predicted from 1 in 21 on.
+    costs = np.array([[0, 1e6, 1], [1e6, 0, 1], [20, 20, 0]])
+    assert ((classifier.predict(new, costs=costs) == "rare") >= (probs[:, 2] > 1 / 21)).all()
+    scored = classifier.predict(new, scoring="f1_macro")
+    assert f1_score(label, scored, average="macro") > f1_score(label, likeliest, average="macro") + 0.02
+    with pytest.raises(SettingError, match="Both"):
+        classifier.predict(new, costs=costs, scoring="f1_macro")
+    with pytest.raises(ShapeError, match="3"):
+        classifier.predict(new, costs=np.ones((2, 2)))
+    with pytest.raises(SettingError, match="-1"):
+        classifier.predict(new, costs=np.full((3, 3), -1.0))
+
+
+@pytest.mark.parametrize("by", ["overall", "class"])
+def test_prediction_sets_keep_their_promise(imbalanced: Fitted, by: Any) -> None:
+    classifier, new, label = imbalanced
+    position = np.searchsorted(classifier.classes_, label)
+    for coverage in (0.8, 0.9):
+        sets = classifier.predict_sets(new, coverage=coverage, by=by)
+        covered = sets[np.arange(len(new)), position]
+        assert covered.mean() == pytest.approx(coverage, abs=0.03)
+        if by == "class":
+            for label_position in range(3):
+                assert covered[position == label_position].mean() > coverage - 0.1
+
+
+def test_more_coverage_than_the_rows_can_promise_is_refused(imbalanced: Fitted) -> None:
+    classifier, new, _ = imbalanced
+    with pytest.raises(SettingError, match="9999 rows"):
+        classifier.predict_sets(new, coverage=0.9999)
+    for coverage in (0.0, 1.0, float("nan")):
+        with pytest.raises(SettingError, match="between 0 and 1"):
+            classifier.predict_sets(new, coverage=coverage)
+
+
+def test_abstaining_keeps_the_risk(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    right = classifier.classes_[classifier.predict_proba(new).argmax(axis=1)] == label
+    abstained = classifier.abstains(new, risk=0.1)
+    assert (~right).mean() > 0.15
+    assert 0.3 < abstained.mean() < 0.9
+    assert (~right)[~abstained].mean() < 0.1
+    with pytest.raises(SettingError, match="lowest"):
+        classifier.abstains(new, risk=0.01)
+
+
+@pytest.mark.parametrize("calibration", ["none", "temperature", "vector", "matrix", "auto"])
+def test_every_calibration_can_be_asked_for_saved_and_loaded(calibration: str, tmp_path: Path) -> None:
+    table = draw_table(2000)
+    classifier = ce.Classifier(model="linear", calibration=calibration, label_smoothing=0.6, folds=1)
+    classifier.fit(table.drop(columns="label"), table["label"])
+    kept = classifier.predictor_.calibration.method
+    assert kept == "identity" if calibration == "none" else kept != "identity"
+    classifier.save(tmp_path / "model")
+    rows = table.drop(columns="label")
+    assert ce.load(tmp_path / "model").probs(rows).tobytes() == classifier.predict_proba(rows).tobytes()
+
+
+@pytest.mark.parametrize("imbalance", ["none", "class-weight", "oversample", "logit-adjust", "focal"])
+def test_two_classes_and_every_remedy(imbalance: str) -> None:
+    table = rare_table(600, seed=2)
+    target = np.where(table["label"] == "rare", "rare", "rest")
+    model = "boosting" if imbalance == "focal" else "linear"
+    classifier = ce.Classifier(model=model, imbalance=imbalance, folds=2, max_rounds=20)
+    classifier.fit(table[["x", "y"]], target)
+    probs = classifier.predict_proba(table[["x", "y"]])
+    assert probs.shape == (600, 2)
+    assert probs[:, 0].mean() == pytest.approx((target == "rare").mean(), abs=0.03)
+
+
+def test_text_takes_remedies_too() -> None:
+    reviews = draw_reviews(300)
+    rows = reviews[(reviews["label"] != "happy") | (np.arange(300) % 5 == 0)]
+    shares = rows["label"].value_counts(normalize=True).sort_index().to_numpy()
+    for imbalance in ("class-weight", "oversample", "logit-adjust"):
+        classifier = ce.Classifier(imbalance=imbalance, folds=2, label_smoothing=0.05)
+        classifier.fit(rows[["review"]], rows["label"])
+        probs = classifier.predict_proba(rows[["review"]])
+        np.testing.assert_allclose(probs.mean(axis=0), shares, atol=0.05)
+    with pytest.raises(SettingError, match="focal"):
+        ce.Classifier(imbalance="focal").fit(rows[["review"]], rows["label"])
+
+
+def test_settings_that_do_not_go_together_are_refused() -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(SettingError, match="not convex"):
+        ce.Classifier(model="linear", imbalance="focal").fit(X, y)
+    with pytest.raises(SettingError, match="label_smoothing"):
+        ce.Classifier(imbalance="focal", label_smoothing=0.1).fit(X, y)
+    with pytest.raises(SettingError, match="goes with imbalance class-weight"):
+        ce.Classifier(class_weight={"0": 1.0}).fit(X, y)
+    with pytest.raises(SettingError, match="None for '2'"):
+        ce.Classifier(imbalance="class-weight", class_weight={0: 1.0, 1: 2.0}).fit(X, y)

@@ -67,6 +67,12 @@ class Recipe:
         hints = get_type_hints(Recipe)
         for field in dataclasses.fields(self):
             _check(field, hints[field.name], getattr(self, field.name))
+        if self.imbalance == "focal" and self.label_smoothing > 0:
+            raise SettingError(
+                "The focal loss takes labels as they are.",
+                f"label_smoothing is {self.label_smoothing}: both make the model less certain.",
+                "Set label_smoothing to 0, or choose another remedy of imbalance.",
+            )
         if self.class_weight is not None and self.imbalance != "class-weight":
             raise SettingError(
                 "class_weight goes with imbalance class-weight.",

@@ -2,10 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from crossent.data.table import Features
 from crossent.losses.arrays import mean_cross_entropy
-from crossent.models.boosting import Boosting, FittedBoosting
+from crossent.losses.cross_entropy import cross_entropy
+from crossent.models.boosting import Boosting, FittedBoosting, loss_derivatives
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.train.monitor import EpochRecord, ignore_epoch
@@ -85,3 +87,21 @@ def test_no_rows_give_no_logits() -> None:
 
 def test_same_seed_same_trees() -> None:
     assert fit(draw(500), draw(100, seed=1), 20).trees == fit(draw(500), draw(100, seed=1), 20).trees
+
+
+@pytest.mark.parametrize("objective", [Objective(label_smoothing=0.2), Objective(focal_gamma=2.0), Objective()])
+def test_derivatives_are_those_of_the_losses(objective: Objective) -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(size=(50, 4)) * 2).requires_grad_()
+    target = rng.integers(4, size=50)
+    loss = cross_entropy(
+        logits,
+        torch.from_numpy(target),
+        reduction="sum",
+        label_smoothing=objective.label_smoothing,
+        focal_gamma=objective.focal_gamma,
+    )
+    (expected,) = torch.autograd.grad(loss, logits)
+    gradient, curvature = loss_derivatives(logits.detach().numpy(), target, objective)
+    np.testing.assert_allclose(gradient, expected.numpy(), atol=1e-12)
+    assert (curvature > 0).all()

@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from crossent.data.table import Features
-from crossent.losses.arrays import mean_cross_entropy
-from crossent.losses.cross_entropy_and_grad import cross_entropy_and_grad
+from crossent.losses.arrays import log_softmax, mean_cross_entropy
 from crossent.losses.focal import log_focal_slope, posterior_logits
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
@@ -185,7 +183,7 @@ def _needs_own(objective: Objective) -> bool:
 
 
 class _OwnObjective:
-    """The derivatives of a loss that LightGBM does not know, and the cross entropy of what the trees believe."""
+    """A loss that LightGBM does not know, and the cross entropy of what the trees believe."""
 
     def __init__(self, objective: Objective, classes: int) -> None:
         self._objective = objective
@@ -195,33 +193,36 @@ class _OwnObjective:
         self, scores: Array, rows: lightgbm.Dataset
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return first and second derivatives by the ``(n, K)`` scores."""
-        target = torch.from_numpy(_target(rows))
-        logits = torch.from_numpy(np.ascontiguousarray(scores, np.float32))
-        probs = torch.softmax(logits, dim=1)
-        _, gradient = cross_entropy_and_grad(
-            logits,
-            target,
-            reduction="sum",
-            label_smoothing=self._objective.label_smoothing,
-            focal_gamma=self._objective.focal_gamma,
-        )
-        # As LightGBM's own: the diagonal alone, larger by K / (K - 1) so that all classes together do not overshoot.
-        curvature = self._classes / (self._classes - 1) * probs * (1 - probs)
-        if self._objective.focal_gamma:
-            log_probs = np.log(probs.gather(1, target[:, None]).numpy().astype(np.float64))
-            curvature *= torch.from_numpy(np.exp(log_focal_slope(log_probs, self._objective.focal_gamma)))
         weight = rows.get_weight()
+        gradient, curvature = loss_derivatives(scores, _target(rows), self._objective)
         if weight is not None:
-            gradient, curvature = (part * torch.from_numpy(weight)[:, None] for part in (gradient, curvature))
-        return gradient.numpy(), curvature.float().numpy()
+            row_weight = np.asarray(weight)[:, None]
+            gradient, curvature = gradient * row_weight, curvature * row_weight
+        return gradient.astype(np.float32), curvature.astype(np.float32)
 
     def loss(self, scores: Array, rows: lightgbm.Dataset) -> tuple[str, float, bool]:
         """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
-        return (
-            "multi_logloss",
-            mean_cross_entropy(_without_focus(scores, self._objective.focal_gamma), _target(rows)),
-            False,
-        )
+        believed = _without_focus(scores, self._objective.focal_gamma)
+        return "multi_logloss", mean_cross_entropy(believed, _target(rows)), False
+
+
+def loss_derivatives(logits: Array, target: npt.NDArray[np.int64], objective: Objective) -> tuple[Array, Array]:
+    """Return the derivatives of each row's loss, label smoothing or focus included, by its logits, ``(n, K)`` each.
+
+    The second are the diagonal alone, larger by K / (K - 1) so that steps of all classes together do not overshoot, as
+    LightGBM's own; those of the focal loss leave out how its factor changes, so that none is negative.
+    """
+    # In NumPy: the threads of torch and of LightGBM would wait for each other.
+    log_probs = log_softmax(logits)
+    probs = np.exp(log_probs)
+    n, classes = probs.shape
+    factor = np.ones((n, 1))
+    if objective.focal_gamma:
+        of_target = np.take_along_axis(log_probs, target[:, None], axis=1)
+        factor = np.exp(log_focal_slope(of_target, objective.focal_gamma))
+    gradient = probs - objective.label_smoothing / classes
+    gradient[np.arange(n), target] -= 1 - objective.label_smoothing
+    return factor * gradient, factor * probs * (1 - probs) * (classes / (classes - 1))
 
 
 def _target(rows: lightgbm.Dataset) -> npt.NDArray[np.int64]:
