@@ -1,6 +1,6 @@
 """Coverage and size of prediction sets over 200 re-splits of rows held out, beside MAPIE's on the same rows.
 
-pip install mapie, then: python benchmarks/prediction_sets.py
+python benchmarks/prediction_sets.py
 """
 
 import argparse
