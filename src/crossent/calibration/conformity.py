@@ -13,8 +13,9 @@ IntArray = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.floating[Any]]
 Method = Literal["lac", "aps", "raps"]
 
-# The penalties that Angelopoulos et al. try, and none, which is APS.
+# The penalties that Angelopoulos et al. try, and none, which is APS; and how many numbers of free ranks.
 _PENALTIES = (0.0, 0.001, 0.01, 0.1, 0.2, 0.5)
+_FREE_RANKS = 5
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,16 @@ def aps_scores(logits: Logits, uniform: FloatArray, rank_penalty: RankPenalty = 
     >>> aps_scores(np.log([[0.5, 0.3, 0.2]]), np.array([0.5])).round(4)
     array([[0.25, 0.65, 0.9 ]])
     """
-    probs = np.exp(log_softmax(logits))
-    order = np.argsort(-probs, axis=1)
-    ranked = np.take_along_axis(probs, order, axis=1)
-    ranked_scores = np.cumsum(ranked, axis=1) - (1 - uniform[:, None]) * ranked
-    ranked_scores += rank_penalty.penalty * np.maximum(np.arange(1, probs.shape[1] + 1) - rank_penalty.free_ranks, 0)
-    scores = np.empty_like(probs)
-    np.put_along_axis(scores, order, ranked_scores, axis=1)
+    order, ranked = _ranked_scores(logits, uniform)
+    scores = np.empty_like(ranked)
+    np.put_along_axis(scores, order, ranked + _penalties(rank_penalty, ranked.shape[1]), axis=1)
     return scores
 
 
 def tune_rank_penalty(logits: Logits, target: IntArray, coverage: float, uniform: FloatArray) -> RankPenalty:
     """Choose the penalty of RAPS that makes the smallest sets on rows that the quantile does not rest on.
 
-    As many ranks are free as hold the right label in a share `coverage` of the rows (Angelopoulos et al. 2021).
+    The most free ranks that are tried hold the right label in a share `coverage` of the rows; fewer are tried too.
 
     Parameters
     ----------
@@ -101,18 +98,31 @@ def tune_rank_penalty(logits: Logits, target: IntArray, coverage: float, uniform
 
     Examples
     --------
-    >>> logits = np.random.default_rng(0).normal(0, 2, (200, 50))
-    >>> target = (logits + np.random.default_rng(1).gumbel(size=logits.shape)).argmax(axis=1)
-    >>> tune_rank_penalty(logits, target, 0.9, np.random.default_rng(2).random(200)).free_ranks > 1
+    >>> logits, target = np.tile(np.log([[0.5, 0.3, 0.2]]), (10, 1)), np.array([0] * 8 + [1] * 2)
+    >>> tune_rank_penalty(logits, target, 0.9, np.full(10, 0.5)).free_ranks <= 2
     True
     """
-    # The number of labels at least as high as the right one: its rank, but for ties.
-    given = np.take_along_axis(logits, target[:, None], axis=1)
-    free_ranks = int(np.quantile((logits >= given).sum(axis=1), coverage, method="inverted_cdf"))
-    tried = [RankPenalty(penalty, free_ranks) for penalty in _PENALTIES]
-    return min(tried, key=lambda one: _mean_size(aps_scores(logits, uniform, one), target, coverage))
+    order, ranked = _ranked_scores(logits, uniform)
+    rank = (order == target[:, None]).argmax(axis=1)
+    most = int(np.quantile(rank + 1, coverage, method="inverted_cdf"))
+    free = np.unique(np.geomspace(1, most, _FREE_RANKS).round().astype(int))
+    tried = [RankPenalty(penalty, int(ranks)) for penalty in _PENALTIES for ranks in free]
+    return min(tried, key=lambda one: _mean_size(ranked + _penalties(one, ranked.shape[1]), rank, coverage))
 
 
-def _mean_size(scores: FloatArray, target: IntArray, coverage: float) -> float:
-    given = np.take_along_axis(scores, target[:, None], axis=1)
-    return float((scores <= np.quantile(given, coverage, method="higher")).sum(axis=1).mean())
+def _ranked_scores(logits: Logits, uniform: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the labels of each row from the most probable down, and their scores without a penalty, ``(n, K)``."""
+    probs = np.exp(log_softmax(logits))
+    order = np.argsort(-probs, axis=1)
+    ranked = np.take_along_axis(probs, order, axis=1)
+    return order, np.cumsum(ranked, axis=1) - (1 - uniform[:, None]) * ranked
+
+
+def _penalties(rank_penalty: RankPenalty, class_count: int) -> FloatArray:
+    beyond = np.maximum(np.arange(1, class_count + 1) - rank_penalty.free_ranks, 0)
+    return np.asarray(rank_penalty.penalty * beyond, dtype=np.float64)
+
+
+def _mean_size(ranked: FloatArray, rank: npt.NDArray[np.intp], coverage: float) -> float:
+    given = ranked[np.arange(len(rank)), rank]
+    return float((ranked <= np.quantile(given, coverage, method="higher")).sum(axis=1).mean())
