@@ -4,7 +4,8 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossent.calibration.choose import FOLDS, choose_calibration, log_probs
+from crossent.calibration.choose import choose_calibration
+from crossent.calibration.judge import FOLDS, log_probs
 from crossent.calibration.scaling import Mixing, Temperature
 from crossent.calibration.temperature import best_temperature
 from crossent.losses.arrays import mean_cross_entropy
@@ -132,7 +133,7 @@ def test_a_matrix_with_more_weights_than_rows_allow_gives_way_to_a_vector() -> N
 def test_many_logits_are_judged_by_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, target = draw_skewed(5_000)
     judged_by_all = choose_calibration(logits, target, "auto")
-    monkeypatch.setattr("crossent.calibration.choose.MANY_LOGITS", 1_000)
+    monkeypatch.setattr("crossent.calibration.judge.MANY_LOGITS", 1_000)
     judged_by_one = choose_calibration(logits, target, "auto")
     assert judged_by_one.method == judged_by_all.method == "matrix"
     assert judged_by_one.log_loss_after == pytest.approx(judged_by_all.log_loss_after, abs=0.1)
