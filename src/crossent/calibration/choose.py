@@ -65,7 +65,7 @@ def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, le
     >>> rng = np.random.default_rng(0)
     >>> honest = rng.normal(size=(20_000, 3)).astype(np.float32)
     >>> target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
-    >>> calibration = choose_calibration(3 * honest, target, "auto")
+    >>> calibration = choose_calibration(3 * honest, target, "temperature")
     >>> calibration.method, round(calibration.temperature, 1)
     ('temperature', 3.0)
     """
