@@ -76,13 +76,14 @@ class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def sklearn_fit(method: str) -> Fit:
     def fit(logits: Logits, target: Target) -> Callable[[Logits], Probs]:
-        given = FrozenEstimator(Given(logits.shape[1]))
-        model = CalibratedClassifierCV(given, method=method).fit(logits, target)
+        # It fails where no row to calibrate on is of some class: such classes are kept from it, and get no probability.
+        present, labels = np.unique(target, return_inverse=True)
+        given = FrozenEstimator(Given(len(present)))
+        model = CalibratedClassifierCV(given, method=method).fit(logits[:, present], labels)
 
         def probs(new: Logits) -> Probs:
-            # A class that no row to calibrate on has is in no column.
             found = np.zeros(new.shape)
-            found[:, model.classes_] = model.predict_proba(new)
+            found[:, present] = model.predict_proba(new[:, present])
             return found
 
         return probs

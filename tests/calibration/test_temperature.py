@@ -1,10 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossent.calibration.temperature import best_temperature, fit_temperature
+from crossent.calibration.temperature import ScaledRows, best_temperature, fit_temperature, scaled_rows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.solver.passes import open_threads
 from tests.calibration.draw import draw
@@ -55,4 +57,19 @@ def test_rows_that_are_all_right_or_that_know_nothing_get_a_bounded_temperature(
     target = np.arange(60) % 3
     assert best_temperature(np.eye(3)[target], target) == pytest.approx(np.exp(-3), rel=1e-3)
     assert best_temperature(-np.eye(3)[target], target) == pytest.approx(np.exp(6), rel=1e-3)
-    assert np.isfinite(best_temperature(np.zeros((60, 3)), target))
+    assert best_temperature(np.zeros((60, 3)), target) == 1.0
+
+
+@given(st.integers(0, 1000), st.floats(-5, 2.5), st.integers(1, 3))
+def test_the_search_ends_soon_wherever_the_root_is(seed: int, u: float, rows: int) -> None:
+    logits, target = draw(20 * rows, float(np.exp(-u)), seed)
+    passes = []
+
+    def count(*arguments: Any) -> ScaledRows:
+        passes.append(None)
+        return scaled_rows(*arguments)
+
+    with open_threads() as (pool, _), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crossent.calibration.temperature.scaled_rows", count)
+        fit_temperature(logits.astype(np.float64), target, pool)
+    assert len(passes) <= 25

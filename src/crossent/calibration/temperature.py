@@ -80,17 +80,21 @@ def fit_temperature(logits: Logits, target: Target, pool: ThreadPoolExecutor) ->
     """Find the root of the slope by the inverse temperature.
 
     The loss is convex in 1 / T, so that its slope changes sign once: Newton's steps, and where one leaves the bracket
-    of the root, the middle of the bracket of u = log(1 / T).
+    of the root, its end, or where that was tried its middle by u = log(1 / T).
     """
     low, high, inverse = math.exp(LOWEST), math.exp(HIGHEST), 1.0
+    untested = {low, high}
     unscaled = rows = scaled_rows(logits, target, inverse, pool)
     for _ in range(MOST_STEPS):
         slope, curvature = float(rows.slope.mean()), float(rows.curvature.mean())
+        if slope == 0:
+            break
         low, high = (low, inverse) if slope > 0 else (inverse, high)
-        following = inverse - slope / curvature if curvature > 0 else low
+        following = inverse - slope / curvature if curvature > 0 else inverse
         if not low < following < high:
-            # At a bound that is the best, the bracket shrinks to it.
-            following = math.sqrt(low * high)
+            bound = low if slope > 0 else high
+            following = bound if bound in untested else math.sqrt(low * high)
+            untested.discard(following)
         near = abs(math.log(following / inverse)) < NEAR
         inverse = following
         if near:

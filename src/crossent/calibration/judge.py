@@ -1,0 +1,173 @@
+"""What calibrators lose on rows that they were not fitted to."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.calibration.scaling import Method
+from crossent.calibration.structured import Structure, fit_structured, no_change, structured_losses
+from crossent.calibration.temperature import FittedTemperature, fit_temperature, for_chunks, scaled_rows
+
+Array = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating[Any]]
+Target = npt.NDArray[np.int64]
+
+FOLDS = 5
+# Logits above which one fold judges instead of five: with so many, one tells enough.
+MANY_LOGITS = 1 << 20
+# The same rows are always dealt in the same way.
+SEED = 0
+# Of the penalties: from strong to weak, as long as the rows held out gain by it.
+STRENGTHS = (1.0, 1 / 4, 1 / 16)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutRows:
+    """Rows that a model was not trained on, dealt into folds, and the temperature that suits them all.
+
+    Attributes
+    ----------
+    logits
+        ``(n, K)``.
+    target, fold
+        ``(n,)``.
+    judges
+        How many of the folds judge calibrators that the rows outside the fold chose.
+    temperature
+        Of all rows; each fold's is a step away.
+    seconds
+        Time that it took to find.
+    """
+
+    logits: FloatArray
+    target: Target
+    fold: npt.NDArray[np.int64]
+    judges: int
+    temperature: FittedTemperature
+    seconds: float
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Which rows are in a fold that judges."""
+        return np.asarray(self.fold < self.judges)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A calibrator, what each of the judged rows loses by it when others chose it, and the time that took."""
+
+    method: Method
+    strength: float
+    losses: Array
+    seconds: float
+
+    @property
+    def log_loss(self) -> float:
+        """The mean loss in nats."""
+        return float(self.losses.mean())
+
+
+def deal_rows(logits: FloatArray, target: Target, pool: ThreadPoolExecutor) -> HeldOutRows:
+    """Deal ``(n, K)`` logits and ``(n,)`` class indices into folds, and find the temperature of all."""
+    started = time.perf_counter()
+    # Not by class: a fold with the same share of each class as the others would praise biases that fit those shares,
+    # which are chance.
+    fold = np.random.default_rng(SEED).permutation(len(target)) % FOLDS
+    temperature = fit_temperature(logits, target, pool)
+    judges = FOLDS if logits.size <= MANY_LOGITS else 1
+    return HeldOutRows(logits, target, fold, judges, temperature, time.perf_counter() - started)
+
+
+def judge_identity(rows: HeldOutRows) -> Candidate:
+    """Judge the logits as they are."""
+    return Candidate("identity", 0.0, rows.temperature.unscaled.loss[rows.judged], 0.0)
+
+
+def judge_temperature(rows: HeldOutRows, pool: ThreadPoolExecutor) -> Candidate:
+    """Judge temperature scaling."""
+    started = time.perf_counter()
+    losses = scaled_rows(rows.logits, rows.target, _inverse_by_fold(rows)[rows.fold], pool).loss
+    outside = len(rows.target) - np.bincount(rows.fold, minlength=FOLDS)
+    shares = np.array([share_of(int(count)) for count in outside])
+    mixed = _mixed(losses, shares[rows.fold], rows.logits.shape[1])
+    return Candidate("temperature", 0.0, mixed[rows.judged], rows.seconds + time.perf_counter() - started)
+
+
+def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExecutor) -> Iterator[Candidate]:
+    """Judge vector or matrix scaling: strength after strength, until one is no better than that before."""
+    classes = rows.logits.shape[1]
+    sides = [rows.fold == fold for fold in range(rows.judges)]
+    features = [_features_by_fold(rows, fold, pool) for fold in range(rows.judges)]
+    weights = [no_change(structure, classes) for _ in sides]
+    least = np.inf
+    for strength in STRENGTHS:
+        started = time.perf_counter()
+        losses = np.empty(len(rows.target))
+        for i, side in enumerate(sides):
+            fitted, held_out = features[i]
+            weights[i] = fit_structured(fitted, rows.target[~side], structure, strength, weights[i], pool)
+            unmixed = structured_losses(held_out, rows.target[side], structure, weights[i], pool)
+            losses[side] = _mixed(unmixed, share_of(fitted.shape[1]), classes)
+        found = Candidate(structure, strength, losses[rows.judged], time.perf_counter() - started)
+        yield found
+        if found.log_loss >= least:
+            break
+        least = found.log_loss
+
+
+def share_of(rows: int) -> float:
+    """Return the share of the uniform probabilities: what one more row could be, beside those that were seen."""
+    return 1 / (rows + 1)
+
+
+def log_probs(logits: FloatArray, inverse: float, share: float, pool: ThreadPoolExecutor) -> FloatArray:
+    """Return the ``(K, n)`` log-probabilities of scaled ``(n, K)`` logits, mixed with the uniform ones, in their dtype.
+
+    What `Temperature` and `Mixing` do, for many rows.
+    """
+    found = np.empty(logits.shape[::-1], logits.dtype)
+    floor = share / logits.shape[1]
+
+    def fill(chunk: slice) -> None:
+        scaled = np.multiply(logits[chunk].T, inverse, dtype=logits.dtype, order="C")
+        scaled -= scaled.max(axis=0)
+        np.exp(scaled, out=scaled)
+        scaled *= (1 - share) / scaled.sum(axis=0)
+        scaled += floor
+        np.log(scaled, out=found[:, chunk])
+
+    for_chunks(fill, logits.shape, pool)
+    return found
+
+
+def _features_by_fold(rows: HeldOutRows, fold: int, pool: ThreadPoolExecutor) -> tuple[FloatArray, FloatArray]:
+    """Return the log-probabilities of the rows outside a fold and of those in it, by the temperature of the former."""
+    side = rows.fold == fold
+    inverse, share = _inverse_by_fold(rows)[fold], share_of(int((~side).sum()))
+    return log_probs(rows.logits[~side], inverse, share, pool), log_probs(rows.logits[side], inverse, share, pool)
+
+
+def _inverse_by_fold(rows: HeldOutRows) -> Array:
+    """Return the ``(FOLDS,)`` inverse temperatures that the rows outside each fold choose.
+
+    One Newton step leads there from the temperature of all rows: without a fifth of them the optimum is so near that
+    a second step would change no digit that matters.
+    """
+    slopes, curvatures = (
+        values.sum() - np.bincount(rows.fold, values, FOLDS)
+        for values in (rows.temperature.rows.slope, rows.temperature.rows.curvature)
+    )
+    steps = np.divide(slopes, curvatures, out=np.zeros(FOLDS), where=curvatures > 0)
+    inverse = rows.temperature.inverse
+    found: Array = np.clip(inverse - steps, inverse / 2, inverse * 2)
+    return found
+
+
+def _mixed(losses: Array, share: Array | float, classes: int) -> Array:
+    """Return the cross entropy of rows whose probabilities are mixed with the uniform ones."""
+    return np.asarray(-np.logaddexp(np.log1p(-share) - losses, np.log(share / classes)))
