@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crossent.kernels.regression import RowTargets
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import open_passes
-from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression
+from crossent.solver.regression import Coefficients, Penalty, solve_softmax_regression, theta_of
 
 Array = npt.NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def gains_no_more(losses: list[float]) -> bool:
 def loss_at(data: RegressionData, coefficients: Coefficients) -> float:
     """Return the mean cross entropy, in nats."""
     with open_passes(data) as passes:
-        total, _ = passes.gradient(np.vstack([coefficients.weight, coefficients.bias]))
+        total, _ = passes.gradient(theta_of(coefficients))
     return total / data.total_weight()
 
 
