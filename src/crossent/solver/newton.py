@@ -166,9 +166,9 @@ def descend(
     while steps < max_steps and not converged:
         least = max(point.objective, LEAST_OBJECTIVE)
         # The part that costs no look at the probabilities is looked at first.
-        if gap_of_weights(point, penalty) <= tolerance * least and gap_of(point, penalty, passes) <= tolerance * least:
-            converged = True
-            break
+        near = gap_of_weights(point, penalty) <= tolerance * least
+        if near and (gap := gap_of(point, penalty, passes)) <= tolerance * least:
+            return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, True)
         step, decrease = _newton_step(objective, point, divide_at(point))
         following = _searched(objective, point, step)
         if following is None or following.objective >= point.objective:

@@ -120,7 +120,9 @@ class Passes:
         def take(chunk: slice) -> Array:
             probs = self._probs[chunk]
             weighted = probs if weight is None else probs * weight[chunk, None]
-            return np.asarray(np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs, np.float64)
+            # The sums by BLAS, whose rounding is that of the products.
+            totals = np.ones(len(probs), self.real) @ weighted
+            return np.asarray(np.diag(totals) - weighted.T @ probs, np.float64)
 
         return np.asarray(sum(self.by_chunk(take)) / self._data.total_weight())
 
