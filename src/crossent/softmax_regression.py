@@ -209,7 +209,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         scale = weight if np.inf == penalty.C else penalty.C * weight
         self.C_ = penalty.C
         self.classes_ = classes
-        self.coef_ = np.ascontiguousarray(solution.coefficients.weight.T)
+        self.coef_ = solution.coefficients.weight.T
         self.intercept_ = solution.coefficients.bias.copy()
         self.objective_ = solution.optimum.objective * scale
         self.gap_ = solution.optimum.gap * scale
@@ -314,7 +314,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 def _feature_rows(X: Any) -> FeatureRows:  # noqa: N803
     if not scipy.sparse.issparse(X):
         return FeatureRows(X, None, X.shape[1])
-    elements = SparseRows(X.indptr.astype(np.int64), X.indices.astype(np.int32), np.ascontiguousarray(X.data))
+    elements = SparseRows(
+        X.indptr.astype(np.int64), X.indices.astype(np.int32, copy=False), np.ascontiguousarray(X.data)
+    )
     return FeatureRows(np.empty((X.shape[0], 0), X.dtype), elements, X.shape[1])
 
 

@@ -7,7 +7,7 @@ import scipy.sparse
 from crossent.kernels import info
 from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.solver.data import RegressionData
-from crossent.solver.dual import ascend, suits_dual
+from crossent.solver.dual import ascend, start_at_probs, start_at_targets, suits_dual
 from crossent.solver.newton import Objective, minimise
 from crossent.solver.passes import open_passes
 from tests.solver.test_newton import reference, sparse_rows
@@ -36,18 +36,36 @@ def draw(kind: str, dtype: type = np.float64) -> tuple[RegressionData, np.ndarra
 
 @pytest.mark.parametrize("kind", ["plain", "weighted", "soft"])
 @pytest.mark.parametrize("C", [0.1, 1.0, 3.0])
-def test_comes_near_the_optimum(kind: str, C: float) -> None:
+@pytest.mark.parametrize("begin", ["targets", "probs"])
+def test_comes_near_the_optimum(kind: str, C: float, begin: str) -> None:
     data, features, distribution, weight = draw(kind)
     penalty = np.append(np.full(1600, 1 / (C * data.total_weight())), 0)
     assert suits_dual(data, penalty)
     best = reference(features, distribution, weight, penalty)
     with open_passes(data) as passes:
         objective = Objective(passes, penalty, data.total_weight())
-        point = objective.at(np.zeros((1601, 5)))
-        found = ascend(data, passes, penalty, point.theta, point.gradient, gap=1e-8, max_passes=100)
+        if begin == "targets":
+            start = start_at_targets(data, np.zeros(5))
+        else:
+            point = objective.at(np.random.default_rng(0).normal(size=(1601, 5)) / 10)
+            start = start_at_probs(data, passes, penalty, point.theta, point.gradient)
+        found = ascend(data, penalty[0], start, gap=1e-8, max_passes=100)
         reached = objective.at(found.theta).objective
     assert 2 <= found.passes < 40
     assert best * (1 - 1e-9) <= reached <= best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["plain", "weighted", "soft"])
+def test_fits_the_same_from_near_and_from_nothing(kind: str) -> None:
+    data, features, distribution, weight = draw(kind)
+    penalty = np.append(np.full(1600, 1 / data.total_weight()), 0)
+    best = reference(features, distribution, weight, penalty)
+    options = {"tolerance": 1e-9, "max_steps": 100, "on_step": lambda _: False}
+    first = minimise(data, penalty, np.zeros((1601, 5)), **options)
+    again = minimise(data, penalty, first.theta + 1, **options)
+    assert first.converged
+    assert again.converged
+    assert [first.objective, again.objective] == pytest.approx([best, best], rel=1e-8)
 
 
 def test_few_passes_are_all_that_are_taken() -> None:

@@ -19,6 +19,8 @@ using crossent::DualProblem;
 constexpr int kMostSteps = 20;
 constexpr double kNear = 1e-5;
 constexpr int kLowestLog = -80;
+// Bytes of the weights of a feature up to which those of the next row are asked for.
+constexpr int64_t kMostAhead = 256;
 // How many times the negligible change of a probability a change of the row's own logits is negligible.
 constexpr double kLogits = 100;
 
@@ -122,13 +124,15 @@ void solve_row(const A* wanted, A curvature, A mass, Blocks& blocks, A* log_prob
   }
 }
 
-// Adds to the weights, for some of the classes, what the duals of a row gave up.
+// Adds to the weights, for some of the classes, what the duals of a row gave up; meanwhile the weights of the next row are
+// asked for, those of element after element.
 template <class A>
-void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, Vector<A> step) {
+void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, Vector<A> step, SparseRow<A> next) {
   A* weight = weight_of<A>(p) + j;
   A* bias = weight + p.features * stride;
   store<A>(bias, load(bias) + step);
   for (int64_t i = 0; i < elements.size; ++i) {
+    if (i < next.size) __builtin_prefetch(weight + next.columns[i] * stride, 1, 2);
     A* of_feature = weight + elements.columns[i] * stride;
     store<A>(of_feature, load(of_feature) + elements.values[i] * step);
   }
@@ -188,13 +192,15 @@ void ascend(DualProblem* problem) {
     // The Kullback-Leibler divergence from the duals to the softmax of the logits.
     gap += strength * (sum_lanes(gaps) + log_sum);
     solve_row(wanted.data, curvature, mass, blocks, found.data);
+    const bool asks = stride * int64_t(sizeof(A)) <= kMostAhead && visit + 1 < p.visits;
+    const SparseRow<A> next = asks ? elements_of<A>(p, p.order[visit + 1]) : SparseRow<A>{};
     const A negligible = A(std::fmin(p.negligible, kLogits * p.negligible / curvature));
     for (int64_t i = 0; i < blocks.count; ++i) {
       const int64_t j = blocks[i];
       const Vector<A> given_up = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found.data + j));
       if (!any_lane<A>(size_of<A>(given_up) > negligible)) continue;
       store<A>(log_probs + j, load(found.data + j));
-      add_to_weights<A>(p, elements, stride, j, given_up * strength);
+      add_to_weights<A>(p, elements, stride, j, given_up * strength, next);
     }
   }
   problem->loss = loss, problem->gap = gap;

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.kernels.library import info
-from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes
+from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 
 # Logs of nothing, as logits and as duals: even their product counts for nothing.
 _NO_LOGIT, _NO_DUAL = -1e9, -80.0
-# The log of a dual that is to be zero, in a class that may still want it.
-_NEARLY_NONE = -20.0
+# A dual that is to be zero, in a class that may still want it.
+NEARLY_NONE = float(np.exp(-20))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,8 @@ def duals_of(probs: npt.NDArray[np.floating], weight: Real, offset: npt.NDArray[
         ``(K,)``, added to all logits.
     """
     num_classes = len(offset)
-    log_probs = np.full((len(probs), weight.shape[1]), _NO_DUAL, weight.dtype)
+    log_probs = zeros_at_line((len(probs), weight.shape[1]), weight.dtype)
+    log_probs[:, num_classes:] = _NO_DUAL
     np.log(np.maximum(probs, np.exp(_NO_DUAL)), out=log_probs[:, :num_classes])
     wide_offset = np.full(weight.shape[1], _NO_LOGIT, weight.dtype)
     wide_offset[:num_classes] = offset
@@ -113,10 +114,10 @@ def duals_at_targets(
     label_smoothing
         Share of each target that goes evenly to all classes.
     """
-    least = max(label_smoothing / len(offset), np.exp(_NEARLY_NONE))
+    least = max(label_smoothing / len(offset), NEARLY_NONE)
     probs = np.full((len(target), len(offset)), least, np.float32)
     probs[np.arange(len(target)), target] = 1 - label_smoothing + label_smoothing / len(offset)
-    return duals_of(probs, np.zeros((features + 1, padded_classes(len(offset))), np.float32), offset)
+    return duals_of(probs, zeros_at_line((features + 1, padded_classes(len(offset))), np.float32), offset)
 
 
 def ascend(

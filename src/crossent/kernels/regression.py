@@ -7,6 +7,7 @@ to a whole number of vectors.
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
@@ -18,6 +19,8 @@ from crossent.kernels.library import info
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 _PADDING = 16
+# Bytes.
+_LINE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,14 @@ def padded_classes(num_classes: int) -> int:
 def as_real(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Real:
     """Return numbers in float32 or float64, contiguous; a copy only where they are not."""
     return cast(Real, np.asarray(values, dtype=dtype, order="C"))
+
+
+def zeros_at_line(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Real:
+    """Return zeros that begin at a line of the cache, so that a row of whole lines is in no others."""
+    size, itemsize = math.prod(shape), np.dtype(dtype).itemsize
+    room = np.zeros(size + _LINE // itemsize, dtype)
+    first = -room.ctypes.data % _LINE // itemsize
+    return cast(Real, room[first : first + size].reshape(shape))
 
 
 def add_gradient(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.dual_ascent import Omissions, duals_of
+from crossent.kernels.dual_ascent import NEARLY_NONE, Duals, Omissions, duals_of
 from crossent.kernels.dual_ascent import ascend as ascend_rows
 from crossent.kernels.library import info
-from crossent.kernels.regression import Real, SparseRows, as_real
+from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes
 from crossent.solver.precondition import MOST_FEATURES
@@ -27,6 +27,23 @@ MOST_PASSES = 40
 # A pass that leaves more than this share of the gap, twice in a row, is not worth its time.
 SLOW = 0.7
 NOTHING = Omissions()
+TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class DualStart:
+    """Where dual ascent begins.
+
+    Attributes
+    ----------
+    duals
+        A distribution for each row, and the weights that belong to them; the bias is as it is.
+    missing
+        ``(K,)`` float64: ``sum of strength * (target - dual)``, which is to be zero.
+    """
+
+    duals: Duals
+    missing: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +74,31 @@ def suits_dual(data: RegressionData, penalty: Array) -> bool:
     return mean_square / (len(data.rows) * float(penalty[0])) <= MOST_PULL
 
 
-def ascend(
-    data: RegressionData, passes: Passes, penalty: Array, theta: Array, gradient: Array, *, gap: float, max_passes: int
-) -> Ascent:
-    """Move the weights to within a gap of the optimum, or for as long as it goes fast.
+def start_at_targets(data: RegressionData, bias: Array) -> DualStart:
+    """Return the start without weights: each row's distribution is its target.
+
+    Parameters
+    ----------
+    data
+        The rows, for which `suits_dual` holds.
+    bias
+        ``(K,)``.
+    """
+    n, num_classes, targets = len(data.rows), data.num_classes, data.targets
+    dtype = data.rows.dense.dtype
+    weight = zeros_at_line((data.rows.features + 1, padded_classes(num_classes)), dtype)
+    weight[-1, :num_classes] = bias
+    if targets.distribution is not None:
+        probs = targets.distribution / np.maximum(targets.distribution.sum(axis=1, keepdims=True), TINY)
+    else:
+        probs = np.zeros((n, num_classes), dtype)
+        probs[np.arange(n), targets.target] = 1
+    duals = duals_of(np.maximum(probs, NEARLY_NONE), weight, np.zeros(num_classes))
+    return DualStart(duals, np.zeros(num_classes))
+
+
+def start_at_probs(data: RegressionData, passes: Passes, penalty: Array, theta: Array, gradient: Real) -> DualStart:
+    """Return the start at some weights: each row's distribution is what they give it, and the weights those of these.
 
     Parameters
     ----------
@@ -71,32 +109,46 @@ def ascend(
     penalty
         ``(d + 1,)``.
     theta, gradient
-        ``(d + 1, K)``: where to begin, and the derivatives there.
+        ``(d + 1, K)``: the weights, and the derivatives there.
+    """
+    weight = passes.widen(theta)
+    weight[:-1, : data.num_classes] -= as_real(gradient[:-1] / penalty[0], weight.dtype)
+    return DualStart(duals_of(passes.probs(), weight, np.zeros(data.num_classes)), -gradient[-1] / penalty[0])
+
+
+def ascend(data: RegressionData, penalty: float, start: DualStart, *, gap: float, max_passes: int) -> Ascent:
+    """Move the weights to within a gap of the optimum, or for as long as it goes fast.
+
+    Parameters
+    ----------
+    data
+        The rows, for which `suits_dual` holds.
+    penalty
+        Of all features.
+    start
+        Where to begin; its arrays are written over.
     gap
         How far above the optimum the objective may be.
     max_passes
         Most passes.
     """
-    rows = _sparse(data)
-    strength = _strength(data, float(penalty[0]), passes.probs().dtype)
-    # The weights that the probabilities make; the bias as it is, and what its condition misses.
-    moved, missing = passes.widen(theta), -gradient[-1] / penalty[0]
-    moved[:-1, : data.num_classes] -= as_real(gradient[:-1] / penalty[0], moved.dtype)
-    duals = duals_of(passes.probs(), moved, np.zeros(data.num_classes))
+    duals, missing, num_classes = start.duals, start.missing.copy(), data.num_classes
+    rows, strength = _sparse(data), _strength(data, penalty, duals.weight.dtype)
+    bias = duals.weight[-1, :num_classes]
     # The optimum does not depend on the order; a fixed seed makes the way there the same each time.
     rng, found, slow, last = np.random.default_rng(0), 0, 0, np.inf
     while found < min(max_passes, MOST_PASSES) and slow < 2:
-        before = moved[-1, : data.num_classes].astype(np.float64)
+        before = bias.astype(np.float64)
         order = rng.permutation(len(data.rows))
-        _, left = ascend_rows(rows, data.targets.target, duals, data.num_classes, strength, order, NOTHING)
-        missing += moved[-1, : data.num_classes] - before
+        _, left = ascend_rows(rows, data.targets.target, duals, num_classes, strength, order, NOTHING)
+        missing += bias - before
         found += 1
-        if left * penalty[0] <= gap:
+        if left * penalty <= gap:
             break
-        moved[-1, : data.num_classes] += missing.astype(moved.dtype)
+        bias += missing.astype(bias.dtype)
         slow = slow + 1 if left > SLOW * last else 0
         last = left
-    return Ascent(moved[:, : data.num_classes].astype(np.float64), found)
+    return Ascent(duals.weight[:, :num_classes].astype(np.float64), found)
 
 
 def _sparse(data: RegressionData) -> SparseRows:

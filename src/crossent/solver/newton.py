@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crossent.errors import DataError
 from crossent.kernels.regression import Real, as_real
 from crossent.solver.data import RegressionData
-from crossent.solver.dual import ascend, suits_dual
+from crossent.solver.dual import ascend, start_at_probs, start_at_targets, suits_dual
 from crossent.solver.passes import AnyPasses, Divide, Passes, open_passes
 from crossent.solver.precondition import Preconditioner
 
@@ -85,7 +85,7 @@ class Point:
     theta: Array
     objective: float
     loss: float
-    gradient: Array
+    gradient: Real
 
 
 def minimise(
@@ -114,15 +114,15 @@ def minimise(
     on_step
         Told of each; returns True to stop.
     """
-    # The same weights more for all classes change no probability, but cost penalty.
-    start = start - start.mean(axis=1, keepdims=True) if start.any() else start
+    start = _centred(start)
     with open_passes(data) as passes:
         objective = Objective(passes, penalty, data.total_weight())
         preconditioner = Preconditioner(data, passes, penalty)
-        point, steps = objective.at(start), 0
         if suits_dual(data, penalty):
-            point, steps = _ascended(objective, passes, point, data, tolerance, max_steps)
+            point, steps = _ascended(objective, passes, data, start, tolerance, max_steps)
             on_step(point)
+        else:
+            point, steps = objective.at(start), 0
 
         def watch(point: Point) -> bool:
             if not penalty.any():
@@ -166,9 +166,9 @@ def descend(
     while steps < max_steps and not converged:
         least = max(point.objective, LEAST_OBJECTIVE)
         # The part that costs no look at the probabilities is looked at first.
-        if gap_of_weights(point, penalty) <= tolerance * least and gap_of(point, penalty, passes) <= tolerance * least:
-            converged = True
-            break
+        near = gap_of_weights(point, penalty) <= tolerance * least
+        if near and (gap := gap_of(point, penalty, passes)) <= tolerance * least:
+            return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, True)
         step, decrease = _newton_step(objective, point, divide_at(point))
         following = _searched(objective, point, step)
         if following is None or following.objective >= point.objective:
@@ -197,7 +197,7 @@ def gap_of(point: Point, penalty: Array, passes: AnyPasses) -> float:
 
 def gap_of_weights(point: Point, penalty: Array) -> float:
     """Return what the derivatives of the weights promise at most; infinite if one without a penalty has any left."""
-    squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1])
+    squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1], dtype=np.float64)
     free = penalty[:-1] == 0
     if squares[free].any():
         return float("inf")
@@ -244,7 +244,7 @@ class Objective:
         for begin in range(0, len(theta), BLOCK):
             block = slice(begin, begin + BLOCK)
             gradient[block] += self.penalty[block, None] * theta[block]
-        squares = np.einsum("jk,jk->j", theta, theta)
+        squares = np.einsum("jk,jk->j", theta, theta, dtype=np.float64)
         return Point(theta, loss + float(self.penalty @ squares) / 2, loss, gradient)
 
     def rounding(self, point: Point) -> float:
@@ -261,16 +261,41 @@ class Objective:
         return found
 
 
+def _centred(theta: Array) -> Array:
+    """Return weights of sum zero over the classes: the same more for all changes no probability, but costs penalty."""
+    # Zeros that nothing is written to take no memory.
+    found = np.zeros(theta.shape)
+    for part in (slice(-1, None), slice(0, -1)):
+        if theta[part].any():
+            np.subtract(theta[part], theta[part].mean(axis=1, keepdims=True), out=found[part])
+    return found
+
+
 def _ascended(
-    objective: Objective, passes: Passes, point: Point, data: RegressionData, tolerance: float, most: int
+    objective: Objective, passes: Passes, data: RegressionData, start: Array, tolerance: float, most: int
 ) -> tuple[Point, int]:
     """Return where ascent of the dual leads to, and the number of its passes."""
+    if start[:-1].any():
+        point = objective.at(start)
+        value = point.objective
+        begin = start_at_probs(data, passes, objective.penalty, start, point.gradient)
+        del point
+    else:
+        value = _loss_without_weights(data, start[-1])
+        begin = start_at_targets(data, start[-1])
     # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
-    gap = tolerance * max(point.objective, LEAST_OBJECTIVE) / 10
-    found = ascend(data, passes, objective.penalty, point.theta, point.gradient, gap=gap, max_passes=most)
+    gap = tolerance * max(value, LEAST_OBJECTIVE) / 10
+    found = ascend(data, float(objective.penalty[0]), begin, gap=gap, max_passes=most)
+    del begin
     objective.passes += found.passes
     following = objective.at(found.theta)
-    return following if following.objective < point.objective else point, found.passes
+    return following if following.objective < value else objective.at(start), found.passes
+
+
+def _loss_without_weights(data: RegressionData, bias: Array) -> float:
+    """Return the mean cross entropy of the same logits for all rows."""
+    log_probs = bias - np.logaddexp.reduce(bias)
+    return -float(data.class_totals() @ log_probs) / data.total_weight()
 
 
 def _newton_step(objective: Objective, point: Point, divide: Divide) -> tuple[Array, float]:
@@ -333,19 +358,24 @@ def _searched(objective: Objective, point: Point, step: Array) -> Point | None:
 
     A pass more for a better length often saves a step. The objective was last computed at what is returned.
     """
-    slope, length = float(np.vdot(point.gradient, step)), 1.0
+    slope, length = _dot(point.gradient, step), 1.0
     found: Point | None = None
     while length >= SMALLEST_STEP:
         following = objective.at(point.theta + length * step)
         if found is not None:
             return following if following.objective <= found.objective else objective.at(found.theta)
-        rise, end = following.objective - point.objective, float(np.vdot(following.gradient, step))
+        rise, end = following.objective - point.objective, _dot(following.gradient, step)
         if rise <= LEAST_SHARE * length * slope:
             if abs(end) <= -STEEP * slope or -slope <= objective.rounding(point):
                 return following
             found = following
         length *= lowest_along(slope * length, rise, end * length)
     return None
+
+
+def _dot(gradient: Real, step: Array) -> float:
+    # Unlike np.vdot it makes no wide copy of a narrow gradient.
+    return float(np.einsum("jk,jk->", gradient, step, dtype=np.float64))
 
 
 def lowest_along(slope: float, rise: float, end: float) -> float:

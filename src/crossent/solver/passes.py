@@ -12,7 +12,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from crossent.kernels.library import info
-from crossent.kernels.regression import Real, RowTargets, add_gradient, add_product, padded_classes
+from crossent.kernels.regression import Real, RowTargets, add_gradient, add_product, padded_classes, zeros_at_line
 from crossent.solver.data import RegressionData
 from crossent.solver.plain import add_plain_gradient, add_plain_product
 
@@ -35,7 +35,7 @@ class AnyPasses(Protocol):
         """The dtype of the rows."""
         ...
 
-    def gradient(self, theta: Array) -> tuple[float, Array]:
+    def gradient(self, theta: Array) -> tuple[float, Real]:
         """Return the sum of the losses, and its derivatives."""
         ...
 
@@ -47,7 +47,7 @@ class AnyPasses(Protocol):
         """Return the Hessian of the mean loss by the bias."""
         ...
 
-    def widen(self, values: Array) -> Real:
+    def widen(self, values: npt.NDArray[np.floating]) -> Real:
         """Return numbers as the kernels take them."""
         ...
 
@@ -62,32 +62,34 @@ class Passes:
         self._pool = pool
         n, width = len(data.rows), padded_classes(data.num_classes)
         self._shape = (data.rows.features + 1, width)
-        count = threads if self._shape[0] * width > LARGE_SUMS else max(threads, -(-n // CHUNK))
+        self._large = self._shape[0] * width > LARGE_SUMS
+        count = threads if self._large else max(threads, -(-n // CHUNK))
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
         self.real = data.rows.dense.dtype
         self._probs = np.empty((n, data.num_classes), self.real)
         # Kept, for to map new memory takes as long as to fill it.
-        self._sums = np.empty((count, *self._shape), self.real)
+        self._sums = zeros_at_line((count, *self._shape), self.real)
         self._targets_of_products = _weigh_by_sums(data.targets)
         native = info().available
         self._add_gradient = add_gradient if native else add_plain_gradient
         self._add_product = add_product if native else add_plain_product
 
-    def gradient(self, theta: Array) -> tuple[float, Array]:
-        """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
-        weight = self.widen(theta)
+    def gradient(self, theta: Array) -> tuple[float, Real]:
+        """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives, of many in the rows' dtype."""
+        losses = self._fill_sums(self.widen(theta))
+        total: Real = np.zeros((self._shape[0], self._data.num_classes), self.real if self._large else np.float64)
+        for part in self._sums:
+            total += part[:, : self._data.num_classes]
+        return sum(losses), total
 
+    def _fill_sums(self, weight: Real) -> list[float]:
         def take(i: int) -> float:
             self._sums[i] = 0
             chunk = self._chunks[i]
             rows, targets = self._data.rows.take(chunk), self._data.targets.take(chunk)
             return self._add_gradient(rows, targets, self._data.num_classes, weight, self._probs[chunk], self._sums[i])
 
-        losses = self.spread(take, range(len(self._chunks)))
-        total = np.zeros((self._shape[0], self._data.num_classes))
-        for part in self._sums:
-            total += part[:, : self._data.num_classes]
-        return sum(losses), total
+        return self.spread(take, range(len(self._chunks)))
 
     def product(self, direction: Real) -> Real:
         """Return the product of the Hessian, where the gradient was last computed, and a direction, both `widen`ed.
@@ -102,8 +104,8 @@ class Passes:
             self._add_product(rows, targets, self._data.num_classes, self._probs[chunk], direction, self._sums[i])
 
         self.spread(take, range(len(self._chunks)))
-        first, *others = self._sums
-        for other in others:
+        first: Real = self._sums[0]
+        for other in self._sums[1:]:
             first += other
         return first
 
@@ -118,13 +120,15 @@ class Passes:
         def take(chunk: slice) -> Array:
             probs = self._probs[chunk]
             weighted = probs if weight is None else probs * weight[chunk, None]
-            return np.asarray(np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs, np.float64)
+            # The sums by BLAS, whose rounding is that of the products.
+            totals = np.ones(len(probs), self.real) @ weighted
+            return np.asarray(np.diag(totals) - weighted.T @ probs, np.float64)
 
         return np.asarray(sum(self.by_chunk(take)) / self._data.total_weight())
 
-    def widen(self, values: Array) -> Real:
+    def widen(self, values: npt.NDArray[np.floating]) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them: of the dtype of the rows, with columns of zeros."""
-        wide = np.zeros(self._shape, self.real)
+        wide = zeros_at_line(self._shape, self.real)
         wide[:, : self._data.num_classes] = values
         return wide
 

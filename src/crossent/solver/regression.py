@@ -100,7 +100,7 @@ def solve_softmax_regression(
         Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
     """
     strength = np.append(penalty.factor / (penalty.C * data.total_weight()), 0)
-    theta = np.vstack([start.weight, start.bias])
+    theta = theta_of(start)
 
     def tell(point: Point) -> bool:
         return on_step(point.loss, Coefficients(point.theta[:-1], point.theta[-1]))
@@ -110,9 +110,7 @@ def solve_softmax_regression(
     else:
         parts = ElasticPenalty(penalty.l1_ratio * strength, (1 - penalty.l1_ratio) * strength)
         optimum = minimise_elastic(data, parts, theta, tolerance=tolerance, max_steps=max_steps, on_step=tell)
-    # The same constant more for all classes changes nothing but the looks of the bias.
-    bias = optimum.theta[-1] - optimum.theta[-1].mean()
-    return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
+    return _solution(optimum)
 
 
 def solve_stream(
@@ -143,24 +141,33 @@ def solve_stream(
         total_weight,
         sample,
         np.append(penalty.factor / (penalty.C * total_weight), 0),
-        np.vstack([start.weight, start.bias]),
+        theta_of(start),
         tolerance=tolerance,
         max_steps=max_steps,
         on_step=lambda _: False,
     )
+    return _solution(optimum)
+
+
+def theta_of(coefficients: Coefficients) -> Array:
+    """Return ``(d + 1, K)`` weights as the solver takes them, the bias last."""
+    theta = np.zeros((len(coefficients.weight) + 1, len(coefficients.bias)))
+    theta[-1] = coefficients.bias
+    # Zeros that nothing is written to take no memory.
+    if coefficients.weight.any():
+        theta[:-1] = coefficients.weight
+    return theta
+
+
+def _solution(optimum: Optimum) -> Solution:
+    # The same constant more for all classes changes nothing but the looks of the bias.
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
 
 
 def start_at_prior(data: RegressionData) -> Coefficients:
     """Return no weights, and for biases the log of the share of each class, counting a little more of each."""
-    weight, target = data.targets.row_weight, data.targets.target
-    if target is not None:
-        counts = np.bincount(target, weight, data.num_classes).astype(np.float64)
-    else:
-        assert data.targets.distribution is not None
-        ones = np.ones(len(data.rows), data.rows.dense.dtype)
-        counts = ((ones if weight is None else weight) @ data.targets.distribution).astype(np.float64)
+    counts = data.class_totals()
     shares = counts + counts.sum() / max(len(data.rows), 1) / 2
     return Coefficients(np.zeros((data.rows.features, data.num_classes)), np.log(shares / shares.sum()))
 

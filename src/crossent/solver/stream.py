@@ -38,7 +38,7 @@ class StreamPasses:
         self._theta: Array | None = None
         self._curvature: Array | None = None
 
-    def gradient(self, theta: Array) -> tuple[float, Array]:
+    def gradient(self, theta: Array) -> tuple[float, Real]:
         """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives."""
         self._theta, total, loss, weight = theta, np.zeros(theta.shape), 0.0, 0.0
         self._curvature = np.zeros((theta.shape[1],) * 2)
@@ -66,7 +66,7 @@ class StreamPasses:
         assert self._curvature is not None
         return self._curvature
 
-    def widen(self, values: Array) -> Real:
+    def widen(self, values: npt.NDArray[np.floating]) -> Real:
         """Return ``(d + 1, K)`` numbers as the kernels take them."""
         return self._sample.widen(values)
 
