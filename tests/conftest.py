@@ -5,6 +5,7 @@ import os
 # One thread a worker: the tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,10 @@ from crossent.data.read import read
 from crossent.datasets import hpc_path
 from crossent.fit import FitResult, fit
 from crossent.recipe import Recipe
+
+# A busy machine is no error.
+hypothesis.settings.register_profile("crossent", deadline=None)
+hypothesis.settings.load_profile("crossent")
 
 
 def draw_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:

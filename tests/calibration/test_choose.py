@@ -36,7 +36,7 @@ def test_a_model_that_a_matrix_led_astray_is_led_back_by_one() -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(10, 300), st.integers(2, 6), st.floats(0.1, 10))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_auto_never_keeps_what_the_rows_held_out_speak_against(
     seed: int, rows: int, classes: int, sharpness: float
 ) -> None:

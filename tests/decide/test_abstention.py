@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossent.decide.abstention import risk_coverage, threshold_for_coverage, threshold_for_risk
@@ -22,6 +22,7 @@ def test_a_curve_by_hand() -> None:
     assert curve.area == pytest.approx((0 + 1 / 2 + 2 / 3 + 2 / 4) / 4)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 200))
 def test_the_area_is_the_mean_over_random_orders_of_rows_of_equal_confidence(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -53,6 +53,7 @@ def test_balanced_accuracy_finds_the_prior() -> None:
     np.testing.assert_allclose(tuned.values, np.bincount(target) / 20_000, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_thresholds_stay_equal_where_tuning_does_not_help() -> None:
     """The most probable class is best for accuracy if the probabilities are right."""
     kept = [tune_thresholds(*draw(500, 3, seed), scoring="accuracy").values for seed in range(10)]

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import math
-import time
 
 import numpy as np
 import pandas as pd
@@ -91,7 +90,7 @@ def test_a_class_of_prior_zero_costs_the_baseline_nothing_until_it_occurs():
     assert (absent.baseline["log_loss"], present.baseline["log_loss"]) == (0.0, math.inf)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 60), st.integers(2, 5))
 def test_the_order_of_rows_changes_no_figure(seed, rows, class_count):
     log_probs, target = draw_calibrated(seed, rows, class_count)
@@ -146,15 +145,6 @@ def test_float32_log_probs_are_accepted():
     log_probs, target = draw_calibrated(4, 500, 100)
     wide, narrow = evaluate_evenly(log_probs, target), evaluate_evenly(log_probs.astype(np.float32), target)
     assert_allclose(narrow.metrics["log_loss"].value, wide.metrics["log_loss"].value, rtol=1e-6)
-
-
-def test_many_rows_and_many_classes_are_quick():
-    for rows, class_count in ((100_000, 10), (2_000, 500)):
-        log_probs, target = draw_calibrated(5, rows, class_count)
-        start = time.process_time()
-        evaluate_evenly(log_probs, target)
-        # Takes below 5 s; a Python loop over rows or resampling row by row would take minutes.
-        assert time.process_time() - start < 20
 
 
 def test_json_is_valid_and_complete():

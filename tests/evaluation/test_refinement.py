@@ -17,7 +17,7 @@ def draw(rng, rows, class_count, temperature=1.0):
     return scipy.special.log_softmax(logits / temperature, axis=1), target
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0.3, 3))
 def test_what_remains_does_not_depend_on_the_temperature_that_was_given(seed, temperature):
     rng = np.random.default_rng(seed)

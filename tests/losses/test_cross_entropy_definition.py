@@ -92,14 +92,14 @@ def check(problem: tuple[np.ndarray, np.ndarray, Options]) -> None:
 
 
 @given(problems())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_equals_the_definition_for_drawn_options(problem: tuple[np.ndarray, np.ndarray, Options]) -> None:
     check(problem)
 
 
 @pytest.mark.slow
 @given(problems())
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=10_000)
 def test_equals_the_definition_for_ten_thousand_drawn_options(
     problem: tuple[np.ndarray, np.ndarray, Options],
 ) -> None:

@@ -246,7 +246,7 @@ def plain(logits: torch.Tensor, target: torch.Tensor, options: dict[str, object]
 
 
 @given(problems())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_equals_plain_operations_for_drawn_options(
     problem: tuple[torch.Tensor, torch.Tensor, dict[str, object]],
 ) -> None:
