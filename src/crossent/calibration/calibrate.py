@@ -22,8 +22,7 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
         ``(n,)`` class indices, 0 to K - 1. A class may be absent.
     method
         ``"temperature"``, ``"vector"`` or ``"matrix"`` scaling, ``"identity"`` for none, or ``"auto"`` for whichever
-        has the lowest cross-validated log-loss, the simpler one where they are near. None is kept that does not lower
-        it.
+        has the lowest cross-validated log-loss. None is kept that does not lower it.
 
     Returns
     -------
