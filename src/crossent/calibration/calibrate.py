@@ -22,8 +22,7 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
         ``(n,)`` class indices, 0 to K - 1. A class may be absent.
     method
         ``"temperature"``, ``"vector"`` or ``"matrix"`` scaling, ``"identity"`` for none, or ``"auto"`` for whichever
-        has the lowest cross-validated log-loss, the simpler one where they are near. None is kept that does not lower
-        it.
+        has the lowest cross-validated log-loss. None is kept that does not lower it.
 
     Returns
     -------
@@ -44,7 +43,7 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
     >>> rng = np.random.default_rng(0)
     >>> honest = rng.normal(size=(5_000, 3))
     >>> y = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
-    >>> calibration = calibrate(3 * honest, y)
+    >>> calibration = calibrate(3 * honest, y, "temperature")
     >>> calibration.method, round(calibration.temperature)
     ('temperature', 3)
     >>> calibration.probs(3 * honest[:1]).round(2), calibration.log_loss_after < calibration.log_loss_before

@@ -40,7 +40,8 @@ Choice = Literal["auto", "identity", "temperature", "vector", "matrix"]
 FEWEST_ROWS = 2 * FOLDS
 # Weights that a matrix may have for each row; where it would have more, vector scaling stands for it.
 MOST_WEIGHTS_PER_ROW = 4
-# Standard errors of the mean gain by which a more flexible calibrator must beat a simpler one under "auto".
+# Standard errors of the mean gain that a weaker penalty must gain, and under "auto" whatever replaces the identity.
+# Calibrators of different methods are all shrunk already, and the lower loss decides.
 LEAST_STANDARD_ERRORS = 1.0
 
 
@@ -54,9 +55,9 @@ def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, le
     target
         ``(n,)`` class indices.
     method
-        Which to try. ``"auto"`` goes from the identity to temperature, vector and matrix scaling, and takes each only
-        if it gains more than the standard error of its gain over what it would replace. With more than 4 n weights in
-        the matrix, vector scaling stands for matrix scaling.
+        Which to try. ``"auto"`` takes the one of lowest log-loss, and none unless it gains more than the standard error
+        of its gain over the logits as they are. With more than 4 n weights in the matrix, vector scaling stands for
+        matrix scaling.
     least_gain
         Share of the log-loss by which a calibrator must lower it to be kept.
 
@@ -105,13 +106,24 @@ def _structures(method: Choice, n: int, classes: int) -> tuple[Structure, ...]:
 
 
 def _best(tried: list[Candidate], standard_errors: float) -> Candidate:
-    """Go from the first to the last, and move on where rows gain more than chance would give."""
+    """Go from the first, the identity, to the last, and move on where the rows gain enough.
+
+    Parameters
+    ----------
+    tried
+        From simple to flexible.
+    standard_errors
+        Of its gain that a calibrator must gain over the identity.
+    """
     kept = tried[0]
     for other in tried[1:]:
         gains = kept.losses - other.losses
-        # Rows held out may choose freely among the strengths of one method.
-        least = 0.0 if kept.method == other.method else standard_errors * gains.std() / np.sqrt(len(gains))
-        if gains.mean() > least:
+        least = 0.0
+        if kept.method == "identity":
+            least = standard_errors
+        elif kept.method == other.method:
+            least = LEAST_STANDARD_ERRORS
+        if gains.mean() > least * gains.std() / np.sqrt(len(gains)):
             kept = other
     return kept
 
