@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,24 @@ class EpochRecord:
         The most that there can be.
     train_loss, valid_loss
         Mean cross entropy in nats on the training rows and on the rows held out.
+    train_accuracy, valid_accuracy
+        Share of rows whose most probable class is the true one.
+    refinement
+        Mean cross entropy on the rows held out after the temperature that suits them best.
+    temperature
+        That temperature.
+    calibration_error
+        Of the predicted label, on the rows held out, 0 to 1.
+    gradient_norm
+        Mean length of the gradient before clipping.
+    learning_rate
+        At the end of the epoch.
+    rows_per_second
+        Training rows by the time of the epoch.
+    memory
+        Most bytes that the process has held.
+
+    What a model does not measure is NaN.
     """
 
     model: str
@@ -35,6 +54,15 @@ class EpochRecord:
     epochs: int
     train_loss: float
     valid_loss: float
+    train_accuracy: float = math.nan
+    valid_accuracy: float = math.nan
+    refinement: float = math.nan
+    temperature: float = math.nan
+    calibration_error: float = math.nan
+    gradient_norm: float = math.nan
+    learning_rate: float = math.nan
+    rows_per_second: float = math.nan
+    memory: float = math.nan
 
 
 # Watches training, and ends it by returning True.
