@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class EpochRecord:
     memory
         Most bytes that the process has held.
 
-    What a model does not measure is NaN.
+    What a model does not measure is None.
     """
 
     model: str
@@ -54,15 +53,15 @@ class EpochRecord:
     epochs: int
     train_loss: float
     valid_loss: float
-    train_accuracy: float = math.nan
-    valid_accuracy: float = math.nan
-    refinement: float = math.nan
-    temperature: float = math.nan
-    calibration_error: float = math.nan
-    gradient_norm: float = math.nan
-    learning_rate: float = math.nan
-    rows_per_second: float = math.nan
-    memory: float = math.nan
+    train_accuracy: float | None = None
+    valid_accuracy: float | None = None
+    refinement: float | None = None
+    temperature: float | None = None
+    calibration_error: float | None = None
+    gradient_norm: float | None = None
+    learning_rate: float | None = None
+    rows_per_second: float | None = None
+    memory: float | None = None
 
 
 # Watches training, and ends it by returning True.
