@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.calibration.scaling import Attempt
 from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
@@ -263,7 +264,14 @@ def _calibration_summary(trial: Trial) -> content.CalibrationSummary:
         log_loss_after=calibration.log_loss_after,
         kept=calibration.method != "identity",
         note=calibration.note,
+        attempts=tuple(_attempt_summary(attempt) for attempt in calibration.attempts),
     )
+
+
+def _attempt_summary(attempt: Attempt) -> content.CalibrationAttempt:
+    penalty = f", penalties times {attempt.strength:g}" if attempt.strength not in {0, 1} else ""
+    name = "none" if attempt.method == "identity" else f"{attempt.method} scaling{penalty}"
+    return content.CalibrationAttempt(name, attempt.log_loss, attempt.seconds, attempt.kept)
 
 
 def load_run(path: Path) -> Predictor:

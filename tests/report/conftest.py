@@ -8,6 +8,7 @@ from crossent.evaluation.result import Comparison, Evaluation, Label
 from crossent.evaluation.sets import evaluate_sets
 from crossent.losses.arrays import log_softmax
 from crossent.report.content import (
+    CalibrationAttempt,
     CalibrationSummary,
     ClassNgrams,
     ColumnSummary,
@@ -77,7 +78,15 @@ def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str =
             Trial("linear", 0.7, 0.69, 1.0, chosen=False, note=""),
             Trial("boosting", 0.6, 0.59, 2.0, chosen=True, note="lowest"),
         ),
-        calibration=CalibrationSummary("temperature", 1.1, 0.6, 0.59, kept=True, note="the model was overconfident"),
+        calibration=CalibrationSummary(
+            method="temperature",
+            temperature=1.1,
+            log_loss_before=0.6,
+            log_loss_after=0.59,
+            kept=True,
+            note="the model was overconfident",
+            attempts=(CalibrationAttempt("none", 0.6, 0.0, kept=False),),
+        ),
         worst_rows=(WorstRow(17, ((name, value),), str(classes[0]), str(classes[1]), 0.001, 6.9),),
         ngrams=(ClassNgrams(str(classes[0]), (value,), ("·val",)),),
         settings=(("model", "auto"), ("seed", "0")),

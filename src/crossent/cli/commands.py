@@ -21,7 +21,7 @@ from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
 from crossent.recipe import Recipe
-from crossent.report.words import headline
+from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, load_run, next_commands, train_run
 from crossent.storage import write_file
 
@@ -93,6 +93,7 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
     for note in predictor.notes_on(frame):
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
+    console.print(f"  {calibration_test_words(evaluation)}", markup=False, highlight=False, soft_wrap=True)
     console.print(_class_table(evaluation))
 
 

@@ -35,6 +35,16 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class CalibrationAttempt:
+    """One calibrator that was tried; its loss in nats on rows held out in training that it was not fitted to."""
+
+    name: str
+    log_loss: float
+    seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True)
 class CalibrationSummary:
     """The calibration of the chosen model; losses in nats on rows held out in training."""
 
@@ -44,6 +54,7 @@ class CalibrationSummary:
     log_loss_after: float
     kept: bool
     note: str
+    attempts: tuple[CalibrationAttempt, ...]
 
 
 @dataclass(frozen=True)
