@@ -132,7 +132,7 @@ def predict(
 
     crossent predict runs/jobs new.csv -o predictions.csv
 
-    crossent predict runs/jobs new.csv --coverage 0.9 --risk 0.05
+    crossent predict runs/jobs new.csv --coverage 0.9 --risk 0.1
     """
     from crossent.cli import commands
 
