@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 # Of the decrease that the model promises, the least that must come true (Armijo).
 LEAST_SHARE = 1e-4
 # Share of the model's decrease that its last iteration may still give, divided by their number.
-TRUNCATION = 0.1
+TRUNCATION = 0.25
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
 # Share of the slope at the start of a step that may be left at its end.
