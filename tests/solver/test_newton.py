@@ -109,3 +109,14 @@ def test_too_few_steps_are_said() -> None:
     found = minimise(data, penalty, np.zeros((6, 3)), tolerance=1e-10, max_steps=1, on_step=lambda _: False)
     assert not found.converged
     assert found.steps == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ends_where_rounding_hides_every_fall(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(3000, 12)).astype(np.float32)
+    target = (features @ rng.normal(size=(12, 8)) + rng.gumbel(size=(3000, 8))).argmax(1)
+    penalty = np.append(np.full(12, 1 / 3000), 0)
+    found = fit(FeatureRows(features, None, 12), RowTargets(target, None, None), 8, penalty, 1e-16)
+    assert found.steps < 30
+    assert found.passes < 300

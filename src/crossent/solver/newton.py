@@ -14,6 +14,7 @@ from crossent.errors import DataError
 from crossent.kernels.regression import Real, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.dual import ascend, start_at_probs, start_at_targets, suits_dual
+from crossent.solver.length import lowest_along
 from crossent.solver.passes import AnyPasses, Divide, Passes, open_passes
 from crossent.solver.precondition import Preconditioner
 
@@ -22,13 +23,11 @@ Array = npt.NDArray[np.float64]
 # Of the decrease that the model promises, the least that must come true (Armijo).
 LEAST_SHARE = 1e-4
 # Share of the model's decrease that its last iteration may still give, divided by their number.
-TRUNCATION = 0.1
+TRUNCATION = 0.25
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
 # Share of the slope at the start of a step that may be left at its end.
 STEEP = 0.4
-# By how much a step may be shortened or lengthened at once.
-SHORTEST, LONGEST = 0.1, 4.0
 # Roundings of the dtype of the rows below which a share of the objective cannot be told from none.
 ROUNDINGS = 8
 # Nats below which no share of the objective matters: it may have nothing but zero as its limit.
@@ -365,34 +364,18 @@ def _searched(objective: Objective, point: Point, step: Array) -> Point | None:
         if found is not None:
             return following if following.objective <= found.objective else objective.at(found.theta)
         rise, end = following.objective - point.objective, _dot(following.gradient, step)
+        change = lowest_along(slope * length, rise, end * length)
         if rise <= LEAST_SHARE * length * slope:
             if abs(end) <= -STEEP * slope or -slope <= objective.rounding(point):
                 return following
             found = following
-        length *= lowest_along(slope * length, rise, end * length)
+        else:
+            # Where rounding hides the fall, the slopes may ask for more and more.
+            change = min(change, 0.5)
+        length *= change
     return None
 
 
 def _dot(gradient: Real, step: Array) -> float:
     # Unlike np.vdot it makes no wide copy of a narrow gradient.
     return float(np.einsum("jk,jk->", gradient, step, dtype=np.float64))
-
-
-def lowest_along(slope: float, rise: float, end: float) -> float:
-    """Return where a convex function is about lowest that begins at 0 with a slope, and at 1 has risen to another.
-
-    Where the latter is still negative, that is beyond 1, where a straight slope vanishes; else where the cubic of these
-    values and slopes is lowest.
-
-    Examples
-    --------
-    >>> lowest_along(-1.0, 0.0, 1.0), lowest_along(-1.0, -0.75, -0.5)
-    (0.5, 2.0)
-    """
-    if not np.isfinite(rise + end):
-        return SHORTEST
-    if end <= 0:
-        return min(slope / min(slope - end, -1e-300), LONGEST)
-    bend = slope + end - 3 * rise
-    root = float(np.sqrt(bend**2 - slope * end))
-    return min(max(1 - (end + root - bend) / (end - slope + 2 * root), SHORTEST), 1 - SHORTEST)
