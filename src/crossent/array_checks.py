@@ -12,20 +12,24 @@ Scores = npt.NDArray[np.floating[Any]]
 _SUM_TOLERANCE = 1e-3
 
 
-def check_logits_array(name: str, logits: Scores) -> None:
+def check_logits_array(name: str, logits: npt.NDArray[Any]) -> None:
     """Check an array of logits.
 
     Raises
     ------
     ShapeError
-        Unless it is floating, ``(n, K)`` with K of 2 or more, and finite; it names the first row that is not.
+        Unless it is of real numbers, ``(n, K)`` with K of 2 or more, and finite; it names the first value that is not.
     """
     _check_matrix(name, logits)
-    finite = np.isfinite(logits)
-    if not finite.all():
-        row = int(finite.all(axis=1).argmin())
+    # The sum of a row is finite only if all of it is: no array of flags is needed.
+    sums = logits.sum(axis=1, dtype=np.float64)
+    if not np.isfinite(sums).all():
+        row = int(np.argmin(np.isfinite(sums)))
+        column = int(np.argmin(np.isfinite(logits[row])))
         raise ShapeError(
-            f"{name}: all values are finite.", f"Row {row} holds {logits[row]}.", "Find out where these values arose."
+            f"{name}: all values are finite.",
+            f"Row {row} holds {logits[row, column]} for class {column}.",
+            "Clip probabilities before their log, at 1e-6 or so; find out where a NaN arose.",
         )
 
 
@@ -59,11 +63,17 @@ def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_cou
     ShapeError
         Unless it holds one whole number from 0 to K - 1 for each row, and there are rows; it names the first outside.
     """
-    if target.shape != (rows,) or not np.issubdtype(target.dtype, np.integer) or not rows:
+    if target.shape != (rows,) or not rows:
         raise ShapeError(
             f"{name} holds the class index of each of the {rows} rows, of which there are some.",
-            f"It is {target.dtype} of shape {target.shape}.",
-            "Give each label as its position among the columns.",
+            f"Its shape is {target.shape}.",
+            "Give one label for each row.",
+        )
+    if target.dtype.kind not in "iu":
+        raise ShapeError(
+            f"{name} holds class indices: whole numbers from 0.",
+            f"They are {target.dtype}, beginning with {target[:3].tolist()}.",
+            "Map each label to the column of its class.",
         )
     outside = (target < 0) | (target >= class_count)
     if outside.any():
@@ -71,14 +81,14 @@ def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_cou
         raise ShapeError(
             f"{name}: class indices of {class_count} columns run from 0 to {class_count - 1}.",
             f"Row {row} holds {target[row]}.",
-            "Give each label as its position among the columns.",
+            "Do they count from 1? Subtract 1." if target[row] == class_count else "Map the labels to these first.",
         )
 
 
-def _check_matrix(name: str, values: Scores) -> None:
-    if values.ndim != 2 or values.shape[1] < 2 or not np.issubdtype(values.dtype, np.floating):
+def _check_matrix(name: str, values: npt.NDArray[Any]) -> None:
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
         raise ShapeError(
-            f"{name} is a floating array of shape (n, K), one column for each of 2 or more classes.",
+            f"{name} is an array of real numbers of shape (n, K), a column for each of 2 or more classes.",
             f"It is {values.dtype} of shape {values.shape}.",
-            "With two classes, give a column for each of them.",
+            "With one score a row for two classes, put a column of zeros before it.",
         )

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from crossent.calibration.check import check_labels, check_logits
+from crossent.array_checks import check_logits_array, check_target_array
 from crossent.calibration.choose import Choice, choose_calibration
 from crossent.calibration.scaling import Calibration
 from crossent.checks import check_choice
@@ -52,7 +52,7 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
     check_choice("method", method, get_args(Choice))
     scores: npt.NDArray[Any] = np.asarray(logits)
     labels: npt.NDArray[Any] = np.asarray(y)
-    check_logits(scores)
-    check_labels(labels, scores.shape)
+    check_logits_array("logits", scores)
+    check_target_array("y", labels, *scores.shape)
     real = scores if scores.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else scores.astype(np.float32)
     return choose_calibration(real, labels.astype(np.int64), method)

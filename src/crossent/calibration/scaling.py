@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossent.calibration.check import check_logits
+from crossent.array_checks import check_logits_array
 from crossent.errors import ShapeError
 from crossent.losses.arrays import log_softmax
 
@@ -140,7 +140,7 @@ class Calibration:
         ShapeError
             If they are not finite, or not of the classes that it was fitted to.
         """
-        check_logits(logits)
+        check_logits_array("logits", logits)
         for step in self.steps:
             if isinstance(step, VectorScaling | MatrixScaling) and len(step.bias) != logits.shape[1]:
                 raise ShapeError(
