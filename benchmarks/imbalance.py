@@ -8,6 +8,7 @@ probabilities of the remedied model as they come, and the most probable class by
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.model_selection import train_test_split
 
 import crossent as ce
 from crossent.losses.arrays import log_softmax
-from datasets import hpc, letter
+from datasets import hpc, keel, letter
 
 REMEDIES = ("class-weight", "oversample", "logit-adjust", "focal")
 # The last class keeps this share of its rows, the first all of them, those between by equal ratios.
@@ -49,7 +50,7 @@ def long_tailed_letter() -> tuple[pd.DataFrame, str]:
 
 
 def long_tailed_satimage() -> tuple[pd.DataFrame, str]:
-    frame, target = hpc()
+    frame, target = keel("satimage")
     return long_tail(frame, target, RAREST_SATIMAGE), target
 
 
@@ -75,27 +76,35 @@ def plain_logits(predictor: ce.Predictor, rows: pd.DataFrame) -> npt.NDArray[np.
     return np.asarray(np.mean([log_softmax(model.logits(features)) for model in predictor.models], axis=0))
 
 
+SOURCES: dict[str, Callable[[], tuple[pd.DataFrame, str]]] = {
+    "hpc": hpc,
+    "letter, long-tailed": long_tailed_letter,
+    "satimage, long-tailed": long_tailed_satimage,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=5)
-    splits = parser.parse_args().splits
+    parser.add_argument("--data", nargs="+", default=list(SOURCES), choices=list(SOURCES))
+    arguments = parser.parse_args()
     print(
         "| data | model | remedy | balanced accuracy | plain remedy's | log-loss | change |"
         " plain remedy's | change | s |\n|---|---|---|---|---|---|---|---|---|---|"
     )
-    for source in (hpc, long_tailed_letter):
-        frame, target = source()
+    for name in arguments.data:
+        frame, target = SOURCES[name]()
         for model in ("linear", "boosting"):
             without = 0.0
             for imbalance in ("none", *(REMEDIES if model == "boosting" else REMEDIES[:3])):
                 results = []
-                for seed in range(splits):
+                for seed in range(arguments.splits):
                     train, test = train_test_split(frame, test_size=0.25, stratify=frame[target], random_state=seed)
                     results.append(fit(train, test, target, model, imbalance))
                 mean = Result(*np.mean([list(vars(result).values()) for result in results], axis=0))
                 without = without or mean.log_loss
                 print(
-                    f"| {source.__name__} | {model} | {imbalance} | {mean.balanced_accuracy:.4f} |"
+                    f"| {name} | {model} | {imbalance} | {mean.balanced_accuracy:.4f} |"
                     f" {mean.plain_balanced_accuracy:.4f} | {mean.log_loss:.4f} | {mean.log_loss / without - 1:+.1%} |"
                     f" {mean.plain_log_loss:.4f} | {mean.plain_log_loss / without - 1:+.1%} | {mean.seconds:.1f} |",
                     flush=True,

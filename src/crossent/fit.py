@@ -108,6 +108,7 @@ class _CrossFit:
     trial: Trial
     models: tuple[AnyFitted, ...]
     effective_priors: npt.NDArray[np.float64]
+    deciding_prior: npt.NDArray[np.float64]
     apart: ApartRows
 
 
@@ -163,6 +164,7 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
         encoder=encoder,
         models=models,
         effective_priors=effective_priors,
+        deciding_prior=best.deciding_prior,
         calibration=best.trial.calibration,
         apart=best.apart,
         classes=dataset.classes,
@@ -307,7 +309,8 @@ def _cross_fit(model: AnyModel, encode: Encode, plan: _Plan, rng: np.random.Gene
     kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
     seconds = time.perf_counter() - started
     trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), refitted, seconds)
-    return _CrossFit(trial, tuple(models), effective_priors, kept)
+    deciding_prior = effective_prior(plan.prior, np.mean(restoring, axis=0))
+    return _CrossFit(trial, tuple(models), effective_priors, deciding_prior, kept)
 
 
 def _effective_priors(

@@ -47,6 +47,8 @@ class Predictor:
     effective_priors
         ``(F, K)`` shares of the classes that each of them believes in: those of the data, unless class weights,
         oversampling or logit adjustment gave rare classes more say.
+    deciding_prior
+        ``(K,)`` shares of the classes that `predict` answers for: those of the data, or those that such a remedy means.
     calibration
         Applied to the averaged logits, once these are brought to the shares of the data.
     apart
@@ -64,6 +66,7 @@ class Predictor:
     encoder: Encoder
     models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedTextRegression, ...]
     effective_priors: npt.NDArray[np.float64]
+    deciding_prior: npt.NDArray[np.float64]
     calibration: Calibration
     apart: ApartRows
     classes: tuple[Label, ...]
@@ -73,8 +76,9 @@ class Predictor:
     def __post_init__(self) -> None:
         if not self.models or self.prior.shape != (len(self.classes),):
             raise ValueError(f"{len(self.models)} models and a prior of shape {self.prior.shape} make no predictor")
-        if self.effective_priors.shape != (len(self.models), len(self.classes)):
-            raise ValueError(f"effective priors of shape {self.effective_priors.shape} do not fit the models")
+        priors = self.effective_priors.shape, self.deciding_prior.shape
+        if priors != ((len(self.models), len(self.classes)), self.prior.shape):
+            raise ValueError(f"effective and deciding priors of shapes {priors} do not fit the models and classes")
         for model in self.models:
             if isinstance(model, FittedTextRegression) and len(model.weight) != self.encoder.width:
                 raise ValueError(f"{len(model.weight)} weights do not fit {self.encoder.width} features and n-grams")
@@ -110,10 +114,10 @@ class Predictor:
     def deciding_logits(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the logits that `predict` takes the largest of.
 
-        They are the calibrated ones under the mean prior that the models were trained under, so that a remedy of
-        imbalance has its effect on the predicted classes while probabilities stay those of the data.
+        They are the calibrated ones in a world where the classes are as common as a remedy of imbalance means, so that
+        it has its effect on the predicted classes while probabilities stay those of the data.
         """
-        return restore_prior(logits, self.prior, np.exp(np.mean(log_or_zero(self.effective_priors), axis=0)))
+        return restore_prior(logits, self.prior, self.deciding_prior)
 
     def log_probs(self, rows: Any) -> npt.NDArray[np.float64]:
         """Return ``(n, K)`` float64 log-probabilities, under the class shares of the training data."""

@@ -100,7 +100,7 @@ class ClassRemedy:
     """What a remedy of imbalance does for one class, on ``rows`` rows held out.
 
     ``recall``, ``precision`` and ``log_loss`` are those of the probabilities under the class shares of the data;
-    ``remedied_…`` those under the shares that the remedy made the model believe in. What is predicted follows the
+    ``remedied_…`` those under the shares that the remedy means. What is predicted follows the
     latter, and the probabilities that are given the former.
     """
 
