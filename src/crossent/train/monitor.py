@@ -42,6 +42,12 @@ class EpochRecord:
         Training rows by the time of the epoch.
     memory
         Most bytes that the process has held.
+    gradient_ratio
+        Length of the gradient of the first layer by that of the last, for the size of their weights.
+    baseline_loss
+        Entropy of the class shares in nats: the loss of a model that knows nothing else.
+    valid_rows
+        Number of rows held out.
 
     What a model does not measure is None.
     """
@@ -62,6 +68,9 @@ class EpochRecord:
     learning_rate: float | None = None
     rows_per_second: float | None = None
     memory: float | None = None
+    gradient_ratio: float | None = None
+    baseline_loss: float | None = None
+    valid_rows: int | None = None
 
 
 # Watches training, and ends it by returning True.
