@@ -21,7 +21,7 @@ class Curves:
         Number of each epoch, counted from 1.
     train, valid, refinement
         Losses in nats.
-    temperature, gradient_norm, gradient_ratio, learning_rate
+    valid_accuracy, temperature, confidently_wrong, gradient_norm, gradient_ratio, learning_rate
         As in `EpochRecord`.
     scale
         The loss of knowing nothing but the class shares, in nats: measured, or the highest of the first epoch.
@@ -35,7 +35,9 @@ class Curves:
     train: Array
     valid: Array
     refinement: Array
+    valid_accuracy: Array
     temperature: Array
+    confidently_wrong: Array
     gradient_norm: Array
     gradient_ratio: Array
     learning_rate: Array
@@ -64,7 +66,9 @@ def curves(records: Sequence[EpochRecord]) -> Curves:
         train=_column([record.train_loss for record in records]),
         valid=_column([record.valid_loss for record in records]),
         refinement=_column([record.refinement for record in records]),
+        valid_accuracy=_column([record.valid_accuracy for record in records]),
         temperature=_column([record.temperature for record in records]),
+        confidently_wrong=_column([record.confidently_wrong for record in records]),
         gradient_norm=_column([record.gradient_norm for record in records]),
         gradient_ratio=_column([record.gradient_ratio for record in records]),
         learning_rate=_column([record.learning_rate for record in records]),

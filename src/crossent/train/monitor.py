@@ -48,6 +48,9 @@ class EpochRecord:
         Entropy of the class shares in nats: the loss of a model that knows nothing else.
     valid_rows
         Number of rows held out.
+    confidently_wrong
+        Share of rows held out that are predicted to be of another class than labelled, at least as surely as rows of
+        that class are on average.
 
     What a model does not measure is None.
     """
@@ -71,6 +74,7 @@ class EpochRecord:
     gradient_ratio: float | None = None
     baseline_loss: float | None = None
     valid_rows: int | None = None
+    confidently_wrong: float | None = None
 
 
 # Watches training, and ends it by returning True.
@@ -102,6 +106,10 @@ class HistoryWriter:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def write(self, record: EpochRecord) -> None:
