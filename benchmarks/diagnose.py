@@ -2,8 +2,10 @@
 
 python benchmarks/diagnose.py
 
-The rules of crossent.train.diagnose were written by reasoning, and tried on Letter with seeds 0 to 2
-(--data letter --seed 0). The rows and seeds of the table were not looked at before.
+The rules of crossent.train.diagnose were written by reasoning, and tried on Letter with seeds 0 to 2 (--data letter
+--seed 0) and on drawn rows. A first run on digits and hpc, with seed 2026, named 17 of 22 and called 6 of 10 healthy;
+three rules were then changed (gradients by the first batch, underfitting by dropout, label noise by rightly predicted
+rows). The seed of the table was not looked at before, its two data sets once.
 """
 
 import argparse
@@ -235,7 +237,7 @@ def healthy() -> list[tuple[str, Plan]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", nargs="+", default=["digits", "hpc"])
-    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--seed", type=int, default=4711)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sets = {name: read(name, arguments.seed) for name in arguments.data}

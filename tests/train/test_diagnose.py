@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crossent.train.diagnose import diagnose, diagnosis_words
 from crossent.train.monitor import EpochRecord
 
-LOSSES = st.floats(allow_nan=True, allow_infinity=True)
+LOSSES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, 1e30]))
 
 
 def history(train: object, valid: object, *, model: str = "network", fold: int = 1, folds: int = 1, **measured: object):  # type: ignore[no-untyped-def]
@@ -108,3 +108,11 @@ def test_any_history_is_read(pairs: list[tuple[float, float]]) -> None:
     assert all(finding.seen and finding.remedy for finding in found)
     if any(not math.isfinite(a) for a, _ in pairs):
         assert "diverging" in [finding.name for finding in found]
+
+
+def test_steps_too_long_are_the_cause_where_the_first_gradient_was_sound() -> None:
+    thrown = np.where(EPOCHS > 5, np.inf, FALLING)
+    measured = {"gradient_norm": 1e5, "first_gradient_norm": 1.0}
+    assert names(history(thrown, thrown, **SOUND, **measured)) == ["diverging", "learning rate too high"]
+    measured["first_gradient_norm"] = 1e4
+    assert names(history(thrown, thrown, **SOUND, **measured)) == ["exploding gradients"]

@@ -21,7 +21,8 @@ class Curves:
         Number of each epoch, counted from 1.
     train, valid, refinement
         Losses in nats.
-    valid_accuracy, temperature, confidently_wrong, gradient_norm, gradient_ratio, learning_rate
+    valid_accuracy, temperature, confidently_wrong, gradient_norm, first_gradient_norm, gradient_ratio,
+    learning_rate
         As in `EpochRecord`.
     scale
         The loss of knowing nothing but the class shares, in nats: measured, or the highest of the first epoch.
@@ -39,6 +40,7 @@ class Curves:
     temperature: Array
     confidently_wrong: Array
     gradient_norm: Array
+    first_gradient_norm: Array
     gradient_ratio: Array
     learning_rate: Array
     scale: float
@@ -70,6 +72,7 @@ def curves(records: Sequence[EpochRecord]) -> Curves:
         temperature=_column([record.temperature for record in records]),
         confidently_wrong=_column([record.confidently_wrong for record in records]),
         gradient_norm=_column([record.gradient_norm for record in records]),
+        first_gradient_norm=_column([record.first_gradient_norm for record in records]),
         gradient_ratio=_column([record.gradient_ratio for record in records]),
         learning_rate=_column([record.learning_rate for record in records]),
         scale=measured[0] if measured else max(started, default=1.0),

@@ -19,7 +19,8 @@ from crossent.train.train_rules import (
 Rule = Callable[[Curves], tuple[Finding, ...]]
 # Of each group the first that finds something speaks: the others would name its consequences.
 _GROUPS: tuple[tuple[Rule, ...], ...] = (
-    (exploding_gradients, diverging, vanishing_gradients, learning_rate_too_high, learning_rate_too_low, plateau),
+    (exploding_gradients, diverging),
+    (vanishing_gradients, learning_rate_too_high, learning_rate_too_low, plateau),
     (shift, label_noise, overfitting, underfitting),
     (confidence,),
 )
@@ -77,12 +78,15 @@ def diagnosis_words(history: Sequence[EpochRecord], model: str) -> tuple[str, ..
 
 def _of_one(run: Curves) -> tuple[Finding, ...]:
     few = few_rows(run)
-    groups = _GROUPS[:1] if few else _GROUPS
+    groups = _GROUPS[:2] if few else _GROUPS
     found: list[Finding] = []
     for group in groups:
         found.extend(next((said for said in (rule(run) for rule in group) if said), ()))
-        if any(finding.name in _STOPPING for finding in found):
-            return (*found, *few)
+        # After a loss that diverges its cause is still asked for, the length of the steps.
+        if any(finding.name in _STOPPING for finding in found) and (
+            group is not _GROUPS[0] or found[0].name != "diverging"
+        ):
+            break
     return (*few, *found)
 
 

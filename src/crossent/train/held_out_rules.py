@@ -20,7 +20,7 @@ _RISE, _RISE_OF_SCALE = 0.1, 0.02
 _COLD, _HOT = 0.8, 1.25
 # Share of rows surely taken for another class, and of all errors, that speaks of wrong labels: where classes overlap
 # and the model is a good one, less of the errors are so sure.
-_NOISE, _SURE_ERRORS = 0.05, 0.5
+_NOISE, _SURE_ERRORS = 0.05, 0.3
 # A model that is wrong more often, or that asks for a higher temperature, is no judge of labels.
 _MOST_ERRORS, _HOTTEST_JUDGE = 1 / 3, 1.5
 
@@ -108,7 +108,7 @@ def shift(run: Curves) -> tuple[Finding, ...]:
 
 
 def label_noise(run: Curves) -> tuple[Finding, ...]:
-    """Find rows held out that the model takes, as surely as any, for another class than labelled.
+    """Find rows held out that the model takes, as surely as where it is right, for another class than labelled.
 
     Where classes overlap, errors are less sure than right answers are; where labels are wrong, as sure.
     """
@@ -122,7 +122,7 @@ def label_noise(run: Curves) -> tuple[Finding, ...]:
     if share < _NOISE or share < _SURE_ERRORS * errors:
         return ()
     seen = (
-        f"{share:.0%} of the held-out rows are taken for another class as surely as rows of that class are; that is"
+        f"{share:.0%} of the held-out rows are taken for another class as surely as rightly predicted rows are; that is"
         f" {share / errors:.0%} of all errors, and stays so in the last {len(flagged)} epochs."
     )
     remedy = "Read the rows of highest loss: so many labels are probably wrong. Label smoothing limits the harm."

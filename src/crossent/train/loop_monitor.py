@@ -198,7 +198,7 @@ class Monitor:
             raise ShapeError("An epoch has rows of both kinds.", met, "Call train and valid before epoch_end.")
         logits, target = (np.concatenate(parts) for parts in zip(*self._valid, strict=True))
         held_out = measure_held_out(logits, target)
-        gradient_norm, gradient_ratio = self._gradients.mean()
+        gradient_norm, first_gradient_norm, gradient_ratio = self._gradients.mean()
         return EpochRecord(
             model="network",
             fold=1,
@@ -215,6 +215,7 @@ class Monitor:
             gradient_norm=gradient_norm,
             learning_rate=None if self._optimizer is None else float(self._optimizer.param_groups[0]["lr"]),
             rows_per_second=rows / max(self._trained - self._began, 1e-9),
+            first_gradient_norm=first_gradient_norm,
             gradient_ratio=gradient_ratio,
             baseline_loss=held_out.baseline_loss,
             valid_rows=len(target),

@@ -45,10 +45,11 @@ class RunningLoss:
 
 @final
 class RunningGradients:
-    """Averages the length of the gradient over batches, and that of the first and the last layer."""
+    """Averages the length of the gradient over batches, in all and of the first and the last layer."""
 
     def __init__(self) -> None:
         self._sums = torch.zeros(3)
+        self._first = torch.tensor(0.0)
         self._batches = 0
 
     @torch.no_grad()
@@ -62,14 +63,16 @@ class RunningGradients:
         lengths = [torch.nn.utils.get_total_norm(gradients)]
         lengths += [gradient.float().norm() / gradient.numel() ** 0.5 for gradient in ends]
         self._sums = self._sums.to(lengths[0].device) + torch.stack([length.float() for length in lengths])
+        if not self._batches:
+            self._first = lengths[0]
         self._batches += 1
 
-    def mean(self) -> tuple[float | None, float | None]:
-        """Return the mean length, and the first layer's by the last layer's for the size of their weights."""
+    def mean(self) -> tuple[float | None, float | None, float | None]:
+        """Return mean length, that of the first batch, and the first layer's by the last's for the size of weights."""
         if not self._batches:
-            return None, None
+            return None, None, None
         length, first, last = (self._sums / self._batches).tolist()
-        return length, first / last if last > 0 else None
+        return length, float(self._first), first / last if last > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,9 @@ class HeldOut:
     baseline_loss
         Entropy of the class shares.
     confidently_wrong
-        Share of rows predicted to be of another class than labelled, at least as surely as rows labelled so are on
-        average; None where logits are not finite. Source: Northcutt et al. 2021, "Confident Learning".
+        Share of rows predicted to be of another class than labelled, at least as surely as rows that are rightly
+        predicted to be of it are on average; None where logits are not finite. After Northcutt et al. 2021,
+        "Confident Learning", who average over all rows labelled so.
     """
 
     loss: float
@@ -130,10 +134,11 @@ def measure_held_out(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int
 
 
 def _confidently_wrong(probs: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.int64]) -> float:
-    own = probs[np.arange(len(target)), target]
-    counts = np.bincount(target, minlength=probs.shape[1])
-    # A class without rows has no usual confidence, and none can be as sure.
-    usual = np.full(probs.shape[1], np.inf)
-    np.divide(np.bincount(target, weights=own, minlength=len(usual)), counts, out=usual, where=counts > 0)
     predicted = probs.argmax(axis=1)
-    return float(((predicted != target) & (probs.max(axis=1) >= usual[predicted])).mean())
+    right = predicted == target
+    counts = np.bincount(target[right], minlength=probs.shape[1])
+    sums = np.bincount(target[right], weights=probs.max(axis=1)[right], minlength=probs.shape[1])
+    # A class that is never right has no usual confidence, and no row can be as sure.
+    usual = np.full(probs.shape[1], np.inf)
+    np.divide(sums, counts, out=usual, where=counts > 0)
+    return float((~right & (probs.max(axis=1) >= usual[predicted])).mean())

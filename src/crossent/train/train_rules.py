@@ -37,20 +37,31 @@ def diverging(run: Curves) -> tuple[Finding, ...]:
 
 
 def exploding_gradients(run: Curves) -> tuple[Finding, ...]:
-    """Find gradients far longer than those of a sound network, in the first epoch or before the loss goes astray."""
-    norm = run.gradient_norm
+    """Find gradients far longer than those of a sound network, in the first batch where that was measured.
+
+    Later ones may be the work of steps too long; the first batch comes before any step.
+    """
+    norm = run.first_gradient_norm[:1] if _start_is_measured(run) else run.gradient_norm
     if not np.isfinite(norm).any():
         return ()
     highest = float(np.nanmax(norm))
     if highest < _EXPLODING:
         return ()
-    where = run.epoch[int(np.nanargmax(norm))]
-    seen = f"The mean gradient has length {highest:.3g} in epoch {where}; about 1 is usual."
+    where = f"epoch {run.epoch[int(np.nanargmax(norm))]}"
+    seen = f"The gradient has length {highest:.3g} in {where}; about 1 is usual."
     remedy = (
         "Clip gradients to a length of 1, start with smaller weights or add normalisation layers, and scale the inputs;"
         " then lower the learning rate."
     )
     return (Finding("exploding gradients", seen, remedy),)
+
+
+def _start_is_measured(run: Curves) -> bool:
+    return bool(np.isfinite(run.first_gradient_norm[0]))
+
+
+def _shows_a_trend(run: Curves) -> bool:
+    return len(run.train) >= FEWEST_EPOCHS and bool(np.isfinite(run.train).all())
 
 
 def vanishing_gradients(run: Curves) -> tuple[Finding, ...]:
@@ -68,11 +79,17 @@ def vanishing_gradients(run: Curves) -> tuple[Finding, ...]:
 
 def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
     """Find a training loss that jumps up and down, or was thrown far above the start and stays high."""
-    if len(run.train) < FEWEST_EPOCHS:
+    remedy = "Lower the learning rate to a third, or begin with a warm-up."
+    if _start_is_measured(run) and diverging(run):
+        seen = (
+            f"The gradient of the first batch has a sound length of {run.first_gradient_norm[0]:.3g}, so that the loss"
+            f" was thrown off by steps too long, of a learning rate of {np.nanmax(run.learning_rate):.2g}."
+        )
+        return (Finding("learning rate too high", seen, remedy),)
+    if not _shows_a_trend(run) or diverging(run):
         return ()
     steps = np.diff(run.train)
     up, down = float(steps.clip(min=0).sum()), float((-steps).clip(min=0).sum())
-    remedy = "Lower the learning rate to a third, or begin with a warm-up."
     if up > _ROUGH * run.scale * len(steps) and up > 0.3 * down:
         seen = f"The training loss rises in {int((steps > 0).sum())} of {len(steps)} epochs, by {up:.3f} in all."
         return (Finding("learning rate too high", seen, remedy),)
@@ -88,7 +105,7 @@ def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
 def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
     """Find a training loss that falls from epoch to epoch, far from done, and as fast in the end as before."""
     # A solver or a stop by patience ends where there is nothing to gain.
-    if len(run.train) < FEWEST_EPOCHS or not (run.steps_are_chosen or run.ran_out):
+    if not _shows_a_trend(run) or not (run.steps_are_chosen or run.ran_out):
         return ()
     steps = np.diff(run.train)
     fall = float(run.train[0] - run.train[-1])
@@ -108,7 +125,7 @@ def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
 
 def plateau(run: Curves) -> tuple[Finding, ...]:
     """Find a training loss that stands still: at the start, or since the learning rate has all but vanished."""
-    if len(run.train) < FEWEST_EPOCHS:
+    if not _shows_a_trend(run):
         return ()
     half = run.train[len(run.train) // 2 :]
     flat = float(np.ptp(half)) < 0.02 * run.scale
@@ -134,9 +151,9 @@ def plateau(run: Curves) -> tuple[Finding, ...]:
 
 
 def underfitting(run: Curves) -> tuple[Finding, ...]:
-    """Find both losses high and near each other, and nothing more to gain by training on."""
+    """Find a training loss that ends high, the held-out loss not far above it, and nothing to gain by training on."""
     end, held_out = level(run.train), level(run.valid)
-    if len(run.train) < FEWEST_EPOCHS or end < _HIGH * run.scale or held_out < 0.5 * run.scale:
+    if not _shows_a_trend(run) or end < _HIGH * run.scale:
         return ()
     if held_out - end > 0.2 * end or learning_rate_too_low(run):
         return ()
@@ -144,5 +161,8 @@ def underfitting(run: Curves) -> tuple[Finding, ...]:
         f"The training loss ends at {end:.3f}, the held-out loss at {held_out:.3f}; knowing nothing but the class"
         f" shares gives {run.scale:.3f}."
     )
-    remedy = "Take a larger model or less regularisation; if neither helps, the features say no more about the classes."
+    remedy = (
+        "Take a larger model or less regularisation (dropout, weight decay); if neither helps, the features say no more"
+        " about the classes, or many labels are wrong."
+    )
     return (Finding("underfitting", seen, remedy),)

@@ -33,8 +33,8 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
     return "".join(" " if height < 0 else _BLOCKS[round(height)] for height in heights)
 
 
-def epoch_line(history: Sequence[EpochRecord], seconds: float) -> str:
-    """Return where a training stands, from the records of one fold and the time they took.
+def epoch_line(history: Sequence[EpochRecord], seconds: float | None) -> str:
+    """Return where a training stands, from the records of one fold and the time they took, where that is known.
 
     Examples
     --------
@@ -52,8 +52,10 @@ def epoch_line(history: Sequence[EpochRecord], seconds: float) -> str:
     )
 
 
-def _left(history: Sequence[EpochRecord], seconds: float) -> str:
+def _left(history: Sequence[EpochRecord], seconds: float | None) -> str:
     """Return the time to the last epoch that there can be."""
+    if seconds is None:
+        return ""
     last = history[-1]
     left = seconds / len(history) * (last.epochs - last.epoch)
     return f", {duration(left)} left" if left > 0 else ""
