@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -50,6 +51,12 @@ def test_overfitting_says_since_when() -> None:
     # By confidence alone: the classes are told apart as well as before, and a temperature mends it.
     records = history(FALLING, valid, **SOUND, refinement=np.minimum.accumulate(valid), temperature=2.0)
     assert names(records) == ["overconfidence"]
+
+
+def test_a_solver_that_stopped_when_nothing_was_gained_has_kept_its_best() -> None:
+    records = history(FALLING, FALLING + 0.02 * EPOCHS, model="boosting")
+    assert names(records) == ["overfitting"]
+    assert names([dataclasses.replace(record, epochs=2000) for record in records]) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from rich.text import Text
 from crossent.train.monitor import EpochRecord
 from crossent.train.words import PLAIN_SECONDS, epoch_line
 
+LIVE_SECONDS = 0.1
+
 
 class Progress:
     """Shows epochs as they come; the first Ctrl-C asks training to end with what there is, the second ends it at once.
@@ -42,14 +44,18 @@ class Progress:
         if new_fold:
             self._fold, self._fold_started = [], time.monotonic()
         self._fold.append(record)
-        line = self._line(record, new_fold=new_fold)
         now = time.monotonic()
-        if self._live is not None:
-            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
-        elif new_fold or now - self._shown > PLAIN_SECONDS:
+        # A round of boosting takes less time than to draw its line.
+        if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
             self._shown = now
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._show(self._line(record, new_fold=new_fold))
         return self._interrupted
+
+    def _show(self, line: str) -> None:
+        if self._live is None:
+            self._console.print(line, highlight=False, soft_wrap=True)
+        else:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
 
     def _line(self, record: EpochRecord, *, new_fold: bool) -> str:
         fold = f", fold {record.fold} of {record.folds}" if record.folds > 1 else ""

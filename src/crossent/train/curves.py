@@ -57,6 +57,11 @@ class Curves:
         """Whether somebody chose the length of the steps; solvers that choose it themselves record none."""
         return bool(np.isfinite(self.learning_rate).any())
 
+    @property
+    def stopped_itself(self) -> bool:
+        """Whether a solver ended before its last epoch: it saw nothing more to gain, and keeps its best."""
+        return not self.steps_are_chosen and not self.ran_out
+
 
 def curves(records: Sequence[EpochRecord]) -> Curves:
     """Return the records of one training, one or more, as arrays."""

@@ -37,7 +37,7 @@ def few_rows(run: Curves) -> tuple[Finding, ...]:
 
 def overfitting(run: Curves) -> tuple[Finding, ...]:
     """Find a held-out loss that rises while the training loss falls, and not by confidence alone."""
-    if len(run.valid) < FEWEST_EPOCHS or not np.isfinite(run.valid).all():
+    if len(run.valid) < FEWEST_EPOCHS or not np.isfinite(run.valid).all() or run.stopped_itself:
         return ()
     best, end = run.best, level(run.valid)
     lowest = float(run.valid[best])

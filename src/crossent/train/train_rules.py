@@ -104,8 +104,7 @@ def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
 
 def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
     """Find a training loss that falls from epoch to epoch, far from done, and as fast in the end as before."""
-    # A solver or a stop by patience ends where there is nothing to gain.
-    if not _shows_a_trend(run) or not (run.steps_are_chosen or run.ran_out):
+    if not _shows_a_trend(run) or run.stopped_itself:
         return ()
     steps = np.diff(run.train)
     fall = float(run.train[0] - run.train[-1])
