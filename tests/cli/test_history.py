@@ -22,10 +22,10 @@ def write(folder: Path, epochs: int, rise: float = 0.0) -> None:
 
 
 def test_diagnose_says_each_thing_once_for_all_folds(tmp_path: Path) -> None:
-    write(tmp_path / "runs" / "bad", 20, rise=0.05)
+    write(tmp_path / "runs" / "bad", 50, rise=0.05)
     done = crossent("diagnose", "runs/bad", cwd=tmp_path)
     assert done.returncode == 0
-    assert "boosting: 40 epochs in 2 folds, best held-out log-loss" in done.stdout
+    assert "boosting: 100 epochs in 2 folds, best held-out log-loss" in done.stdout
     assert done.stdout.count("Overfitting.") == 1
     assert "2 of 2 folds" in done.stdout
     write(tmp_path / "runs" / "good", 20)
