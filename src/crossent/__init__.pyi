@@ -34,5 +34,9 @@ from .predictor import Predictor as Predictor
 from .predictor import load as load
 from .recipe import Recipe as Recipe
 from .softmax_regression import SoftmaxRegression as SoftmaxRegression
+from .train.check_logits import check_logits as check_logits
+from .train.diagnose import diagnose as diagnose
+from .train.finding import Finding as Finding
+from .train.loop_monitor import Monitor as Monitor
 
 __version__: str

@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import time
 
 import pytest
 from rich.console import Console
@@ -25,12 +26,13 @@ def test_plain_lines_off_a_terminal_one_a_fold() -> None:
 
 def test_live_line_on_a_terminal_shows_the_best_and_is_cleared() -> None:
     out = io.StringIO()
-    with Progress(Console(file=out, force_terminal=True, width=100)) as progress:
+    with Progress(Console(file=out, force_terminal=True, width=160)) as progress:
         progress(record(1, 1, 0.9))
         progress(record(1, 2, 0.4))
+        time.sleep(0.15)
         progress(record(1, 3, 0.6))
         progress._live.refresh()  # type: ignore[union-attr]  # the screen, without waiting for its clock
-        assert "held-out log-loss 0.6000, best 0.4000" in out.getvalue()
+        assert "held out 0.6000 █▁▄, best 0.4000 in epoch 2" in out.getvalue()
     assert out.getvalue().endswith("\x1b[2K")
 
 

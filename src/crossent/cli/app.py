@@ -82,6 +82,7 @@ class PredictionFlags:
 Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
 Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
+Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or that of a ce.Monitor.")]
 Encoding = Annotated[str, Parameter(help=_ENCODING)]
 Logits = Annotated[
     Path, Parameter(help="Raw scores, a row for each row and a column for each class: .npy, or CSV or Parquet.")
@@ -192,6 +193,32 @@ def apply_calibration(
     from crossent.cli import calibrate as command
 
     command.apply_calibration(calibration, logits, output)
+
+
+@app.command
+def diagnose(run: Run) -> None:
+    """Say what went wrong in a training and what to do, from its history.
+
+    crossent diagnose runs/jobs
+    """
+    from crossent.cli import history
+
+    history.diagnose(run)
+
+
+@app.command
+def watch(
+    run: Run,
+    *,
+    patience: Annotated[float, Parameter(help="Seconds without a new epoch after which it is taken for ended.")] = 60.0,
+) -> None:
+    """Follow a training from another terminal until it ends; Ctrl-C stops the watching, not the training.
+
+    crossent watch runs/jobs
+    """
+    from crossent.cli import history
+
+    history.watch(run, patience)
 
 
 def main() -> None:

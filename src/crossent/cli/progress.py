@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.text import Text
 
 from crossent.train.monitor import EpochRecord
+from crossent.train.words import PLAIN_SECONDS, epoch_line
 
-# Off a terminal, at most one line in so many seconds.
-PLAIN_SECONDS = 5.0
+LIVE_SECONDS = 0.1
 
 
 class Progress:
@@ -23,8 +23,8 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, transient=True, refresh_per_second=8) if console.is_terminal else None
-        self._best: dict[tuple[str, int], float] = {}
-        self._started = self._shown = time.monotonic()
+        self._fold: list[EpochRecord] = []
+        self._fold_started = self._started = self._shown = time.monotonic()
         self._interrupted = False
 
     def __enter__(self) -> "Progress":
@@ -40,25 +40,29 @@ class Progress:
 
     def __call__(self, record: EpochRecord) -> bool:
         """Show a record; return True once training is asked to end."""
-        fold = (record.model, record.fold)
-        new_fold = fold not in self._best
-        self._best[fold] = min(self._best.get(fold, float("inf")), record.valid_loss)
-        line = self._line(record, new_fold=new_fold)
+        new_fold = not self._fold or (self._fold[0].model, self._fold[0].fold) != (record.model, record.fold)
+        if new_fold:
+            self._fold, self._fold_started = [], time.monotonic()
+        self._fold.append(record)
         now = time.monotonic()
-        if self._live is not None:
-            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
-        elif new_fold or now - self._shown > PLAIN_SECONDS:
+        # A round of boosting takes less time than to draw its line.
+        if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
             self._shown = now
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._show(self._line(record, new_fold=new_fold))
         return self._interrupted
+
+    def _show(self, line: str) -> None:
+        if self._live is None:
+            self._console.print(line, highlight=False, soft_wrap=True)
+        else:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
 
     def _line(self, record: EpochRecord, *, new_fold: bool) -> str:
         fold = f", fold {record.fold} of {record.folds}" if record.folds > 1 else ""
         start = f"training {record.model}{fold}, {time.monotonic() - self._started:.0f} s"
         if new_fold:
             return start
-        best = self._best[record.model, record.fold]
-        return f"{start}: step {record.epoch}, held-out log-loss {record.valid_loss:.4f}, best {best:.4f}"
+        return f"{start}: {epoch_line(self._fold, time.monotonic() - self._fold_started)}"
 
     def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self._interrupted:

@@ -42,6 +42,17 @@ class EpochRecord:
         Training rows by the time of the epoch.
     memory
         Most bytes that the process has held.
+    first_gradient_norm
+        Length of the gradient of the first batch of the epoch, before clipping.
+    gradient_ratio
+        Length of the gradient of the first layer by that of the last, for the size of their weights.
+    baseline_loss
+        Entropy of the class shares in nats: the loss of a model that knows nothing else.
+    valid_rows
+        Number of rows held out.
+    confidently_wrong
+        Share of rows held out that are predicted to be of another class than labelled, at least as surely as
+        those that are rightly predicted to be of it are on average.
 
     What a model does not measure is None.
     """
@@ -62,6 +73,11 @@ class EpochRecord:
     learning_rate: float | None = None
     rows_per_second: float | None = None
     memory: float | None = None
+    first_gradient_norm: float | None = None
+    gradient_ratio: float | None = None
+    baseline_loss: float | None = None
+    valid_rows: int | None = None
+    confidently_wrong: float | None = None
 
 
 # Watches training, and ends it by returning True.
@@ -93,6 +109,10 @@ class HistoryWriter:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def write(self, record: EpochRecord) -> None:
@@ -102,6 +122,6 @@ class HistoryWriter:
 
 
 def read_history(path: Path) -> tuple[EpochRecord, ...]:
-    """Read what a `HistoryWriter` wrote."""
-    with path.open(encoding="utf-8") as file:
-        return tuple(EpochRecord(**json.loads(line)) for line in file)
+    """Read what a `HistoryWriter` wrote, or is writing: a last line without its end is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return tuple(EpochRecord(**json.loads(line)) for line in lines if line.endswith("\n"))

@@ -1,0 +1,69 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crossent.cli import history
+from crossent.errors import DataError
+from crossent.train.monitor import EpochRecord, HistoryWriter
+from tests.cli.test_app import crossent
+
+
+def write(folder: Path, epochs: int, rise: float = 0.0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with HistoryWriter(folder / "history.jsonl") as writer:
+        for fold in (1, 2):
+            for epoch in range(1, epochs + 1):
+                writer.write(EpochRecord("boosting", fold, 2, epoch, 50, 1 / epoch, 1 / epoch + rise * epoch))
+
+
+def test_diagnose_says_each_thing_once_for_all_folds(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "bad", 50, rise=0.05)
+    done = crossent("diagnose", "runs/bad", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "boosting: 100 epochs in 2 folds, best held-out log-loss" in done.stdout
+    assert done.stdout.count("Overfitting.") == 1
+    assert "2 of 2 folds" in done.stdout
+    write(tmp_path / "runs" / "good", 20)
+    assert "Nothing looks wrong." in crossent("diagnose", "runs/good", cwd=tmp_path).stdout
+
+
+def test_no_history_and_a_damaged_one_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"history\.jsonl"):
+        history.diagnose(tmp_path)
+    (tmp_path / "history.jsonl").write_text("")
+    history.diagnose(tmp_path)
+    # The end of a line that is being written is not yet there.
+    (tmp_path / "history.jsonl").write_text('{"model": "li')
+    history.diagnose(tmp_path)
+    for line in ("[1]\n", "{\n", '{"model": "linear"}\n'):
+        (tmp_path / "history.jsonl").write_text(line)
+        with pytest.raises(DataError, match="one record"):
+            history.diagnose(tmp_path)
+
+
+def test_watch_ends_with_the_run_or_when_nothing_comes(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "mine", 5)
+    done = crossent("watch", "runs/mine", "--patience", "0", cwd=tmp_path)
+    assert "boosting, fold 2 of 2: epoch 5 of 50" in done.stdout
+    (tmp_path / "runs" / "mine" / "report.html").write_text("")
+    assert crossent("watch", "runs/mine", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_watch_follows_another_process_and_ctrl_c_ends_it_alone(tmp_path: Path) -> None:
+    write(tmp_path / "run", 2)
+    command = [sys.executable, "-m", "crossent", "watch", str(tmp_path / "run")]
+    watching = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    assert watching.stdout is not None
+    assert "fold 2 of 2: epoch 2 of 50" in watching.stdout.readline()
+    write(tmp_path / "run", 9)
+    time.sleep(2)
+    watching.send_signal(signal.SIGINT)
+    rest = watching.communicate(timeout=30)[0]
+    assert "epoch 9 of 50" in rest
+    assert watching.returncode == 0
