@@ -57,7 +57,7 @@ class Recipe:
     )
     learning_rate: float | None = _setting(
         None,
-        "Step size of boosting (default: 0.08) or network (default: 0.003); smaller is slower, often a little better.",
+        "Step size of boosting (default: 0.08) or network (default: 0.01); smaller is slower, often a little better.",
         1e-6,
         1.0,
     )
@@ -74,9 +74,9 @@ class Recipe:
     batch_size: int | None = _setting(
         None, "Rows of a step of network; default: a 40th of the rows, from 32 to 256.", 1, 1_000_000
     )
-    dropout: float = _setting(0.1, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
+    dropout: float = _setting(0.2, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
     weight_decay: float = _setting(
-        0.02, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
+        0.2, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
     )
     seed: int = _setting(0, "Seed of every draw; the same seed gives the same model.", 0, 2**31 - 1)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossent.models.table_network import CategoryEmbedding, Dropout, Sizes, TableNetwork
+from crossent.models.table_network import CategoryEmbedding, Dropout, NumberEmbedding, Sizes, TableNetwork
 
 SIZES = Sizes(numbers=3, cardinalities=(4, 5), classes=6, heads=2, width=16, depth=2)
 
@@ -21,15 +21,17 @@ def rows(n: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_is_the_function_written_out_row_by_row() -> None:
     network = TableNetwork(SIZES, 0.5, generator()).eval()
+    network.numbers.weight.detach().normal_(generator=generator())
     numbers, codes = rows()
+    network.numbers.place_knots(numbers.numpy())
     state = {name: value.double().numpy() for name, value in network.state_dict().items()}
     for row in range(10):
-        embedded = []
+        embedded: list[float] = []
         for j in range(3):
             x = float(numbers[row, j])
-            x /= math.sqrt(1 + (x / 3) ** 2)
-            waves = np.cos(2 * np.pi * x * state["numbers.frequency"][j] + state["numbers.phase"][j])
-            embedded += [*(waves @ state["numbers.weight"][j] + state["numbers.bias"][j, 0]), x]
+            encoded = np.clip((x - state["numbers.left"][j]) * state["numbers.slope"][j], 0, 1)
+            line = x / math.sqrt(1 + (x / 3) ** 2) * state["numbers.line"][j, 0]
+            embedded += [*(encoded @ state["numbers.weight"][j] + line + state["numbers.bias"][j, 0])]
         embedded += [*state["categories.table"][int(codes[row, 0])], *state["categories.table"][4 + int(codes[row, 1])]]
         for head in range(2):
             hidden = np.array(embedded)
@@ -64,9 +66,31 @@ def test_heads_differ_from_the_start() -> None:
 
 def test_far_numbers_give_finite_logits_that_hardly_move() -> None:
     network = TableNetwork(SIZES, 0.0, generator()).eval()
+    network.numbers.place_knots(rows(100)[0].numpy())
     _, codes = rows(1)
     far, farther = (network(torch.full((1, 3), value), codes) for value in (1e4, 1e6))
     torch.testing.assert_close(far, farther, atol=1e-4, rtol=0)
+
+
+def test_curves_pass_through_any_values_at_their_knots() -> None:
+    embedding = NumberEmbedding(Sizes(1, (), 2, 1, 1, 1, pieces=4, number_size=1), generator())
+    numbers = np.array([[0.0], [1.0], [4.0], [5.0], [9.0]], np.float32)
+    embedding.place_knots(numbers)
+    heights = torch.tensor([0.0, 3.0, -1.0, 2.0, 2.5])
+    embedding.line.detach().zero_()
+    embedding.bias.detach().zero_()
+    embedding.weight.detach()[0, :, 0] = heights.diff()
+    torch.testing.assert_close(embedding(torch.from_numpy(numbers))[:, 0].detach(), heights)
+    between = embedding(torch.tensor([[0.5], [2.5], [100.0]]))[:, 0].detach()
+    torch.testing.assert_close(between, torch.tensor([1.5, 1.0, 2.5]))
+
+
+def test_a_column_of_few_values_has_few_pieces() -> None:
+    embedding = NumberEmbedding(Sizes(2, (), 2, 1, 1, 1, pieces=16), generator())
+    flag = np.repeat([0.0, 1.0], 50)
+    embedding.place_knots(np.column_stack([flag, np.full(100, 7.0)]).astype(np.float32))
+    assert (embedding.slope > 0).sum(dim=1).tolist() == [1, 0]
+    assert torch.isfinite(embedding(torch.tensor([[1.0, 7.0]]))).all()
 
 
 def test_codes_of_no_row_are_zero_and_stay_so() -> None:

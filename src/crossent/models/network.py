@@ -43,10 +43,10 @@ class FittedNetwork:
 
     Attributes
     ----------
-    frequency, phase
-        ``(p, f)`` of the waves that each of p numbers is turned into.
-    number_weight, number_bias
-        ``(p, f, s)`` and ``(p, 1, s)``: from waves to embeddings.
+    left, slope
+        ``(p, b)`` where the pieces of the curves of p numbers begin, and one over their lengths, or 0 for no piece.
+    number_weight, number_line, number_bias
+        ``(p, b, s)``, ``(p, 1, s)`` and ``(p, 1, s)``: what pieces and line add to the embedding of each number.
     category_table
         ``(L, t)`` embeddings of all codes of all categories.
     cardinalities
@@ -57,9 +57,10 @@ class FittedNetwork:
         Exponent of the focal loss that they minimise; 0 for cross entropy.
     """
 
-    frequency: npt.NDArray[np.float32]
-    phase: npt.NDArray[np.float32]
+    left: npt.NDArray[np.float32]
+    slope: npt.NDArray[np.float32]
     number_weight: npt.NDArray[np.float32]
+    number_line: npt.NDArray[np.float32]
     number_bias: npt.NDArray[np.float32]
     category_table: npt.NDArray[np.float32]
     cardinalities: tuple[int, ...]
@@ -77,7 +78,7 @@ class FittedNetwork:
 
     @property
     def _sizes(self) -> Sizes:
-        p, waves, size = self.number_weight.shape
+        p, pieces, size = self.number_weight.shape
         heads, _, width = self.weights[0].shape
         return Sizes(
             numbers=p,
@@ -86,16 +87,17 @@ class FittedNetwork:
             heads=heads,
             width=width,
             depth=len(self.weights) - 1,
-            frequencies=waves,
+            pieces=pieces,
             number_size=size,
             category_size=self.category_table.shape[1],
         )
 
     def _state(self) -> dict[str, npt.NDArray[np.float32]]:
         state = {
-            "numbers.frequency": self.frequency,
-            "numbers.phase": self.phase,
+            "numbers.left": self.left,
+            "numbers.slope": self.slope,
             "numbers.weight": self.number_weight,
+            "numbers.line": self.number_line,
             "numbers.bias": self.number_bias,
             "categories.table": self.category_table,
         }
@@ -134,9 +136,9 @@ class Network:
     Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
     """
 
-    learning_rate: float = 0.003
-    dropout: float = 0.1
-    weight_decay: float = 0.02
+    learning_rate: float = 0.01
+    dropout: float = 0.2
+    weight_decay: float = 0.2
     batch_size: int | None = None
     max_epochs: int | None = None
     name: ClassVar[str] = "network"
@@ -156,6 +158,7 @@ class Network:
         epochs = self.max_epochs or choose_epochs(len(features))
         with one_thread():
             network = _make(sizes, self.dropout, int(rng.integers(2**63)))
+            network.numbers.place_knots(features.numbers)
             network.categories.forget_unseen(features.codes)
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
             size = self.batch_size or choose_batch_size(len(features))
@@ -281,9 +284,10 @@ def _freeze(network: TableNetwork, cardinalities: tuple[int, ...], focal_gamma: 
     state = {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
     layers = range(len(network.layers))
     return FittedNetwork(
-        frequency=state["numbers.frequency"],
-        phase=state["numbers.phase"],
+        left=state["numbers.left"],
+        slope=state["numbers.slope"],
         number_weight=state["numbers.weight"],
+        number_line=state["numbers.line"],
         number_bias=state["numbers.bias"],
         category_table=state["categories.table"],
         cardinalities=cardinalities,

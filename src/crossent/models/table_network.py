@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 # Numbers are bent so that none counts as farther out than this.
 FARTHEST = 3.0
+# Nearer knots than this, in a column of unit order, tell nothing apart.
+SHORTEST_PIECE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Sizes:
         Perceptrons side by side.
     width, depth
         Units of a hidden layer, and how many such layers there are.
-    frequencies, number_size, category_size
-        Of the embeddings: waves of a number, and the length of the vectors of a number and of a category.
+    pieces, number_size, category_size
+        Of the embeddings: pieces of a number's curve, and the length of the vectors of a number and of a category.
     """
 
     numbers: int
@@ -37,14 +39,14 @@ class Sizes:
     heads: int
     width: int
     depth: int
-    frequencies: int = 16
+    pieces: int = 32
     number_size: int = 8
     category_size: int = 8
 
     @property
     def embedded(self) -> int:
         """Length of all embeddings of a row."""
-        return self.numbers * (self.number_size + 1) + len(self.cardinalities) * self.category_size
+        return self.numbers * self.number_size + len(self.cardinalities) * self.category_size
 
 
 class TableNetwork(nn.Module):
@@ -77,29 +79,43 @@ class TableNetwork(nn.Module):
 
 
 class NumberEmbedding(nn.Module):
-    """Each number as waves of learned frequencies, put through a layer of its own, and beside these itself.
+    """Each number as a vector: a line, and what a curve of straight pieces between knots adds to it.
 
-    Source: Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", with the cosines and
-    the number itself of Holzmüller et al. 2024, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees".
+    A number's encoding has a value for each piece: 0 below it, 1 above it, and within it how far through; a vector of
+    each piece is multiplied by it. These start at zero, so that training begins with lines.
+
+    Source: Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", as in TabM.
     """
 
-    # Standard deviation of the frequencies at the start, in turns a unit.
-    START = 0.1
+    left: Tensor
+    slope: Tensor
 
     def __init__(self, sizes: Sizes, generator: torch.Generator) -> None:
         super().__init__()
-        p, waves, size = sizes.numbers, sizes.frequencies, sizes.number_size
-        frequency = torch.empty(p, waves).normal_(0, self.START, generator=generator)
-        self.frequency = nn.Parameter(frequency.clamp(-3 * self.START, 3 * self.START))
-        self.phase = nn.Parameter(torch.empty(p, waves).uniform_(-math.pi, math.pi, generator=generator))
-        self.weight = nn.Parameter(uniform((p, waves, size), waves, generator))
-        self.bias = nn.Parameter(uniform((p, 1, size), waves, generator))
+        p, pieces, size = sizes.numbers, sizes.pieces, sizes.number_size
+        # Set from the training rows, not learned. A piece of slope zero is not there.
+        self.register_buffer("left", torch.zeros(p, pieces))
+        self.register_buffer("slope", torch.zeros(p, pieces))
+        self.weight = nn.Parameter(torch.zeros(p, pieces, size))
+        self.line = nn.Parameter(uniform((p, 1, size), 1, generator))
+        self.bias = nn.Parameter(uniform((p, 1, size), 1, generator))
+
+    def place_knots(self, numbers: npt.NDArray[np.float32]) -> None:
+        """Put the knots at evenly spaced quantiles of ``(n, p)`` training rows; equal ones become one."""
+        levels = np.linspace(0, 1, self.left.shape[1] + 1)
+        for j, column in enumerate(numbers.T):
+            knots = np.unique(np.quantile(column, levels, method="nearest"))
+            knots = knots[np.append(True, np.diff(knots) > SHORTEST_PIECE)]
+            pieces = len(knots) - 1
+            self.left[j, :pieces] = torch.from_numpy(knots[:-1])
+            self.slope[j, :pieces] = torch.from_numpy(1 / np.diff(knots))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Return ``(n, p * (size + 1))`` embeddings of ``(n, p)`` numbers."""
-        bent = (numbers / torch.sqrt(1 + (numbers / FARTHEST).square())).T[..., None]
-        waves = torch.cos(2 * math.pi * bent * self.frequency[:, None] + self.phase[:, None])
-        embedded = torch.cat([torch.baddbmm(self.bias, waves, self.weight), bent], dim=-1)
+        """Return ``(n, p * size)`` embeddings of ``(n, p)`` numbers."""
+        by_feature = numbers.T[..., None]
+        encoded = ((by_feature - self.left[:, None]) * self.slope[:, None]).clamp(0, 1)
+        bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
+        embedded = torch.baddbmm(self.bias + bent * self.line, encoded, self.weight)
         return embedded.transpose(0, 1).flatten(1)
 
 
