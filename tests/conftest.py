@@ -78,3 +78,8 @@ def text_fit() -> FitResult:
 @pytest.fixture(scope="session")
 def boosting_fit(table: pd.DataFrame) -> FitResult:
     return fit(read(table, "label"), Recipe(model="boosting", folds=2, max_rounds=20))
+
+
+@pytest.fixture(scope="session")
+def network_fit(table: pd.DataFrame) -> FitResult:
+    return fit(read(table, "label"), Recipe(model="network", folds=2, max_epochs=10))

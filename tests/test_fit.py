@@ -15,7 +15,7 @@ from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord
 from tests.conftest import draw_reviews, draw_table
 
-QUICK = Recipe(folds=2, max_rounds=20)
+QUICK = Recipe(folds=2, max_rounds=20, max_epochs=15)
 
 
 def test_auto_keeps_the_model_with_the_lower_held_out_loss(table: pd.DataFrame) -> None:
@@ -26,7 +26,7 @@ def test_auto_keeps_the_model_with_the_lower_held_out_loss(table: pd.DataFrame) 
     assert not result.stopped
 
 
-@pytest.mark.parametrize("model", ["linear", "boosting"])
+@pytest.mark.parametrize("model", ["linear", "boosting", "network"])
 def test_probabilities_on_new_rows_beat_the_prior(model: str) -> None:
     result = fit(read(draw_table(600), "label"), dataclasses.replace(QUICK, model=model, max_rounds=100))
     new = draw_table(600, seed=1)
@@ -53,7 +53,7 @@ def test_same_seed_same_bytes_another_seed_others(table: pd.DataFrame) -> None:
 
 def test_a_class_with_one_row_keeps_its_column(table: pd.DataFrame) -> None:
     rare = pd.concat([table, table.head(1).assign(label="rare")], ignore_index=True)
-    for model in ("linear", "boosting"):
+    for model in ("linear", "boosting", "network"):
         result = fit(read(rare, "label"), dataclasses.replace(QUICK, model=model))
         assert result.predictor.classes == ("a", "b", "c", "rare")
         probs = result.predictor.probs(rare)
@@ -105,8 +105,9 @@ def test_text_takes_one_linear_model_fitted_to_all_rows() -> None:
     (trial,) = result.trials
     assert (trial.model, trial.folds, trial.refitted) == ("linear", 3, True)
     assert len(result.predictor.models) == 1
-    with pytest.raises(SettingError, match="Trees do not read text"):
-        fit(reviews, Recipe(model="boosting"))
+    for model, rule in {"boosting": "Trees do not read text", "network": "for tables does not read text"}.items():
+        with pytest.raises(SettingError, match=rule):
+            fit(reviews, Recipe(model=model))
 
 
 def test_ngrams_of_rows_held_out_are_not_learned() -> None:

@@ -14,7 +14,7 @@ from crossent.predictor import load, mean_log_probs
 from tests.conftest import draw_reviews, draw_table
 
 
-@pytest.fixture(params=["linear_fit", "boosting_fit"])
+@pytest.fixture(params=["linear_fit", "boosting_fit", "network_fit"])
 def result(request: pytest.FixtureRequest) -> FitResult:
     fitted: FitResult = request.getfixturevalue(request.param)
     return fitted

@@ -15,8 +15,8 @@ def test_every_setting_has_help_and_a_valid_default() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("model", "forest", "auto, linear, boosting"),
-        ("model", None, "auto, linear, boosting"),
+        ("model", "forest", "auto, linear, boosting, network"),
+        ("model", None, "auto, linear, boosting, network"),
         ("folds", 0, "from 1 to 100"),
         ("folds", 2.5, "whole number"),
         ("folds", True, "whole number"),

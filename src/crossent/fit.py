@@ -19,6 +19,7 @@ from crossent.imbalance import apply_remedy, effective_prior, measured_strength,
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
 from crossent.models.model import Examples
+from crossent.models.network import FittedNetwork, Network
 from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
 from crossent.models.text import FittedTextRegression, TextRegression
 from crossent.predictor import Predictor, restore_prior
@@ -27,6 +28,8 @@ from crossent.train.monitor import EpochRecord, OnEpoch, ignore_epoch
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
 MANY_ROWS = 20_000
+# A network takes longer than the other models, and its heads are an average already.
+MANY_ROWS_OF_NETWORK = 10_000
 # With text the rows held out choose less, for the model is then fitted to all rows.
 MANY_TEXTS = 4_000
 FOLDS = 5
@@ -42,8 +45,8 @@ MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 # The share of the training rows in the one split.
 VALID_SHARE = 0.2
 
-AnyModel = SoftmaxRegression | Boosting | TextRegression
-AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedTextRegression
+AnyModel = SoftmaxRegression | Boosting | Network | TextRegression
+AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression
 # From a mask of the rows to hold out to those to train on, and them.
 Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
 
@@ -242,18 +245,30 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
                 "imbalance is 'focal', a loss that is not convex and may have several.",
                 "Take imbalance logit-adjust or class-weight.",
             )
-        if recipe.model == "boosting":
+        if recipe.model in ("boosting", "network"):
+            reader = {"boosting": "Trees do", "network": "The network for tables does"}[recipe.model]
             raise SettingError(
-                "Trees do not read text.",
-                f"model is 'boosting', and {_text_columns(dataset)} hold text.",
+                f"{reader} not read text.",
+                f"model is {recipe.model!r}, and {_text_columns(dataset)} hold text.",
                 "Take model linear or auto, or leave the text out: --kind.NAME=identifier.",
             )
         return (TextRegression(C=recipe.C),)
     linear = SoftmaxRegression(C=recipe.C)
-    boosting = Boosting(learning_rate=recipe.learning_rate, max_rounds=recipe.max_rounds, max_leaves=recipe.max_leaves)
+    boosting = Boosting(
+        learning_rate=recipe.learning_rate or Boosting.learning_rate,
+        max_rounds=recipe.max_rounds,
+        max_leaves=recipe.max_leaves,
+    )
+    network = Network(
+        learning_rate=recipe.learning_rate or Network.learning_rate,
+        dropout=recipe.dropout,
+        weight_decay=recipe.weight_decay,
+        batch_size=recipe.batch_size,
+        max_epochs=recipe.max_epochs,
+    )
     # The focal loss has no one optimum for the linear model to be fitted to.
     auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
-    return {"auto": auto, "linear": (linear,), "boosting": (boosting,)}[recipe.model]
+    return {"auto": auto, "linear": (linear,), "boosting": (boosting,), "network": (network,)}[recipe.model]
 
 
 def _text_columns(dataset: Dataset) -> str:
@@ -263,7 +278,8 @@ def _text_columns(dataset: Dataset) -> str:
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
     together = recipe.duplicates == "together"
-    many = MANY_TEXTS if has_text(dataset) else MANY_ROWS
+    many = MANY_ROWS_OF_NETWORK if recipe.model == "network" else MANY_ROWS
+    many = MANY_TEXTS if has_text(dataset) else many
     count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
     if count == 1:
         return [hold_out(dataset, VALID_SHARE, duplicates_together=together, rng=rng) == 1]

@@ -22,6 +22,7 @@ from crossent.decide.abstention import risk_coverage, threshold_for_risk
 from crossent.errors import SettingError
 from crossent.losses.arrays import log_softmax
 from crossent.models.boosting import FittedBoosting
+from crossent.models.network import FittedNetwork
 from crossent.models.softmax_regression import FittedSoftmaxRegression
 from crossent.models.text import FittedTextRegression
 from crossent.storage import load_folder, save_folder
@@ -64,7 +65,7 @@ class Predictor:
 
     columns: tuple[Column, ...]
     encoder: Encoder
-    models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedTextRegression, ...]
+    models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression, ...]
     effective_priors: npt.NDArray[np.float64]
     deciding_prior: npt.NDArray[np.float64]
     calibration: Calibration

@@ -27,9 +27,10 @@ class Recipe:
     'linear'
     """
 
-    model: Literal["auto", "linear", "boosting"] = _setting(
+    model: Literal["auto", "linear", "boosting", "network"] = _setting(
         "auto",
-        "Which model: linear (softmax regression), boosting (trees, no text), or auto: the better on rows held out.",
+        "Which model: linear (softmax regression), boosting (trees, no text), network (no text), or auto: linear or"
+        " boosting, the better on rows held out.",
     )
     calibration: Literal["auto", "none", "temperature", "vector", "matrix"] = _setting(
         "auto", "How confidence is corrected: auto is the best on rows held out, and none where nothing helps there."
@@ -54,13 +55,29 @@ class Recipe:
     C: float | None = _setting(
         None, "Inverse L2 penalty of linear, as in scikit-learn. Default: the best on rows held out.", 1e-9, 1e9
     )
-    learning_rate: float = _setting(
-        0.08, "Step size of boosting; smaller is slower and often a little better.", 1e-4, 1.0
+    learning_rate: float | None = _setting(
+        None,
+        "Step size of boosting (default: 0.08) or network (default: 0.01); smaller is slower, often a little better.",
+        1e-6,
+        1.0,
     )
     max_rounds: int = _setting(
         2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000
     )
     max_leaves: int = _setting(31, "Most leaves of a tree in boosting.", 2, 100_000)
+    max_epochs: int | None = _setting(
+        None,
+        "Most times that network goes over the rows; default: until 400,000 are seen, 10 to 60 times.",
+        1,
+        1_000_000,
+    )
+    batch_size: int | None = _setting(
+        None, "Rows of a step of network; default: a 40th of the rows, from 32 to 256.", 1, 1_000_000
+    )
+    dropout: float = _setting(0.2, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
+    weight_decay: float = _setting(
+        0.2, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
+    )
     seed: int = _setting(0, "Seed of every draw; the same seed gives the same model.", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:

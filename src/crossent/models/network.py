@@ -1,0 +1,297 @@
+"""A network for tables: settings, and the fitted arrays."""
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import scipy.special
+import torch
+from torch import Tensor, nn
+
+from crossent.calibration.temperature import best_temperature
+from crossent.data.table import Features
+from crossent.evaluation.calibration import top_label_calibration_error
+from crossent.losses.arrays import log_softmax, mean_cross_entropy
+from crossent.losses.cross_entropy import cross_entropy
+from crossent.losses.focal import posterior_logits
+from crossent.models.model import Examples
+from crossent.models.objective import Objective
+from crossent.models.table_network import Sizes, TableNetwork
+from crossent.train.loop import Batches, HeldOut, fit_network, one_thread
+from crossent.train.monitor import OnEpoch
+from crossent.train.optim import adamw, warm_up_and_cosine
+
+HEADS = 2
+WIDTH, DEPTH = 256, 2
+# Epochs: so many that this many rows are seen, within bounds.
+ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 400_000, 10, 60
+# A batch is this share of the rows, within bounds, as a power of two.
+BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 40, 32, 256
+# The share of the epochs that may pass without a gain.
+PATIENCE = 0.25
+# Rows whose logits are computed at once.
+CHUNK = 4096
+
+Arrays = tuple[npt.NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """The parameters of a network for tables, all float32.
+
+    Attributes
+    ----------
+    left, slope
+        ``(p, b)`` where the pieces of the curves of p numbers begin, and one over their lengths, or 0 for no piece.
+    number_weight, number_line, number_bias
+        ``(p, b, s)``, ``(p, 1, s)`` and ``(p, 1, s)``: what pieces and line add to the embedding of each number.
+    category_table
+        ``(L, t)`` embeddings of all codes of all categories.
+    cardinalities
+        Number of codes of each category; they sum to L.
+    weights, biases
+        ``(k, in, out)`` and ``(k, 1, out)`` of each layer of k heads.
+    focal_gamma
+        Exponent of the focal loss that they minimise; 0 for cross entropy.
+    """
+
+    left: npt.NDArray[np.float32]
+    slope: npt.NDArray[np.float32]
+    number_weight: npt.NDArray[np.float32]
+    number_line: npt.NDArray[np.float32]
+    number_bias: npt.NDArray[np.float32]
+    category_table: npt.NDArray[np.float32]
+    cardinalities: tuple[int, ...]
+    weights: Arrays
+    biases: Arrays
+    focal_gamma: float
+
+    def __post_init__(self) -> None:
+        if len(self.weights) < 2 or {weight.ndim for weight in self.weights} != {3}:
+            raise ValueError(f"weights of shapes {[weight.shape for weight in self.weights]} make no network")
+        expected = {name: tuple(value.shape) for name, value in _make(self._sizes, 0.0, 0).state_dict().items()}
+        met = {name: value.shape for name, value in self._state().items()}
+        if met != expected:
+            raise ValueError(f"arrays of shapes {met} do not fit a network of {expected}")
+
+    @property
+    def _sizes(self) -> Sizes:
+        p, pieces, size = self.number_weight.shape
+        heads, _, width = self.weights[0].shape
+        return Sizes(
+            numbers=p,
+            cardinalities=self.cardinalities,
+            classes=self.weights[-1].shape[2],
+            heads=heads,
+            width=width,
+            depth=len(self.weights) - 1,
+            pieces=pieces,
+            number_size=size,
+            category_size=self.category_table.shape[1],
+        )
+
+    def _state(self) -> dict[str, npt.NDArray[np.float32]]:
+        state = {
+            "numbers.left": self.left,
+            "numbers.slope": self.slope,
+            "numbers.weight": self.number_weight,
+            "numbers.line": self.number_line,
+            "numbers.bias": self.number_bias,
+            "categories.table": self.category_table,
+        }
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            state |= {f"layers.{i}.weight": weight, f"layers.{i}.bias": bias}
+        return state
+
+    @functools.cached_property
+    def _network(self) -> TableNetwork:
+        network = _make(self._sizes, 0.0, 0)
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in self._state().items()})
+        return network.eval()
+
+    def logits(self, features: Features) -> npt.NDArray[np.float32]:
+        """Return ``(n, K)`` float32 logits: the logarithms of the heads' mean probabilities."""
+        return network_logits(self._network, _inputs(features), self.focal_gamma)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network for tables: numbers and categories embedded, then a few perceptrons side by side.
+
+    Attributes
+    ----------
+    learning_rate
+        Of AdamW, at its peak.
+    dropout
+        Share of the hidden units that each step leaves out.
+    weight_decay
+        Of matrices.
+    batch_size
+        Rows of a step; None takes a 40th of the rows, as the next power of two from 32 to 256.
+    max_epochs
+        None takes so many that 400,000 rows are seen, from 10 to 60.
+
+    Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
+    """
+
+    learning_rate: float = 0.01
+    dropout: float = 0.2
+    weight_decay: float = 0.2
+    batch_size: int | None = None
+    max_epochs: int | None = None
+    name: ClassVar[str] = "network"
+
+    def fit(
+        self,
+        train: Examples,
+        valid: Examples | None,
+        *,
+        objective: Objective,
+        rng: np.random.Generator,
+        on_epoch: OnEpoch,
+    ) -> FittedNetwork:
+        """Fit to training rows; rows held out choose the epoch."""
+        features = train.features
+        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
+        epochs = self.max_epochs or choose_epochs(len(features))
+        with one_thread():
+            network = _make(sizes, self.dropout, int(rng.integers(2**63)))
+            network.numbers.place_knots(features.numbers)
+            network.categories.forget_unseen(features.codes)
+            generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            size = self.batch_size or choose_batch_size(len(features))
+            batches = Batches(_inputs(features), torch.from_numpy(train.target), size, generator)
+            optimizer = adamw(network, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+            fit_network(
+                network,
+                batches,
+                None if valid is None else _judge(network, valid, objective),
+                loss=_heads_loss(objective),
+                optimizer=optimizer,
+                schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+                epochs=epochs,
+                patience=max(1, round(PATIENCE * epochs)),
+                on_epoch=on_epoch,
+                name=self.name,
+            )
+        return _freeze(network, features.cardinalities, objective.focal_gamma)
+
+
+def choose_epochs(rows: int) -> int:
+    """Return how often to go over the rows.
+
+    Examples
+    --------
+    >>> [choose_epochs(rows) for rows in (300, 12_000, 1_000_000)]
+    [60, 33, 10]
+    """
+    return min(max(ROWS_SEEN // rows, FEWEST_EPOCHS), MOST_EPOCHS)
+
+
+def choose_batch_size(rows: int) -> int:
+    """Return how many rows a step takes.
+
+    Examples
+    --------
+    >>> [choose_batch_size(rows) for rows in (300, 3000, 1_000_000)]
+    [32, 128, 256]
+    """
+    share = max(rows // BATCHES_AN_EPOCH, 1)
+    return min(max(1 << (share - 1).bit_length(), SMALLEST_BATCH), LARGEST_BATCH)
+
+
+def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: float) -> npt.NDArray[np.float32]:
+    """Return ``(n, K)`` float32 logits of a network with heads: the logarithms of their mean probabilities."""
+    chunks = []
+    with torch.inference_mode():
+        for rows in range(0, max(len(inputs[0]), 1), CHUNK):
+            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).numpy()
+            flat = heads.reshape(-1, heads.shape[2])
+            believed = posterior_logits(flat, focal_gamma) if focal_gamma else flat
+            log_probs = log_softmax(believed).reshape(heads.shape)
+            chunks.append(scipy.special.logsumexp(log_probs, axis=0) - np.log(len(heads)))
+    return np.concatenate(chunks).astype(np.float32)
+
+
+def _judge(network: TableNetwork, valid: Examples, objective: Objective) -> "functools.partial[HeldOut]":
+    return functools.partial(_held_out, network, _inputs(valid.features), valid.target, objective)
+
+
+def _held_out(
+    network: TableNetwork, inputs: tuple[Tensor, ...], target: npt.NDArray[np.int64], objective: Objective
+) -> HeldOut:
+    """Judge a network by rows held out, its logits brought to the class shares of the data."""
+    network.eval()
+    logits = network_logits(network, inputs, objective.focal_gamma)
+    if objective.restoring is not None:
+        logits = (logits + objective.restoring).astype(np.float32)
+    temperature = best_temperature(logits, target)
+    return HeldOut(
+        loss=mean_cross_entropy(logits, target),
+        refinement=mean_cross_entropy(logits / temperature, target),
+        temperature=temperature,
+        accuracy=float((logits.argmax(axis=1) == target).mean()),
+        calibration_error=top_label_calibration_error(np.exp(log_softmax(logits)), target),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _HeadsLoss:
+    """The mean of the heads' losses; each head has its own, so that they do not all learn the same."""
+
+    weight: Tensor | None
+    log_prior: Tensor | None
+    label_smoothing: float
+    focal_gamma: float
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        heads, n, _ = logits.shape
+        of_heads = target.expand(heads, n).reshape(-1)
+        return cross_entropy(
+            logits.flatten(0, 1),
+            of_heads,
+            sample_weight=None if self.weight is None else self.weight[of_heads],
+            log_prior=self.log_prior,
+            label_smoothing=self.label_smoothing,
+            focal_gamma=self.focal_gamma,
+        )
+
+
+def _heads_loss(objective: Objective) -> _HeadsLoss:
+    return _HeadsLoss(
+        _float32(objective.class_weight),
+        _float32(objective.log_prior),
+        objective.label_smoothing,
+        objective.focal_gamma,
+    )
+
+
+def _float32(values: npt.NDArray[np.float64] | None) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values.astype(np.float32))
+
+
+def _inputs(features: Features) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(features.numbers), torch.from_numpy(features.codes.astype(np.int64))
+
+
+def _make(sizes: Sizes, dropout: float, seed: int) -> TableNetwork:
+    return TableNetwork(sizes, dropout, torch.Generator().manual_seed(seed))
+
+
+def _freeze(network: TableNetwork, cardinalities: tuple[int, ...], focal_gamma: float) -> FittedNetwork:
+    state = {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+    layers = range(len(network.layers))
+    return FittedNetwork(
+        left=state["numbers.left"],
+        slope=state["numbers.slope"],
+        number_weight=state["numbers.weight"],
+        number_line=state["numbers.line"],
+        number_bias=state["numbers.bias"],
+        category_table=state["categories.table"],
+        cardinalities=cardinalities,
+        weights=tuple(state[f"layers.{i}.weight"] for i in layers),
+        biases=tuple(state[f"layers.{i}.bias"] for i in layers),
+        focal_gamma=focal_gamma,
+    )

@@ -1,0 +1,140 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from crossent.data.table import Features
+from crossent.losses.arrays import log_softmax, mean_cross_entropy
+from crossent.models.model import Examples
+from crossent.models.network import FittedNetwork, Network
+from crossent.models.objective import Objective
+from crossent.storage import load_folder, save_folder
+from crossent.train.monitor import EpochRecord, ignore_epoch
+from tests.models.test_boosting import draw
+
+
+def fit(
+    train: Examples,
+    valid: Examples | None = None,
+    *,
+    objective: Objective | None = None,
+    epochs: int = 15,
+    seed: int = 0,
+) -> FittedNetwork:
+    return Network(max_epochs=epochs).fit(
+        train,
+        valid,
+        objective=objective or Objective(),
+        rng=np.random.default_rng(seed),
+        on_epoch=ignore_epoch,
+    )
+
+
+def arrays(value: FittedNetwork) -> list[npt.NDArray[np.float32]]:
+    fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    flat = [item for field in fields for item in (field if isinstance(field, tuple) else (field,))]
+    return [item for item in flat if isinstance(item, np.ndarray)]
+
+
+def test_learns_what_is_not_linear() -> None:
+    valid = draw(1000, seed=1)
+    logits = fit(draw(2000), valid).logits(valid.features)
+    assert logits.dtype == np.float32
+    assert (logits.argmax(axis=1) == valid.target).mean() > 0.95
+
+
+def test_returns_the_epoch_of_lowest_refinement() -> None:
+    records: list[EpochRecord] = []
+
+    def watch(record: EpochRecord) -> bool:
+        records.append(record)
+        return False
+
+    rng = np.random.default_rng(3)
+    train, valid = draw(300), draw(300, seed=1)
+    noisy = [dataclasses.replace(e, target=np.where(rng.random(300) < 0.3, 0, e.target)) for e in (train, valid)]
+    model = Network(dropout=0.0, max_epochs=40)
+    fitted = model.fit(noisy[0], noisy[1], objective=Objective(), rng=rng, on_epoch=watch)
+    best = min(records, key=lambda record: record.refinement or np.inf)
+    assert best.epoch < len(records)
+    assert mean_cross_entropy(fitted.logits(valid.features), noisy[1].target) == pytest.approx(best.valid_loss)
+
+
+def test_same_seed_same_bytes_whatever_the_threads_and_the_global_generator() -> None:
+    train, valid = draw(300), draw(100, seed=1)
+    first = fit(train, valid, epochs=3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.manual_seed(99)
+        state = torch.random.get_rng_state()
+        second = fit(train, valid, epochs=3)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert [one.tobytes() for one in arrays(first)] == [one.tobytes() for one in arrays(second)]
+    assert fit(train, valid, epochs=3, seed=1).weights[0].tobytes() != first.weights[0].tobytes()
+
+
+def test_comes_back_from_a_folder_to_the_bit(tmp_path: Path) -> None:
+    fitted, features = fit(draw(300), epochs=2), draw(50, seed=1).features
+    save_folder(tmp_path / "model", fitted, {})
+    loaded = load_folder(tmp_path / "model", FittedNetwork)
+    assert np.array_equal(loaded.logits(features), fitted.logits(features))
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    fitted = fit(draw(300), epochs=1)
+    with pytest.raises(ValueError, match="do not fit"):
+        dataclasses.replace(fitted, cardinalities=(7,))
+    with pytest.raises(ValueError, match="make no network"):
+        dataclasses.replace(fitted, weights=fitted.weights[:1])
+
+
+def test_a_row_has_the_same_logits_alone_and_among_others() -> None:
+    fitted, features = fit(draw(300), epochs=2), draw(5000, seed=1).features
+    alone = fitted.logits(features.take(np.array([4500])))
+    np.testing.assert_allclose(fitted.logits(features)[4500:4501], alone, atol=1e-5)
+    assert fitted.logits(features.take(np.zeros(5000, dtype=bool))).shape == (0, 3)
+
+
+def test_a_class_without_rows_keeps_its_column() -> None:
+    train = draw(300)
+    logits = fit(Examples(train.features, train.target.clip(max=1), 3)).logits(train.features)
+    assert logits.shape == (300, 3)
+    assert (logits.argmax(axis=1) != 2).all()
+
+
+@pytest.mark.parametrize("remedy", ["class_weight", "log_prior"])
+def test_remedies_move_the_logits_as_far_as_they_say(remedy: str) -> None:
+    """Where features say nothing, a network believes in the class shares that its loss implies."""
+    rng = np.random.default_rng(0)
+    target = rng.choice(3, size=3000, p=[0.6, 0.3, 0.1])
+    train = Examples(Features(np.zeros((3000, 1), np.float32), np.empty((3000, 0), np.int32), ()), target, 3)
+    shares = np.bincount(target) / 3000
+    balanced = 1 / (3 * shares)
+    objective = {
+        "class_weight": Objective(class_weight=balanced, restoring=-np.log(balanced)),
+        "log_prior": Objective(log_prior=np.log(shares), restoring=np.log(shares)),
+    }[remedy]
+    logits = fit(train, objective=objective).logits(train.features)
+    np.testing.assert_allclose(np.exp(log_softmax(logits))[0], 1 / 3, atol=0.02)
+    restored = np.exp(log_softmax(logits + objective.restoring_or_zeros(3)))[0]
+    np.testing.assert_allclose(restored, shares, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("objective", "belief"),
+    [(Objective(focal_gamma=2.0), [0.8, 0.2]), (Objective(label_smoothing=0.2), [0.74, 0.26])],
+)
+def test_the_focal_loss_is_taken_back_and_smoothing_left_to_calibration(
+    objective: Objective, belief: list[float]
+) -> None:
+    target = (np.arange(3000) % 5 == 0).astype(np.int64)
+    train = Examples(Features(np.zeros((3000, 1), np.float32), np.empty((3000, 0), np.int32), ()), target, 2)
+    logits = fit(train, objective=objective).logits(train.features)
+    np.testing.assert_allclose(np.exp(log_softmax(logits))[0], belief, atol=0.02)

@@ -1,0 +1,179 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crossent.losses.cross_entropy import cross_entropy
+from crossent.train.loop import LONGEST_GRADIENT, Batches, HeldOut, fit_network, one_thread
+from crossent.train.monitor import EpochRecord
+from crossent.train.optim import adamw, warm_up_and_cosine
+
+
+def draw(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(rows, 4)).astype(np.float32)
+    logits = features @ rng.normal(size=(4, 3)) * 2
+    return torch.from_numpy(features), torch.from_numpy((logits + rng.gumbel(size=logits.shape)).argmax(axis=1))
+
+
+def start() -> nn.Linear:
+    network = nn.Linear(4, 3)
+    for parameter in network.parameters():
+        parameter.detach().zero_()
+    return network
+
+
+class Watch:
+    """Keeps the records, and ends training after some."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.records: list[EpochRecord] = []
+        self._most = most
+
+    def __call__(self, record: EpochRecord) -> bool:
+        self.records.append(record)
+        return len(self.records) >= self._most
+
+
+def train(
+    network: nn.Module, refinements: list[float] | None = None, *, epochs: int = 5, patience: int = 5, most: int = 1000
+) -> list[EpochRecord]:
+    """Train on drawn rows; the epochs are judged by the figures given."""
+    features, target = draw()
+    batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
+    optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
+    watch = Watch(most)
+    given = iter(refinements or [])
+    fit_network(
+        network,
+        batches,
+        None if refinements is None else lambda: HeldOut(1.0, next(given), 1.0, 0.5, 0.0),
+        loss=cross_entropy,
+        optimizer=optimizer,
+        schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+        epochs=epochs,
+        patience=patience,
+        on_epoch=watch,
+        name="straight",
+    )
+    return watch.records
+
+
+@pytest.mark.parametrize(("rows", "size"), [(400, 64), (7, 3), (5, 100), (1, 1), (128, 64)])
+def test_an_epoch_sees_every_row_once_in_batches_of_nearly_one_size(rows: int, size: int) -> None:
+    values = torch.arange(rows)
+    batches = Batches((values.float(),), values, size, torch.Generator().manual_seed(0))
+    first, second = (list(batches) for _ in range(2))
+    assert len(first) == len(batches)
+    for epoch in (first, second):
+        assert torch.equal(torch.cat([target for _, target in epoch]).sort().values, values)
+        assert all(torch.equal(inputs[0].long(), target) for inputs, target in epoch)
+        counts = [len(target) for _, target in epoch]
+        assert max(counts) <= size
+        assert max(counts) - min(counts) <= 1
+    if rows > 100:
+        assert not torch.equal(first[0][1], second[0][1])
+
+
+def test_comes_near_the_optimum_that_another_method_finds() -> None:
+    network = start()
+    train(network, epochs=200)
+    features, target = draw()
+    other = start()
+    newton = torch.optim.LBFGS(other.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        newton.zero_grad()
+        loss = nn.functional.cross_entropy(other(features), target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    newton.step(closure)
+    best = float(closure().detach())
+    assert best <= float(cross_entropy(network(features), target).detach()) < best + 1e-3
+
+
+def test_keeps_the_epoch_of_lowest_refinement() -> None:
+    kept, until_then = start(), start()
+    # The schedule is that of five epochs either way.
+    train(kept, [0.9, 0.5, 0.7, 0.6, 0.55])
+    train(until_then, [0.9, 0.5], most=2)
+    assert torch.equal(kept.weight, until_then.weight)
+
+
+def test_keeps_the_last_epoch_where_nothing_is_held_out() -> None:
+    records = train(network := start())
+    assert len(records) == 5
+    assert math.isnan(records[0].valid_loss)
+    assert records[0].refinement is None
+    judged = start()
+    train(judged, [0.5, 0.4, 0.3, 0.2, 0.1])
+    assert torch.equal(network.weight, judged.weight)
+
+
+def test_ends_where_patience_does() -> None:
+    assert len(train(start(), [0.5, 0.4, 0.6, 0.6, 0.6, 0.6], epochs=6, patience=2)) == 4
+
+
+def test_ends_where_it_is_told_to() -> None:
+    assert len(train(start(), epochs=6, most=3)) == 3
+
+
+def test_records_hold_what_training_was_like() -> None:
+    records = train(start(), [0.5, 0.4, 0.3, 0.2, 0.1])
+    assert [record.epoch for record in records] == [1, 2, 3, 4, 5]
+    assert all(record.model == "straight" and record.epochs == 5 for record in records)
+    assert records[-1].train_loss < records[0].train_loss < math.log(3)
+    assert records[0].train_accuracy is not None
+    assert 1 / 3 < records[0].train_accuracy < 1
+    assert records[0].gradient_norm is not None
+    assert 0 < records[0].gradient_norm < LONGEST_GRADIENT
+    assert records[0].learning_rate is not None
+    assert records[-1].learning_rate is not None
+    assert records[-1].learning_rate < records[0].learning_rate
+    assert records[0].rows_per_second is not None
+    assert records[0].rows_per_second > 0
+
+
+def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
+    features, target = draw()
+    batches = Batches((features * 1000,), target, 400, torch.Generator().manual_seed(0))
+    network = start()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    watch = Watch()
+    fit_network(
+        network,
+        batches,
+        None,
+        loss=cross_entropy,
+        optimizer=optimizer,
+        schedule=torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
+        epochs=1,
+        patience=1,
+        on_epoch=watch,
+        name="steep",
+    )
+    assert watch.records[0].gradient_norm is not None
+    assert watch.records[0].gradient_norm > 100
+    length = math.sqrt(sum(float(parameter.detach().square().sum()) for parameter in network.parameters()))
+    # One step of the average, from zero.
+    assert length == pytest.approx(LONGEST_GRADIENT * 10 / 11, rel=1e-4)
+
+
+def test_one_thread_gives_the_others_back_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            fail_on_one_thread()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def fail_on_one_thread() -> None:
+    with one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
