@@ -28,6 +28,7 @@ from crossent.recipe import Recipe
 from crossent.report import content
 from crossent.report.html import write_report
 from crossent.storage import write_file
+from crossent.train.diagnose import diagnosis_words
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
 WORST_ROWS = 20
@@ -181,6 +182,7 @@ def _report(
     counts = zip(dataset.classes, dataset.class_counts, strict=True)
     chosen = run.result.trials[run.result.chosen]
     settings = {name: str(value) for name, value in dataclasses.asdict(recipe).items()}
+    history = read_history(run.folder / "history.jsonl")
     stopped = ("Training was ended early by the user.",) if run.result.stopped else ()
     return content.ReportContent(
         title=f"{dataset.target_name} from {Path(dataset.source).name}",
@@ -192,7 +194,7 @@ def _report(
         columns=tuple(_column_summary(column, len(dataset)) for column in dataset.columns),
         notes=(*dataset.notes, *stopped),
         evaluation=run.evaluation,
-        history=read_history(run.folder / "history.jsonl"),
+        history=history,
         trials=tuple(_trial_summary(trial, trial is chosen) for trial in run.result.trials),
         calibration=_calibration_summary(chosen),
         worst_rows=worst,
@@ -204,6 +206,7 @@ def _report(
         sets=judgement.sets,
         risk_coverage=judgement.risk_coverage,
         remedy=judgement.remedy,
+        diagnosis=diagnosis_words(history, chosen.model),
     )
 
 

@@ -142,3 +142,4 @@ class ReportContent:
     sets: SetsSummary | None = None
     risk_coverage: RiskCoverage | None = None
     remedy: tuple[ClassRemedy, ...] = ()
+    diagnosis: tuple[str, ...] = ()
