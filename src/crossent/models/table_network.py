@@ -167,8 +167,11 @@ class Dropout(nn.Module):
         """Return the values that stay, larger by as much as is lost."""
         if not self.training or not self._share:
             return hidden
-        kept = torch.empty_like(hidden).bernoulli_(1 - self._share, generator=self._generator)
-        return hidden * kept / (1 - self._share)
+        # Four draws of 16 bits from one of 64: drawing each alone took a quarter of the training.
+        n = hidden.numel()
+        draws = torch.empty(math.ceil(n / 4), dtype=torch.int64).random_(-(2**63), None, generator=self._generator)
+        kept = draws.view(torch.int16)[:n].view(hidden.shape) >= round(self._share * 2**16) - 2**15
+        return hidden * kept.to(hidden.dtype).div_(1 - self._share)
 
 
 def uniform(shape: tuple[int, ...], into: int, generator: torch.Generator) -> Tensor:
