@@ -283,7 +283,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         ce.Classifier(model="linear", imbalance="focal").fit(X, y)
     with pytest.raises(SettingError, match="label_smoothing"):
         ce.Classifier(imbalance="focal", label_smoothing=0.1).fit(X, y)
-    with pytest.raises(SettingError, match="goes with imbalance class-weight"):
-        ce.Classifier(class_weight={"0": 1.0}).fit(X, y)
+    with pytest.raises(SettingError, match="of their own"):
+        ce.Classifier(imbalance="oversample", class_weight={0: 1.0, 1: 1.0, 2: 1.0}).fit(X, y)
     with pytest.raises(SettingError, match="None for '2'"):
-        ce.Classifier(imbalance="class-weight", class_weight={0: 1.0, 1: 2.0}).fit(X, y)
+        ce.Classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, y)

@@ -47,7 +47,7 @@ def apply_remedy(train: Examples, recipe: Recipe, class_weight: Array | None, rn
     """
     counts = np.bincount(train.target, minlength=train.classes)
     objective = Objective(label_smoothing=recipe.label_smoothing)
-    if recipe.imbalance == "class-weight":
+    if recipe.imbalance == "class-weight" or class_weight is not None:
         weight = balanced_class_weight(counts) if class_weight is None else class_weight
         return Remedy(train, dataclasses.replace(objective, class_weight=weight, restoring=-np.log(weight)))
     if recipe.imbalance == "oversample":

@@ -41,7 +41,9 @@ class Recipe:
     )
     class_weight: dict[str, float] | None = dataclasses.field(
         default=None,
-        metadata={"help": "Weights by class for imbalance class-weight: --class-weight.rare=5. Default: balanced."},
+        metadata={
+            "help": "Weights by class, a remedy of imbalance in place of the balanced ones: --class-weight.rare=5."
+        },
     )
     label_smoothing: float = _setting(
         0.0, "Share of each label that training spreads evenly over all classes; calibration takes it back.", 0.0, 0.99
@@ -90,11 +92,11 @@ class Recipe:
                 f"label_smoothing is {self.label_smoothing}: both make the model less certain.",
                 "Set label_smoothing to 0, or choose another remedy of imbalance.",
             )
-        if self.class_weight is not None and self.imbalance != "class-weight":
+        if self.class_weight is not None and self.imbalance not in {"none", "class-weight"}:
             raise SettingError(
-                "class_weight goes with imbalance class-weight.",
-                f"imbalance is {self.imbalance!r}.",
-                "Set imbalance to class-weight, or leave class_weight out.",
+                "Weights of classes are a remedy of imbalance of their own.",
+                f"class_weight is given, and imbalance is {self.imbalance!r}.",
+                "Leave one of them out.",
             )
 
 
