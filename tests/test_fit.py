@@ -133,3 +133,12 @@ def test_same_seed_same_bytes_with_text() -> None:
     dataset, new = read(draw_reviews(150), "label"), draw_reviews(20, seed=2)
     first, second = (fit(dataset, Recipe(folds=2)).predictor.logits(new) for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+def test_of_a_model_fitted_again_to_all_rows_only_a_temperature_is_corrected() -> None:
+    dataset = read(draw_reviews(600), "label")
+    result = fit(dataset, Recipe(folds=2, label_smoothing=0.4))
+    assert result.trials[0].refitted
+    assert [attempt.method for attempt in result.predictor.calibration.attempts] == ["identity", "temperature"]
+    asked = fit(dataset, Recipe(folds=2, label_smoothing=0.4, calibration="vector")).predictor.calibration
+    assert {attempt.method for attempt in asked.attempts} == {"identity", "vector"}

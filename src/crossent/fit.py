@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -319,7 +320,9 @@ def _cross_fit(model: AnyModel, encode: Encode, plan: _Plan, rng: np.random.Gene
     effective_priors = _effective_priors(rows.take(fitting), np.stack(restoring), plan.prior)
     rows = _restore(rows, effective_priors, plan.prior)
     averaged = len(models) > 1 and not refitted
-    calibration = _calibrate(rows.take(fitting), plan.recipe, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
+    # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
+    method = "temperature" if refitted and plan.recipe.calibration == "auto" else plan.recipe.calibration
+    calibration = _calibrate(rows.take(fitting), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
     kept = rows.take(apart)
     fold = np.zeros_like(kept.fold) if refitted else kept.fold
     kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
@@ -346,13 +349,15 @@ def _restore(rows: ApartRows, effective_priors: npt.NDArray[np.float64], prior: 
     return dataclasses.replace(rows, logits=logits)
 
 
-def _calibrate(rows: ApartRows, recipe: Recipe, least_gain: float) -> Calibration:
-    if recipe.calibration == "none":
+def _calibrate(
+    rows: ApartRows, method: Literal["auto", "none", "temperature", "vector", "matrix"], least_gain: float
+) -> Calibration:
+    if method == "none":
         return identity("not asked for", mean_cross_entropy(rows.logits, rows.target))
     if len(rows.target) < LEAST_CALIBRATED:
         note = f"{len(rows.target)} held-out rows are too few to correct confidence"
         return identity(note, mean_cross_entropy(rows.logits, rows.target))
-    return choose_calibration(rows.logits, rows.target, recipe.calibration, least_gain=least_gain)
+    return choose_calibration(rows.logits, rows.target, method, least_gain=least_gain)
 
 
 def _join(parts: list[ApartRows]) -> ApartRows:
