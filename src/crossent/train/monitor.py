@@ -15,7 +15,7 @@ class EpochRecord:
     Attributes
     ----------
     model
-        Name of the model: ``"linear"``, ``"boosting"``.
+        Name of the model: ``"linear"``, ``"boosting"``, ``"network"``.
     fold
         Which fold is held out, counted from 1; 1 of 1 for a single split.
     folds
