@@ -78,3 +78,14 @@ def test_an_impossible_event_in_both_sources_leaves_no_difference_to_tell():
     probs = np.array([[1.0, 0.0], [0.5, 0.5]])
     found = compare({"a": probs, "b": probs}, [1, 0])
     assert np.isnan(found.differences["b"]["log_loss"].value)
+
+
+def test_sources_that_predict_other_classes_are_judged_on_the_same_rows_too():
+    logits, y = draw(1500)
+    other = logits + 0.3 * np.random.default_rng(1).normal(size=logits.shape)
+    first, second = (scipy.special.log_softmax(each, axis=1) for each in (logits, other))
+    assert (first.argmax(axis=1) != second.argmax(axis=1)).mean() > 0.05
+    found = compare({"first": np.exp(first), "second": np.exp(second)}, y).differences["second"]["log_loss"]
+    differences = log_loss_of_rows(second, y) - log_loss_of_rows(first, y)
+    half = 1.96 * differences.std() / np.sqrt(1500)
+    assert_allclose([found.low, found.high], [differences.mean() - half, differences.mean() + half], atol=0.15 * half)

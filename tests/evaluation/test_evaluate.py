@@ -222,4 +222,4 @@ def test_summary_names_every_figure_with_its_interval():
     for metric in METRICS.values():
         assert any(line.startswith(metric.title) and " to " in line for line in lines), metric.title
     assert f"class shares: log-loss {result.baseline['log_loss']:.4f}" in lines[-2]
-    assert "no reason to doubt" in lines[-1]
+    assert ("no reason to doubt" in lines[-1]) == (result.calibration_p_value >= 0.05)

@@ -147,8 +147,6 @@ def judge(
     with np.errstate(over="ignore"):  # what overflows is no log-probability; the next line says so
         probs = np.exp(log_probs, dtype=np.float64)
     _check_probs(probs, classes, prior)
-    confusion = confusion_matrix(target, probs.argmax(axis=1), len(classes))
-    counts, resampled_counts = class_counts(confusion), resample_confusion(confusion, rng)
     resamples = resample_rows(len(target), rng)
     top_deviations, top_debiased = top_label_errors(probs, target, resamples)
     class_deviations, class_debiased = classwise_errors(probs, target, resamples)
@@ -161,6 +159,9 @@ def judge(
         "debiased_classwise_error": class_debiased,
         "kernel_calibration_error": kernel_calibration_error(probs, target, rng),
     }
+    # Last, for how much it draws depends on the probabilities: all before is the same rows for any, as `compare` needs.
+    confusion = confusion_matrix(target, probs.argmax(axis=1), len(classes))
+    counts, resampled_counts = class_counts(confusion), resample_confusion(confusion, rng)
     rows = len(target)
     estimates = {name: figure.estimate(rows) for name, figure in figures.items()}
     estimates |= _confusion_estimates(counts, resampled_counts)
