@@ -57,8 +57,16 @@ def test_watch_ends_with_the_run_or_when_nothing_comes(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_watch_follows_another_process_and_ctrl_c_ends_it_alone(tmp_path: Path) -> None:
     write(tmp_path / "run", 2)
-    command = [sys.executable, "-m", "crossent", "watch", str(tmp_path / "run")]
-    watching = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    # Where the tests run in the background, Ctrl-C is ignored, and a child that is not told otherwise ignores it too.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from crossent.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "watch", str(tmp_path / "run")]
+    watching = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
     assert watching.stdout is not None
     assert "fold 2 of 2: epoch 2 of 50" in watching.stdout.readline()
     write(tmp_path / "run", 9)
