@@ -240,12 +240,6 @@ def _refit(
 
 def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
     if has_text(dataset):
-        if recipe.imbalance == "focal":
-            raise SettingError(
-                "Text has softmax regression as its model, fitted to the one optimum of its loss.",
-                "imbalance is 'focal', a loss that is not convex and may have several.",
-                "Take imbalance logit-adjust or class-weight.",
-            )
         if recipe.model in ("boosting", "network"):
             reader = {"boosting": "Trees do", "network": "The network for tables does"}[recipe.model]
             raise SettingError(

@@ -10,10 +10,11 @@ import pandas as pd
 from crossent.calibration.prior import Prior
 from crossent.cli.app import PredictionFlags
 from crossent.data.column import Label
+from crossent.data.kinds import conform
 from crossent.data.read import read_table
 from crossent.decide.labels import minimum_cost, top_k
 from crossent.errors import DataError, SettingError
-from crossent.predictor import Predictor, probs_under
+from crossent.predictor import Predictor, mean_log_probs, probs_under
 
 _PRIOR_EXAMPLE = "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1'."
 
@@ -32,11 +33,12 @@ def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlag
             f"--prior {flags.prior} says that they are others.",
             "Leave one of them out.",
         )
-    logits = predictor.logits(frame)
+    of_models = predictor.model_logits_of(conform(frame, predictor.columns))
+    logits = predictor.calibration.logits(mean_log_probs(of_models))
     probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
     columns: dict[str, object] = {"predicted": _labels(predictor, _predicted(predictor, logits, probs, flags))}
     if flags.coverage is not None:
-        sets = predictor.prediction_sets(frame, coverage=flags.coverage, by=flags.by)
+        sets = predictor.sets_of(of_models, coverage=flags.coverage, method="lac", by=flags.by, seed=0)
         names = np.array([str(label) for label in predictor.classes], dtype=object)
         columns["may_be"] = [" | ".join(names[members]) for members in sets]
     if flags.risk is not None:

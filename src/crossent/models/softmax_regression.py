@@ -153,7 +153,7 @@ def check_convex(objective: Objective) -> None:
         raise SettingError(
             "Softmax regression is fitted to the one optimum of its loss.",
             "imbalance is 'focal', a loss that is not convex and may have several.",
-            "Take model boosting, or imbalance logit-adjust.",
+            "Take imbalance logit-adjust or class-weight, or, for tables without text, model boosting.",
         )
 
 
