@@ -1,31 +1,24 @@
 """The only wiring: a dataset and a recipe become a predictor."""
 
-import dataclasses
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from crossent.calibration.choose import choose_calibration
-from crossent.calibration.conformal import ApartRows
-from crossent.calibration.scaling import Calibration, identity
+from crossent.cross_fit import AnyFitted, AnyModel, CrossFit, Encode, Plan, Trial, Watch, cross_fit
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
 from crossent.errors import DataError, SettingError
-from crossent.imbalance import apply_remedy, effective_prior, measured_strength, named_class_weight
-from crossent.losses.arrays import mean_cross_entropy
-from crossent.models.boosting import Boosting, FittedBoosting
+from crossent.imbalance import apply_remedy, named_class_weight
+from crossent.models.boosting import Boosting
 from crossent.models.model import Examples
-from crossent.models.network import FittedNetwork, Network
-from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
+from crossent.models.network import Network
+from crossent.models.softmax_regression import SoftmaxRegression
 from crossent.models.text import FittedTextRegression, TextRegression
-from crossent.predictor import Predictor, restore_prior
+from crossent.predictor import Predictor
 from crossent.recipe import Recipe
-from crossent.train.monitor import EpochRecord, OnEpoch, ignore_epoch
+from crossent.train.monitor import OnEpoch, ignore_epoch
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
 MANY_ROWS = 20_000
@@ -34,55 +27,8 @@ MANY_ROWS_OF_NETWORK = 10_000
 # With text the rows held out choose less, for the model is then fitted to all rows.
 MANY_TEXTS = 4_000
 FOLDS = 5
-# Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
-# itself: a temperature that gains less than this share of the log-loss would overdo it.
-LEAST_GAIN_OF_AVERAGE = 0.01
-# Fewer rows held out cannot tell whether a correction of confidence helps.
-LEAST_CALIBRATED = 30
-# One in so many of the rows held out has no say in calibration, so that prediction sets can rest on it; and no more
-# than this many rows, or numbers, for they are kept with the model.
-APART_DIVISOR = 3
-MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 # The share of the training rows in the one split.
 VALID_SHARE = 0.2
-
-AnyModel = SoftmaxRegression | Boosting | Network | TextRegression
-AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression
-# From a mask of the rows to hold out to those to train on, and them.
-Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One model that was tried.
-
-    Attributes
-    ----------
-    model
-        Its name.
-    log_loss
-        Mean cross entropy in nats on rows held out, before calibration.
-    calibration
-        What calibration made of it.
-    folds
-        How many models stand behind it.
-    refitted
-        Whether the model was then fitted to all rows; if not, those of the folds are averaged.
-    seconds
-        Time that its training took.
-    """
-
-    model: str
-    log_loss: float
-    calibration: Calibration
-    folds: int
-    refitted: bool
-    seconds: float
-
-    @property
-    def calibrated_log_loss(self) -> float:
-        """The held-out log-loss of what would be kept."""
-        return self.calibration.log_loss_after if self.calibration.method != "identity" else self.log_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +49,6 @@ class FitResult:
     trials: tuple[Trial, ...]
     chosen: int
     stopped: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _CrossFit:
-    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it."""
-
-    trial: Trial
-    models: tuple[AnyFitted, ...]
-    effective_priors: npt.NDArray[np.float64]
-    deciding_prior: npt.NDArray[np.float64]
-    apart: ApartRows
 
 
 def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -> FitResult:
@@ -141,20 +76,20 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
-    plan = _Plan(
+    plan = Plan(
         recipe=recipe,
         class_weight=named_class_weight(recipe.class_weight, dataset.classes),
         prior=dataset.class_counts / len(dataset),
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
     )
-    watch = _Watch(on_epoch)
+    watch = Watch(on_epoch)
     # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
     whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
-    found: list[_CrossFit] = []
+    found: list[CrossFit] = []
     for model in _candidates(recipe, dataset):
-        found.append(_cross_fit(model, encode, plan, rng, watch))
+        found.append(cross_fit(model, encode, plan, rng, watch))
         if watch.stopped:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
@@ -176,31 +111,6 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
         prior=plan.prior,
     )
     return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped)
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is the same for every candidate.
-
-    Attributes
-    ----------
-    recipe
-        All settings.
-    class_weight
-        ``(K,)`` by hand, or None.
-    prior
-        ``(K,)`` shares of the classes in the data.
-    sides
-        For each fold the mask of the rows that it holds out.
-    apart_seed
-        Draws the rows that calibration does not see.
-    """
-
-    recipe: Recipe
-    class_weight: npt.NDArray[np.float64] | None
-    prior: npt.NDArray[np.float64]
-    sides: list[npt.NDArray[np.bool_]]
-    apart_seed: int
 
 
 def has_text(dataset: Dataset) -> bool:
@@ -229,7 +139,7 @@ def _encode_each(dataset: Dataset) -> Encode:
 
 
 def _refit(
-    models: tuple[AnyFitted, ...], examples: Examples, plan: _Plan, rng: np.random.Generator
+    models: tuple[AnyFitted, ...], examples: Examples, plan: Plan, rng: np.random.Generator
 ) -> FittedTextRegression:
     """Fit to all rows, with the middle of the penalties that the folds chose."""
     chosen = [model.C for model in models if isinstance(model, FittedTextRegression)]
@@ -289,102 +199,3 @@ def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator
             "Give more rows, or allow duplicates anywhere (--duplicates anywhere).",
         )
     return useful
-
-
-def _cross_fit(model: AnyModel, encode: Encode, plan: _Plan, rng: np.random.Generator, watch: "_Watch") -> _CrossFit:
-    started = time.perf_counter()
-    refitted = isinstance(model, TextRegression)
-    models: list[AnyFitted] = []
-    restoring: list[npt.NDArray[np.float64]] = []
-    held_out: list[ApartRows] = []
-    for i, side in enumerate(plan.sides):
-        train, valid = encode(side)
-        remedy = apply_remedy(train, plan.recipe, plan.class_weight, rng)
-        on_epoch = watch.fold(i + 1, len(plan.sides))
-        fitted = model.fit(remedy.train, valid, objective=remedy.objective, rng=rng, on_epoch=on_epoch)
-        # A fold that was cut short would only spoil the average of those that were not.
-        if watch.stopped and models:
-            break
-        models.append(fitted)
-        restoring.append(remedy.objective.restoring_or_zeros(train.classes))
-        logits = fitted.logits(valid.features)
-        held_out.append(ApartRows(logits, valid.target, np.full(len(logits), i)))
-    rows = _join(held_out)
-    fitting, apart = _choose_apart(len(rows.target), len(plan.prior), plan.apart_seed)
-    effective_priors = _effective_priors(rows.take(fitting), np.stack(restoring), plan.prior)
-    rows = _restore(rows, effective_priors, plan.prior)
-    averaged = len(models) > 1 and not refitted
-    # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
-    method = "temperature" if refitted and plan.recipe.calibration == "auto" else plan.recipe.calibration
-    calibration = _calibrate(rows.take(fitting), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
-    kept = rows.take(apart)
-    fold = np.zeros_like(kept.fold) if refitted else kept.fold
-    kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
-    seconds = time.perf_counter() - started
-    trial = Trial(model.name, calibration.log_loss_before, calibration, len(models), refitted, seconds)
-    deciding_prior = effective_prior(plan.prior, np.mean(restoring, axis=0))
-    return _CrossFit(trial, tuple(models), effective_priors, deciding_prior, kept)
-
-
-def _effective_priors(
-    rows: ApartRows, restoring: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the ``(F, K)`` class shares that the models of the folds believe in, as far as the rows show."""
-    strength = measured_strength(rows.logits, rows.target, restoring[rows.fold]) if restoring.any() else 0.0
-    return np.stack([effective_prior(prior, strength * one) for one in restoring])
-
-
-def _restore(rows: ApartRows, effective_priors: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> ApartRows:
-    """Return the rows with logits under the class shares of the data."""
-    logits = rows.logits.copy()
-    for fold, believed in enumerate(effective_priors):
-        own = rows.fold == fold
-        logits[own] = restore_prior(rows.logits[own], believed, prior)
-    return dataclasses.replace(rows, logits=logits)
-
-
-def _calibrate(
-    rows: ApartRows, method: Literal["auto", "none", "temperature", "vector", "matrix"], least_gain: float
-) -> Calibration:
-    if method == "none":
-        return identity("not asked for", mean_cross_entropy(rows.logits, rows.target))
-    if len(rows.target) < LEAST_CALIBRATED:
-        note = f"{len(rows.target)} held-out rows are too few to correct confidence"
-        return identity(note, mean_cross_entropy(rows.logits, rows.target))
-    return choose_calibration(rows.logits, rows.target, method, least_gain=least_gain)
-
-
-def _join(parts: list[ApartRows]) -> ApartRows:
-    return ApartRows(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.target for part in parts]),
-        np.concatenate([part.fold for part in parts]),
-    )
-
-
-def _choose_apart(n: int, classes: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Draw the rows that calibration is fitted to, and those that it does not see: a third, or as many as are of use.
-
-    Too few rows to calibrate serve as both, for nothing is fitted to them.
-    """
-    if n < LEAST_CALIBRATED:
-        return np.ones(n, np.bool_), np.ones(n, np.bool_)
-    count = min(n // APART_DIVISOR, MOST_APART, max(LEAST_OF_MANY_CLASSES, MOST_APART_VALUES // classes))
-    apart = np.zeros(n, np.bool_)
-    apart[np.random.default_rng(seed).permutation(n)[:count]] = True
-    return ~apart, apart
-
-
-class _Watch:
-    """Passes epochs on with the number of their fold, and remembers whether it was told to stop."""
-
-    def __init__(self, on_epoch: OnEpoch) -> None:
-        self._on_epoch = on_epoch
-        self.stopped = False
-
-    def fold(self, fold: int, folds: int) -> OnEpoch:
-        def on_epoch(record: EpochRecord) -> bool:
-            self.stopped = self._on_epoch(dataclasses.replace(record, fold=fold, folds=folds)) or self.stopped
-            return self.stopped
-
-        return on_epoch

@@ -15,13 +15,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.calibration.scaling import Attempt
+from crossent.cross_fit import Trial
 from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
 from crossent.evaluation.evaluate import to_json
 from crossent.evaluation.result import Evaluation
 from crossent.evidence import Evidence, find_evidence
-from crossent.fit import FitResult, Trial, fit
+from crossent.fit import FitResult, fit
 from crossent.judgement import Judgement, judge
 from crossent.predictor import Predictor, load, versions
 from crossent.recipe import Recipe

@@ -1,0 +1,236 @@
+"""One model trained on the complement of each fold, and what the rows held out say about it."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.calibration.choose import choose_calibration
+from crossent.calibration.conformal import ApartRows
+from crossent.calibration.scaling import Calibration, identity
+from crossent.imbalance import apply_remedy, effective_prior, measured_strength
+from crossent.losses.arrays import mean_cross_entropy
+from crossent.models.boosting import Boosting, FittedBoosting
+from crossent.models.model import Examples
+from crossent.models.network import FittedNetwork, Network
+from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
+from crossent.models.text import FittedTextRegression, TextRegression
+from crossent.predictor import restore_prior
+from crossent.recipe import Recipe
+from crossent.train.monitor import EpochRecord, OnEpoch
+
+# Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
+# itself: a temperature that gains less than this share of the log-loss would overdo it.
+LEAST_GAIN_OF_AVERAGE = 0.01
+# Fewer rows held out cannot tell whether a correction of confidence helps.
+LEAST_CALIBRATED = 30
+# One in so many of the rows held out has no say in calibration, so that prediction sets can rest on it; and no more
+# than this many rows, or numbers, for they are kept with the model.
+APART_DIVISOR = 3
+MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
+
+AnyModel = SoftmaxRegression | Boosting | Network | TextRegression
+AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression
+# From a mask of the rows to hold out to those to train on, and them.
+Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model that was tried.
+
+    Attributes
+    ----------
+    model
+        Its name.
+    log_loss
+        Mean cross entropy in nats on rows held out, before calibration.
+    calibration
+        What calibration made of it.
+    folds
+        How many models stand behind it.
+    refitted
+        Whether the model was then fitted to all rows; if not, those of the folds are averaged.
+    seconds
+        Time that its training took.
+    """
+
+    model: str
+    log_loss: float
+    calibration: Calibration
+    folds: int
+    refitted: bool
+    seconds: float
+
+    @property
+    def calibrated_log_loss(self) -> float:
+        """The held-out log-loss of what would be kept."""
+        return self.calibration.log_loss_after if self.calibration.method != "identity" else self.log_loss
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it."""
+
+    trial: Trial
+    models: tuple[AnyFitted, ...]
+    effective_priors: npt.NDArray[np.float64]
+    deciding_prior: npt.NDArray[np.float64]
+    apart: ApartRows
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is the same for every candidate.
+
+    Attributes
+    ----------
+    recipe
+        All settings.
+    class_weight
+        ``(K,)`` by hand, or None.
+    prior
+        ``(K,)`` shares of the classes in the data.
+    sides
+        For each fold the mask of the rows that it holds out.
+    apart_seed
+        Draws the rows that calibration does not see.
+    """
+
+    recipe: Recipe
+    class_weight: npt.NDArray[np.float64] | None
+    prior: npt.NDArray[np.float64]
+    sides: list[npt.NDArray[np.bool_]]
+    apart_seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _FoldFit:
+    """A model, what its logits lack to the class shares of the data, and the rows that it never saw."""
+
+    model: AnyFitted
+    restoring: npt.NDArray[np.float64]
+    held_out: ApartRows
+
+
+def cross_fit(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, watch: "Watch") -> CrossFit:
+    """Train a model on the complement of each fold, and calibrate it by rows held out.
+
+    Parameters
+    ----------
+    model
+        Settings.
+    encode
+        Gives the rows of a fold.
+    plan
+        The folds, and what else is the same for every model.
+    rng
+        Gives each fold a generator of its own.
+    watch
+        Told of every epoch.
+    """
+    started = time.perf_counter()
+    fits = _fit_folds(model, encode, plan, rng, watch)
+    refitted = isinstance(model, TextRegression)
+    rows = _join([one.held_out for one in fits])
+    restoring = np.stack([one.restoring for one in fits])
+    fitting, apart = _choose_apart(len(rows.target), len(plan.prior), plan.apart_seed)
+    effective_priors = _effective_priors(rows.take(fitting), restoring, plan.prior)
+    rows = _restore(rows, effective_priors, plan.prior)
+    averaged = len(fits) > 1 and not refitted
+    # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
+    method = "temperature" if refitted and plan.recipe.calibration == "auto" else plan.recipe.calibration
+    calibration = _calibrate(rows.take(fitting), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
+    kept = rows.take(apart)
+    fold = np.zeros_like(kept.fold) if refitted else kept.fold
+    kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
+    seconds = time.perf_counter() - started
+    trial = Trial(model.name, calibration.log_loss_before, calibration, len(fits), refitted, seconds)
+    deciding_prior = effective_prior(plan.prior, restoring.mean(axis=0))
+    return CrossFit(trial, tuple(one.model for one in fits), effective_priors, deciding_prior, kept)
+
+
+def _fit_folds(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, watch: "Watch") -> list[_FoldFit]:
+    fits: list[_FoldFit] = []
+    for i, (side, own_rng) in enumerate(zip(plan.sides, rng.spawn(len(plan.sides)), strict=True)):
+        train, valid = encode(side)
+        remedy = apply_remedy(train, plan.recipe, plan.class_weight, own_rng)
+        on_epoch = watch.fold(i + 1, len(plan.sides))
+        fitted = model.fit(remedy.train, valid, objective=remedy.objective, rng=own_rng, on_epoch=on_epoch)
+        # A fold that was cut short would only spoil the average of those that were not.
+        if watch.stopped and fits:
+            break
+        logits = fitted.logits(valid.features)
+        held_out = ApartRows(logits, valid.target, np.full(len(logits), i))
+        fits.append(_FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out))
+    return fits
+
+
+def _effective_priors(
+    rows: ApartRows, restoring: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the ``(F, K)`` class shares that the models of the folds believe in, as far as the rows show."""
+    strength = measured_strength(rows.logits, rows.target, restoring[rows.fold]) if restoring.any() else 0.0
+    return np.stack([effective_prior(prior, strength * one) for one in restoring])
+
+
+def _restore(rows: ApartRows, effective_priors: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> ApartRows:
+    """Return the rows with logits under the class shares of the data."""
+    logits = rows.logits.copy()
+    for fold, believed in enumerate(effective_priors):
+        own = rows.fold == fold
+        logits[own] = restore_prior(rows.logits[own], believed, prior)
+    return dataclasses.replace(rows, logits=logits)
+
+
+def _calibrate(
+    rows: ApartRows, method: Literal["auto", "none", "temperature", "vector", "matrix"], least_gain: float
+) -> Calibration:
+    if method == "none":
+        return identity("not asked for", mean_cross_entropy(rows.logits, rows.target))
+    if len(rows.target) < LEAST_CALIBRATED:
+        note = f"{len(rows.target)} held-out rows are too few to correct confidence"
+        return identity(note, mean_cross_entropy(rows.logits, rows.target))
+    return choose_calibration(rows.logits, rows.target, method, least_gain=least_gain)
+
+
+def _join(parts: list[ApartRows]) -> ApartRows:
+    return ApartRows(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.fold for part in parts]),
+    )
+
+
+def _choose_apart(n: int, classes: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Draw the rows that calibration is fitted to, and those that it does not see: a third, or as many as are of use.
+
+    Too few rows to calibrate serve as both, for nothing is fitted to them.
+    """
+    if n < LEAST_CALIBRATED:
+        return np.ones(n, np.bool_), np.ones(n, np.bool_)
+    count = min(n // APART_DIVISOR, MOST_APART, max(LEAST_OF_MANY_CLASSES, MOST_APART_VALUES // classes))
+    apart = np.zeros(n, np.bool_)
+    apart[np.random.default_rng(seed).permutation(n)[:count]] = True
+    return ~apart, apart
+
+
+class Watch:
+    """Passes epochs on with the number of their fold, and remembers whether it was told to stop."""
+
+    def __init__(self, on_epoch: OnEpoch) -> None:
+        self._on_epoch = on_epoch
+        self.stopped = False
+
+    def fold(self, fold: int, folds: int) -> OnEpoch:
+        """Return what is told of the epochs of a fold."""
+
+        def on_epoch(record: EpochRecord) -> bool:
+            self.stopped = self._on_epoch(dataclasses.replace(record, fold=fold, folds=folds)) or self.stopped
+            return self.stopped
+
+        return on_epoch
