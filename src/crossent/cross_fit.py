@@ -1,6 +1,7 @@
 """One model trained on the complement of each fold, and what the rows held out say about it."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxR
 from crossent.models.text import FittedTextRegression, TextRegression
 from crossent.predictor import restore_prior
 from crossent.recipe import Recipe
+from crossent.train.checkpoint import Checkpoint, Checkpoints
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 # Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
@@ -99,6 +101,8 @@ class Plan:
         For each fold the mask of the rows that it holds out.
     apart_seed
         Draws the rows that calibration does not see.
+    checkpoints
+        Of all fits, or None.
     """
 
     recipe: Recipe
@@ -106,10 +110,11 @@ class Plan:
     prior: npt.NDArray[np.float64]
     sides: list[npt.NDArray[np.bool_]]
     apart_seed: int
+    checkpoints: Checkpoints | None
 
 
 @dataclass(frozen=True, eq=False)
-class _FoldFit:
+class FoldFit:
     """A model, what its logits lack to the class shares of the data, and the rows that it never saw."""
 
     model: AnyFitted
@@ -154,20 +159,49 @@ def cross_fit(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Genera
     return CrossFit(trial, tuple(one.model for one in fits), effective_priors, deciding_prior, kept)
 
 
-def _fit_folds(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, watch: "Watch") -> list[_FoldFit]:
-    fits: list[_FoldFit] = []
-    for i, (side, own_rng) in enumerate(zip(plan.sides, rng.spawn(len(plan.sides)), strict=True)):
-        train, valid = encode(side)
-        remedy = apply_remedy(train, plan.recipe, plan.class_weight, own_rng)
-        on_epoch = watch.fold(i + 1, len(plan.sides))
-        fitted = model.fit(remedy.train, valid, objective=remedy.objective, rng=own_rng, on_epoch=on_epoch)
-        # A fold that was cut short would only spoil the average of those that were not.
-        if watch.stopped and fits:
+def _fit_folds(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, watch: "Watch") -> list[FoldFit]:
+    fits: list[FoldFit] = []
+    for i, own_rng in enumerate(rng.spawn(len(plan.sides))):
+        if watch.out_of_time and fits:
             break
-        logits = fitted.logits(valid.features)
-        held_out = ApartRows(logits, valid.target, np.full(len(logits), i))
-        fits.append(_FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out))
+        on_epoch = watch.fold(i + 1, len(plan.sides))
+        checkpoint = None if plan.checkpoints is None else plan.checkpoints.of(model.name, i + 1)
+        fit = None if checkpoint is None else checkpoint.finished(FoldFit)
+        if fit is None:
+            fit = _fit_fold(model, encode, plan, i, own_rng, on_epoch, checkpoint)
+            # A fold that was cut short would only spoil the average of those that were not.
+            if watch.stopped and fits:
+                break
+        fits.append(fit)
     return fits
+
+
+def _fit_fold(
+    model: AnyModel,
+    encode: Encode,
+    plan: Plan,
+    fold: int,
+    rng: np.random.Generator,
+    on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None,
+) -> FoldFit:
+    train, valid = encode(plan.sides[fold])
+    remedy = apply_remedy(train, plan.recipe, plan.class_weight, rng)
+    fitted = model.fit(
+        remedy.train,
+        valid,
+        objective=remedy.objective,
+        rng=rng,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+    )
+    logits = fitted.logits(valid.features)
+    held_out = ApartRows(logits, valid.target, np.full(len(logits), fold))
+    fit = FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out)
+    if checkpoint is not None:
+        checkpoint.raise_if_interrupted()
+        checkpoint.finish(fit)
+    return fit
 
 
 def _effective_priors(
@@ -220,17 +254,36 @@ def _choose_apart(n: int, classes: int, seed: int) -> tuple[npt.NDArray[np.bool_
 
 
 class Watch:
-    """Passes epochs on with the number of their fold, and remembers whether it was told to stop."""
+    """Passes epochs on with the number of their fold, ends fits when their time is over, and remembers a stop.
 
-    def __init__(self, on_epoch: OnEpoch) -> None:
-        self._on_epoch = on_epoch
+    Parameters
+    ----------
+    on_epoch
+        Told of every epoch; returns True to stop all.
+    seconds
+        For all fits together, from now on; each has an equal share of what is left. None sets no bound.
+    fits
+        How many there will be.
+    """
+
+    def __init__(self, on_epoch: OnEpoch, seconds: float | None, fits: int) -> None:
         self.stopped = False
+        self._on_epoch, self._fits = on_epoch, fits
+        self._ends = math.inf if seconds is None else time.monotonic() + seconds
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether all time is spent."""
+        return time.monotonic() >= self._ends
 
     def fold(self, fold: int, folds: int) -> OnEpoch:
-        """Return what is told of the epochs of a fold."""
+        """Return what is told of the epochs of the next fit."""
+        began = time.monotonic()
+        ends = began + max(self._ends - began, 0.0) / max(self._fits, 1)
+        self._fits -= 1
 
         def on_epoch(record: EpochRecord) -> bool:
             self.stopped = self._on_epoch(dataclasses.replace(record, fold=fold, folds=folds)) or self.stopped
-            return self.stopped
+            return self.stopped or time.monotonic() >= ends
 
         return on_epoch

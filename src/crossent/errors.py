@@ -43,3 +43,7 @@ class ShapeError(CrossentError):
 
 class ModelFileError(CrossentError):
     """A saved model that is damaged, unknown or newer than this version."""
+
+
+class CheckpointError(CrossentError):
+    """The state of a training that cannot be kept, or is damaged."""

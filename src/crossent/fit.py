@@ -18,6 +18,7 @@ from crossent.models.softmax_regression import SoftmaxRegression
 from crossent.models.text import FittedTextRegression, TextRegression
 from crossent.predictor import Predictor
 from crossent.recipe import Recipe
+from crossent.train.checkpoint import Checkpoints
 from crossent.train.monitor import OnEpoch, ignore_epoch
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
@@ -51,7 +52,13 @@ class FitResult:
     stopped: bool
 
 
-def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -> FitResult:
+def fit(
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    on_epoch: OnEpoch = ignore_epoch,
+    checkpoints: Checkpoints | None = None,
+) -> FitResult:
     """Train, choose and calibrate on the rows of a dataset.
 
     Every candidate model is trained on each fold's complement; the rows held out choose its rounds or penalty, the
@@ -66,6 +73,13 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
         All settings.
     on_epoch
         Told of every epoch; returns True to end training soon with the best that there is.
+    checkpoints
+        Goes on with what they hold, and keeps there what an interrupted training needs to go on; None does neither.
+
+    Raises
+    ------
+    TrainingInterruptedError
+        If the checkpoints were asked to interrupt training.
 
     Examples
     --------
@@ -82,26 +96,28 @@ def fit(dataset: Dataset, recipe: Recipe, *, on_epoch: OnEpoch = ignore_epoch) -
         prior=dataset.class_counts / len(dataset),
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
+        checkpoints=checkpoints,
     )
-    watch = Watch(on_epoch)
+    models = _candidates(recipe, dataset)
+    watch = Watch(on_epoch, recipe.time_budget, len(models) * len(plan.sides))
     # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
     whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     found: list[CrossFit] = []
-    for model in _candidates(recipe, dataset):
+    for model in models:
         found.append(cross_fit(model, encode, plan, rng, watch))
-        if watch.stopped:
+        if watch.stopped or watch.out_of_time:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
     best = found[chosen]
     encoder, examples = whole or _encode_all(dataset)
-    models, effective_priors = best.models, best.effective_priors
+    fitted, effective_priors = best.models, best.effective_priors
     if best.trial.refitted:
-        models, effective_priors = (_refit(best.models, examples, plan, rng),), effective_priors.mean(0, keepdims=True)
+        fitted, effective_priors = (_refit(best.models, examples, plan, rng),), effective_priors.mean(0, keepdims=True)
     predictor = Predictor(
         columns=dataset.columns,
         encoder=encoder,
-        models=models,
+        models=fitted,
         effective_priors=effective_priors,
         deciding_prior=best.deciding_prior,
         calibration=best.trial.calibration,
@@ -170,6 +186,7 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
         weight_decay=recipe.weight_decay,
         batch_size=recipe.batch_size,
         max_epochs=recipe.max_epochs,
+        stop_by=recipe.stop_by,
     )
     # The focal loss has no one optimum for the linear model to be fitted to.
     auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)

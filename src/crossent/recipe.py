@@ -80,6 +80,13 @@ class Recipe:
     weight_decay: float = _setting(
         0.2, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
     )
+    stop_by: Literal["refinement", "log-loss", "accuracy"] = _setting(
+        "refinement",
+        "What on rows held out tells the best epoch of network; refinement is log-loss at the temperature that suits.",
+    )
+    time_budget: float | None = _setting(
+        None, "Seconds of training, shared by all fits; each ends early when its share is over.", 0.0, 1e9
+    )
     seed: int = _setting(0, "Seed of every draw; the same seed gives the same model.", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.train.loop import LONGEST_GRADIENT, Batches, HeldOut, fit_network, one_thread
-from crossent.train.monitor import EpochRecord
+from crossent.train.batches import Batches
+from crossent.train.loop import fit_network, one_thread
+from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.training import LONGEST_GRADIENT
 
 
 def draw(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,19 +39,25 @@ class Watch:
         return len(self.records) >= self._most
 
 
+def held_out(accuracy: float) -> HeldOutLogits:
+    """Rows that are all equally sure of themselves: the more of them are right, the lower is their refinement."""
+    right = np.arange(20) < round(20 * accuracy)
+    return HeldOutLogits(np.tile(np.array([1.0, 0.0], np.float32), (20, 1)), np.where(right, 0, 1))
+
+
 def train(
-    network: nn.Module, refinements: list[float] | None = None, *, epochs: int = 5, patience: int = 5, most: int = 1000
+    network: nn.Module, accuracies: list[float] | None = None, *, epochs: int = 5, patience: int = 5, most: int = 1000
 ) -> list[EpochRecord]:
-    """Train on drawn rows; the epochs are judged by the figures given."""
+    """Train on drawn rows; in each epoch so many of the rows held out are right as is given."""
     features, target = draw()
     batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
     optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
     watch = Watch(most)
-    given = iter(refinements or [])
+    given = iter(accuracies or [])
     fit_network(
         network,
         batches,
-        None if refinements is None else lambda: HeldOut(1.0, next(given), 1.0, 0.5, 0.0),
+        None if accuracies is None else lambda: held_out(next(given)),
         loss=cross_entropy,
         optimizer=optimizer,
         schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
@@ -65,7 +73,7 @@ def train(
 def test_an_epoch_sees_every_row_once_in_batches_of_nearly_one_size(rows: int, size: int) -> None:
     values = torch.arange(rows)
     batches = Batches((values.float(),), values, size, torch.Generator().manual_seed(0))
-    first, second = (list(batches) for _ in range(2))
+    first, second = (list(batches.epoch()) for _ in range(2))
     assert len(first) == len(batches)
     for epoch in (first, second):
         assert torch.equal(torch.cat([target for _, target in epoch]).sort().values, values)
@@ -98,8 +106,8 @@ def test_comes_near_the_optimum_that_another_method_finds() -> None:
 def test_keeps_the_epoch_of_lowest_refinement() -> None:
     kept, until_then = start(), start()
     # The schedule is that of five epochs either way.
-    train(kept, [0.9, 0.5, 0.7, 0.6, 0.55])
-    train(until_then, [0.9, 0.5], most=2)
+    train(kept, [0.6, 0.9, 0.7, 0.8, 0.85])
+    train(until_then, [0.6, 0.9], most=2)
     assert torch.equal(kept.weight, until_then.weight)
 
 
@@ -109,12 +117,12 @@ def test_keeps_the_last_epoch_where_nothing_is_held_out() -> None:
     assert math.isnan(records[0].valid_loss)
     assert records[0].refinement is None
     judged = start()
-    train(judged, [0.5, 0.4, 0.3, 0.2, 0.1])
+    train(judged, [0.5, 0.6, 0.7, 0.8, 0.9])
     assert torch.equal(network.weight, judged.weight)
 
 
 def test_ends_where_patience_does() -> None:
-    assert len(train(start(), [0.5, 0.4, 0.6, 0.6, 0.6, 0.6], epochs=6, patience=2)) == 4
+    assert len(train(start(), [0.7, 0.8, 0.6, 0.6, 0.6, 0.6], epochs=6, patience=2)) == 4
 
 
 def test_ends_where_it_is_told_to() -> None:
@@ -122,7 +130,7 @@ def test_ends_where_it_is_told_to() -> None:
 
 
 def test_records_hold_what_training_was_like() -> None:
-    records = train(start(), [0.5, 0.4, 0.3, 0.2, 0.1])
+    records = train(start(), [0.5, 0.6, 0.7, 0.8, 0.9])
     assert [record.epoch for record in records] == [1, 2, 3, 4, 5]
     assert all(record.model == "straight" and record.epochs == 5 for record in records)
     assert records[-1].train_loss < records[0].train_loss < math.log(3)

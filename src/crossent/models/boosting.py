@@ -15,6 +15,7 @@ from crossent.losses.focal import log_focal_slope, posterior_logits
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.storage import LongText
+from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 Array = npt.NDArray[np.float64]
@@ -98,6 +99,7 @@ class Boosting:
         objective: Objective,
         rng: np.random.Generator,
         on_epoch: OnEpoch,
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
     ) -> FittedBoosting:
         """Fit to training rows, stopping at the lowest log-loss of rows held out."""
         settings = self._settings(train, int(rng.integers(2**31)))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from crossent.data.table import Features
 from crossent.models.objective import Objective
+from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import OnEpoch
 
 
@@ -63,8 +64,11 @@ class Model(Protocol):
         objective: Objective,
         rng: np.random.Generator,
         on_epoch: OnEpoch,
+        checkpoint: Checkpoint | None = None,
     ) -> FittedModel:
         """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise.
+
+        A fit of many steps keeps its state in the checkpoint, and goes on with what is there; others heed it not.
 
         The logits are under the class shares that the objective makes the model believe in.
         """

@@ -10,17 +10,17 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
-from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
-from crossent.evaluation.calibration import top_label_calibration_error
-from crossent.losses.arrays import log_softmax, mean_cross_entropy
+from crossent.losses.arrays import log_softmax
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.focal import posterior_logits
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
-from crossent.train.loop import Batches, HeldOut, fit_network, one_thread
-from crossent.train.monitor import OnEpoch
+from crossent.train.batches import Batches
+from crossent.train.checkpoint import Checkpoint
+from crossent.train.loop import StopBy, fit_network, one_thread
+from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 
 HEADS = 2
@@ -132,6 +132,8 @@ class Network:
         Rows of a step; None takes a 40th of the rows, as the next power of two from 32 to 256.
     max_epochs
         None takes so many that 400,000 rows are seen, from 10 to 60.
+    stop_by
+        What tells the best epoch.
 
     Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
     """
@@ -141,6 +143,7 @@ class Network:
     weight_decay: float = 0.2
     batch_size: int | None = None
     max_epochs: int | None = None
+    stop_by: StopBy = "refinement"
     name: ClassVar[str] = "network"
 
     def fit(
@@ -151,13 +154,15 @@ class Network:
         objective: Objective,
         rng: np.random.Generator,
         on_epoch: OnEpoch,
+        checkpoint: Checkpoint | None = None,
     ) -> FittedNetwork:
         """Fit to training rows; rows held out choose the epoch."""
         features = train.features
         sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
         epochs = self.max_epochs or choose_epochs(len(features))
         with one_thread():
-            network = _make(sizes, self.dropout, int(rng.integers(2**63)))
+            draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            network = TableNetwork(sizes, self.dropout, draws)
             network.numbers.place_knots(features.numbers)
             network.categories.forget_unseen(features.codes)
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
@@ -168,13 +173,16 @@ class Network:
                 network,
                 batches,
                 None if valid is None else _judge(network, valid, objective),
-                loss=_heads_loss(objective),
+                loss=_heads_loss(objective, train),
                 optimizer=optimizer,
                 schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
                 epochs=epochs,
                 patience=max(1, round(PATIENCE * epochs)),
                 on_epoch=on_epoch,
                 name=self.name,
+                stop_by=self.stop_by,
+                generators=(draws,),
+                checkpoint=checkpoint,
             )
         return _freeze(network, features.cardinalities, objective.focal_gamma)
 
@@ -215,31 +223,27 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     return np.concatenate(chunks).astype(np.float32)
 
 
-def _judge(network: TableNetwork, valid: Examples, objective: Objective) -> "functools.partial[HeldOut]":
+def _judge(network: TableNetwork, valid: Examples, objective: Objective) -> "functools.partial[HeldOutLogits]":
     return functools.partial(_held_out, network, _inputs(valid.features), valid.target, objective)
 
 
 def _held_out(
     network: TableNetwork, inputs: tuple[Tensor, ...], target: npt.NDArray[np.int64], objective: Objective
-) -> HeldOut:
-    """Judge a network by rows held out, its logits brought to the class shares of the data."""
-    network.eval()
+) -> HeldOutLogits:
+    """Return the logits of rows held out, brought to the class shares of the data."""
     logits = network_logits(network, inputs, objective.focal_gamma)
     if objective.restoring is not None:
         logits = (logits + objective.restoring).astype(np.float32)
-    temperature = best_temperature(logits, target)
-    return HeldOut(
-        loss=mean_cross_entropy(logits, target),
-        refinement=mean_cross_entropy(logits / temperature, target),
-        temperature=temperature,
-        accuracy=float((logits.argmax(axis=1) == target).mean()),
-        calibration_error=top_label_calibration_error(np.exp(log_softmax(logits)), target),
-    )
+    return HeldOutLogits(logits, target)
 
 
 @dataclass(frozen=True, eq=False)
 class _HeadsLoss:
-    """The mean of the heads' losses; each head has its own, so that they do not all learn the same."""
+    """The mean of the heads' losses; each head has its own, so that they do not all learn the same.
+
+    The weights of the classes are one on average over the training rows, so that a loss is a mean over rows, and those
+    of the parts of a batch add up to its own.
+    """
 
     weight: Tensor | None
     log_prior: Tensor | None
@@ -248,7 +252,7 @@ class _HeadsLoss:
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         heads, n, _ = logits.shape
-        of_heads = target.expand(heads, n).reshape(-1)
+        of_heads = target.expand(heads, *target.shape).flatten(0, 1)
         return cross_entropy(
             logits.flatten(0, 1),
             of_heads,
@@ -256,12 +260,14 @@ class _HeadsLoss:
             log_prior=self.log_prior,
             label_smoothing=self.label_smoothing,
             focal_gamma=self.focal_gamma,
+            normalizer=heads * n,
         )
 
 
-def _heads_loss(objective: Objective) -> _HeadsLoss:
+def _heads_loss(objective: Objective, train: Examples) -> _HeadsLoss:
+    weight = objective.class_weight
     return _HeadsLoss(
-        _float32(objective.class_weight),
+        None if weight is None else _float32(weight / weight[train.target].mean()),
         _float32(objective.log_prior),
         objective.label_smoothing,
         objective.focal_gamma,

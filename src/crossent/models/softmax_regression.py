@@ -21,6 +21,7 @@ from crossent.solver.regression import (
     solve_softmax_regression,
     start_at_prior,
 )
+from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 DEFAULT_C = 1.0
@@ -78,6 +79,7 @@ class SoftmaxRegression:
         objective: Objective,
         rng: np.random.Generator,
         on_epoch: OnEpoch,
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
     ) -> FittedSoftmaxRegression:
         """Fit to training rows; the solution is unique, so that `rng` has no say in it.
 

@@ -20,6 +20,7 @@ from crossent.models.softmax_regression import check_convex, row_targets, withou
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
+from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
@@ -96,6 +97,7 @@ class TextRegression:
         objective: Objective,
         rng: np.random.Generator,
         on_epoch: OnEpoch,
+        checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
     ) -> FittedTextRegression:
         """Fit to training rows; each penalty counts as one epoch.
 

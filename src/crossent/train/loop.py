@@ -1,92 +1,47 @@
 """The training loop of every network."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from crossent.train.monitor import EpochRecord, OnEpoch
-from crossent.train.optim import ParameterAverage
+from crossent.train.batches import Batches
+from crossent.train.checkpoint import Checkpoint
+from crossent.train.measure import measure_held_out
+from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch
+from crossent.train.training import Loss, Training
 
-# Longer gradients are shortened to this length: one odd batch must not undo the work of many.
-LONGEST_GRADIENT = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Batches:
-    """Rows in memory, in another order each epoch; no row is left out, and no batch is much smaller than the others.
-
-    Attributes
-    ----------
-    inputs
-        What the network takes, each ``(n, ...)``.
-    target
-        ``(n,)`` int64 class indices.
-    size
-        Most rows of a batch.
-    generator
-        Draws the orders.
-    """
-
-    inputs: tuple[Tensor, ...]
-    target: Tensor
-    size: int
-    generator: torch.Generator
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return math.ceil(len(self.target) / self.size)
-
-    def __iter__(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
-        """Yield the inputs and the target of each batch."""
-        order = torch.randperm(len(self.target), generator=self.generator)
-        for rows in order.tensor_split(len(self)):
-            yield tuple(values[rows] for values in self.inputs), self.target[rows]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How good a network is on rows held out; the fields are those of `EpochRecord`."""
-
-    loss: float
-    refinement: float
-    temperature: float
-    accuracy: float
-    calibration_error: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Means over the batches of an epoch: the loss, the share of rows that are right, the gradient before clipping."""
-
-    loss: float
-    accuracy: float
-    gradient_norm: float
-    seconds: float
+# What tells the best epoch, all on rows held out.
+StopBy = Literal["refinement", "log-loss", "accuracy"]
 
 
 def fit_network(  # noqa: PLR0913 - all that a training is made of
     network: nn.Module,
     batches: Batches,
-    judge: Callable[[], HeldOut] | None,
+    judge: Callable[[], HeldOutLogits] | None,
     *,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     epochs: int,
     patience: int,
     on_epoch: OnEpoch,
     name: str,
+    stop_by: StopBy = "refinement",
+    accumulation: int = 1,
+    generators: tuple[torch.Generator, ...] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train a network in place, and leave the averaged parameters of the best epoch in it.
 
-    The best epoch is the one of lowest refinement: the log-loss of rows held out after the temperature that suits them,
-    for confidence is corrected later, and the epoch that is best before that is often too early a one (Berta et al.
-    2025, "Rethinking Early Stopping: Refine, Then Calibrate").
+    The best epoch is by default the one of lowest refinement: the log-loss of rows held out after the temperature that
+    suits them, for confidence is corrected later, and the epoch that is best before that is often too early a one
+    (Berta et al. 2025, "Rethinking Early Stopping: Refine, Then Calibrate").
 
     Parameters
     ----------
@@ -95,9 +50,10 @@ def fit_network(  # noqa: PLR0913 - all that a training is made of
     batches
         Training rows.
     judge
-        Tells how good the network is as it stands; None where no rows are held out: then the last epoch is the best.
+        Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
+        best.
     loss
-        From the logits and the ``(n,)`` target to a scalar.
+        From the logits and the target of some rows to the mean over them.
     optimizer, schedule
         Both go one step a batch.
     epochs
@@ -108,81 +64,113 @@ def fit_network(  # noqa: PLR0913 - all that a training is made of
         Told of every epoch; returns True to end training.
     name
         What the records call the model.
+    stop_by
+        What tells the best epoch.
+    accumulation
+        Parts that a batch goes through the network in, one after the other; memory is that of one part.
+    generators
+        All that the network, the loss and the batches draw from, but for the order of the rows.
+    checkpoint
+        Goes on with what it kept of this training, and keeps what it needs to go on; None does neither.
+
+    Raises
+    ------
+    TrainingInterruptedError
+        If the checkpoint was asked to interrupt training; the last step is kept.
+    CheckpointError
+        If the checkpoint cannot be written, or is damaged.
     """
-    average = ParameterAverage(network)
-    best, best_epoch, best_values = math.inf, 0, average.values
-    for epoch in range(1, epochs + 1):
-        trained = train_epoch(network, batches, average, loss=loss, optimizer=optimizer, schedule=schedule)
-        held_out = None
-        if judge is not None:
-            with average.in_place():
-                held_out = judge()
-        if held_out is None or held_out.refinement < best:
-            best = math.inf if held_out is None else held_out.refinement
-            best_epoch, best_values = epoch, [value.clone() for value in average.values]
-        record = _record(name, epoch, epochs, trained, held_out, optimizer, len(batches.target))
-        if on_epoch(record) or epoch - best_epoch >= patience:
-            break
-    for parameter, value in zip(network.parameters(), best_values, strict=True):
-        parameter.detach().copy_(value)
-
-
-def train_epoch(
-    network: nn.Module,
-    batches: Batches,
-    average: ParameterAverage,
-    *,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> Epoch:
-    """Go once over the rows: for each batch a loss, its gradient, and a step against it."""
-    started = time.perf_counter()
-    network.train()
-    # Sums stay tensors: reading a number out after each batch would wait for it.
-    total, right, length = torch.zeros(()), torch.zeros(()), torch.zeros(())
-    for inputs, target in batches:
-        logits = network(*inputs)
-        value = loss(logits, target)
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-        length += nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
-        optimizer.step()
-        schedule.step()
-        average.update()
-        total += value.detach() * len(target)
-        right += (logits.detach().argmax(-1) == target).double().mean() * len(target)
-    n = len(batches.target)
-    return Epoch(
-        float(total) / n, float(right) / n, float(length) / len(batches), seconds=time.perf_counter() - started
+    training = Training(
+        network,
+        batches,
+        loss=loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        accumulation=accumulation,
+        generators=generators,
     )
+    if checkpoint is not None and (kept := checkpoint.load()) is not None:
+        training.restore(kept)
+    while training.epoch <= epochs and training.epochs_without_gain < patience:
+        began, first = time.perf_counter(), training.batch
+        train_epoch(training, checkpoint)
+        share = 1 - first / len(batches)
+        rows_per_second = share * len(batches.target) / (time.perf_counter() - began)
+        held_out = _judge(training, judge)
+        record = _record(name, training, epochs, rows_per_second, held_out)
+        training.end_epoch(_badness(record, stop_by))
+        stop = on_epoch(record)
+        if checkpoint is not None:
+            checkpoint.after_step(training.state)
+        if stop:
+            break
+    training.put_best_in_place()
+
+
+def train_epoch(training: Training, checkpoint: Checkpoint | None) -> None:
+    """Go over the rows that the epoch has left: for each batch a loss, its gradient, and a step against it."""
+    training.network.train()
+    for batch in training.batches_left():
+        training.step(batch)
+        # After the last batch the epoch is judged first.
+        if checkpoint is not None and training.batch < training.batches:
+            checkpoint.after_step(training.state)
+
+
+def _judge(training: Training, judge: Callable[[], HeldOutLogits] | None) -> HeldOutLogits | None:
+    """Return the logits of rows held out by the averaged parameters."""
+    if judge is None:
+        return None
+    training.network.eval()
+    with training.average.in_place():
+        return judge()
+
+
+def _badness(record: EpochRecord, stop_by: StopBy) -> float | None:
+    """Return what the best epoch has least of; None where nothing is held out."""
+    if record.valid_accuracy is None:
+        return None
+    measured = {
+        "refinement": record.refinement,
+        "log-loss": record.valid_loss,
+        "accuracy": -record.valid_accuracy,
+    }[stop_by]
+    # Logits that are not finite have no refinement.
+    return math.inf if measured is None else measured
 
 
 def _record(
-    name: str,
-    epoch: int,
-    epochs: int,
-    trained: Epoch,
-    held_out: HeldOut | None,
-    optimizer: torch.optim.Optimizer,
-    rows: int,
+    name: str, training: Training, epochs: int, rows_per_second: float, held_out: HeldOutLogits | None
 ) -> EpochRecord:
-    return EpochRecord(
+    trained = training.measured()
+    record = EpochRecord(
         model=name,
         fold=1,
         folds=1,
-        epoch=epoch,
+        epoch=training.epoch,
         epochs=epochs,
         train_loss=trained.loss,
-        valid_loss=math.nan if held_out is None else held_out.loss,
+        valid_loss=math.nan,
         train_accuracy=trained.accuracy,
-        valid_accuracy=None if held_out is None else held_out.accuracy,
-        refinement=None if held_out is None else held_out.refinement,
-        temperature=None if held_out is None else held_out.temperature,
-        calibration_error=None if held_out is None else held_out.calibration_error,
         gradient_norm=trained.gradient_norm,
-        learning_rate=float(optimizer.param_groups[0]["lr"]),
-        rows_per_second=rows / trained.seconds,
+        first_gradient_norm=trained.first_gradient_norm,
+        gradient_ratio=trained.gradient_ratio,
+        learning_rate=float(training.optimizer.param_groups[0]["lr"]),
+        rows_per_second=rows_per_second,
+    )
+    if held_out is None:
+        return record
+    measured = measure_held_out(held_out.logits, held_out.target)
+    return dataclasses.replace(
+        record,
+        valid_loss=measured.loss,
+        valid_accuracy=measured.accuracy,
+        refinement=measured.refinement,
+        temperature=measured.temperature,
+        calibration_error=measured.calibration_error,
+        baseline_loss=measured.baseline_loss,
+        valid_rows=len(held_out.target),
+        confidently_wrong=measured.confidently_wrong,
     )
 
 

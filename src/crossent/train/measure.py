@@ -1,6 +1,6 @@
 """What is measured in an epoch: running sums over batches, gradients, and the rows held out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -55,14 +55,11 @@ class RunningGradients:
     @torch.no_grad()
     def add(self, parameters: Iterable[Tensor]) -> None:
         """Add the gradients that the parameters hold now; without any, nothing."""
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        layers = [gradient for gradient in gradients if gradient.ndim > 1]
-        if not gradients:
+        trained = [parameter for parameter in parameters if parameter.grad is not None]
+        if not trained:
             return
-        ends = (layers[0], layers[-1]) if layers else (gradients[0], gradients[-1])
-        lengths = [torch.nn.utils.get_total_norm(gradients)]
-        lengths += [gradient.float().norm() / gradient.numel() ** 0.5 for gradient in ends]
-        self._sums = self._sums.to(lengths[0].device) + torch.stack([length.float() for length in lengths])
+        lengths = gradient_lengths(trained, [parameter for parameter in trained if parameter.ndim > 1] or trained)
+        self._sums = self._sums.to(lengths.device) + lengths
         if not self._batches:
             self._first = lengths[0]
         self._batches += 1
@@ -73,6 +70,23 @@ class RunningGradients:
             return None, None, None
         length, first, last = (self._sums / self._batches).tolist()
         return length, float(self._first), first / last if last > 0 else None
+
+
+@torch.no_grad()
+def gradient_lengths(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Return the length of the gradient, and of its parts for the first and the last weight by the root of their size.
+
+    Parameters
+    ----------
+    parameters
+        All that have a gradient.
+    weights
+        Those of layers, in order.
+    """
+    ends = [weight.grad for weight in (weights[0], weights[-1]) if weight.grad is not None]
+    lengths = [torch.nn.utils.get_total_norm([tensor.grad for tensor in parameters if tensor.grad is not None])]
+    lengths += [gradient.float().norm() / gradient.numel() ** 0.5 for gradient in ends]
+    return torch.stack([length.float() for length in lengths])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -78,6 +81,22 @@ class EpochRecord:
     baseline_loss: float | None = None
     valid_rows: int | None = None
     confidently_wrong: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLogits:
+    """What a model says of the rows held out.
+
+    Attributes
+    ----------
+    logits
+        ``(n, K)`` float32.
+    target
+        ``(n,)`` int64 class indices.
+    """
+
+    logits: npt.NDArray[np.float32]
+    target: npt.NDArray[np.int64]
 
 
 # Watches training, and ends it by returning True.

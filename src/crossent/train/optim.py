@@ -38,11 +38,22 @@ def adamw(network: nn.Module, *, learning_rate: float, weight_decay: float) -> t
     [(0.5, torch.Size([2, 3])), (0.0, torch.Size([2]))]
     """
     named = dict(network.named_parameters())
-    decaying = [parameter for name, parameter in named.items() if name.split(".")[-1] == "weight"]
-    others = [parameter for name, parameter in named.items() if name.split(".")[-1] != "weight"]
+    decaying = [parameter for name, parameter in named.items() if is_weight(name)]
+    others = [parameter for name, parameter in named.items() if not is_weight(name)]
     groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     # One pass over all parameters a step: small networks would spend more time on calls than on numbers.
     return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
+
+
+def is_weight(name: str) -> bool:
+    """Say whether a parameter of this name is multiplied with what comes in, and not added to it.
+
+    Examples
+    --------
+    >>> [is_weight(name) for name in ("weight", "layers.0.weight", "layers.0.bias")]
+    [True, True, False]
+    """
+    return name.rsplit(".", maxsplit=1)[-1] == "weight"
 
 
 def warm_up_and_cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
@@ -75,13 +86,17 @@ class ParameterAverage:
     def __init__(self, network: nn.Module) -> None:
         self._parameters = [parameter.detach() for parameter in network.parameters()]
         self.values = [parameter.clone() for parameter in self._parameters]
-        self._steps = 0
+        self.steps = 0
 
     def update(self) -> None:
         """Move towards the parameters as they are now."""
-        self._steps += 1
-        share = 1 - min(DECAY, self._steps / (self._steps + YOUNG_STEPS))
+        self.steps += 1
+        share = 1 - min(DECAY, self.steps / (self.steps + YOUNG_STEPS))
         torch._foreach_lerp_(self.values, self._parameters, share)
+
+    def restore(self, values: list[Tensor], steps: int) -> None:
+        """Put the average where it was after so many steps."""
+        self.values, self.steps = values, steps
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -1,0 +1,48 @@
+"""Rows in memory, a batch at a time."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# What a network takes, and the target.
+Batch = tuple[tuple[Tensor, ...], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Rows in memory, in another order each epoch; no row is left out, and no batch is much smaller than the others.
+
+    Attributes
+    ----------
+    inputs
+        What the network takes, each ``(n, ...)``.
+    target
+        ``(n,)`` int64 class indices, or ``(n, K)`` floating distributions.
+    size
+        Most rows of a batch.
+    generator
+        Draws the orders, and nothing else.
+    augment
+        Changes a batch before the network sees it; None leaves it as it is.
+    """
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    size: int
+    generator: torch.Generator
+    augment: Callable[[Batch], Batch] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return math.ceil(len(self.target) / self.size)
+
+    def epoch(self, first: int = 0) -> Iterator[Batch]:
+        """Draw an order, and yield its batches from the given one on, counted from 0."""
+        order = torch.randperm(len(self.target), generator=self.generator)
+        for rows in itertools.islice(order.tensor_split(len(self)), first, None):
+            batch = tuple(values[rows] for values in self.inputs), self.target[rows]
+            yield batch if self.augment is None else self.augment(batch)

@@ -1,0 +1,213 @@
+"""A network in training: all that a step changes, and so all that a checkpoint holds."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from crossent.train.batches import Batch, Batches
+from crossent.train.checkpoint import State
+from crossent.train.measure import gradient_lengths
+from crossent.train.optim import ParameterAverage, is_weight
+
+# From the logits and the target of some rows to the mean over them.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# Longer gradients are shortened to this length: one odd batch must not undo the work of many.
+LONGEST_GRADIENT = 1.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Means over the batches of an epoch.
+
+    Attributes
+    ----------
+    loss, accuracy
+        On the training rows, as the network was when it saw them.
+    gradient_norm, first_gradient_norm
+        Length of the gradient before clipping, on average and in the first batch.
+    gradient_ratio
+        Length of the gradient of the first layer by that of the last, for the size of their weights; None where the
+        last has none.
+    """
+
+    loss: float
+    accuracy: float
+    gradient_norm: float
+    first_gradient_norm: float
+    gradient_ratio: float | None
+
+
+@final
+class Training:
+    """A network with its optimizer, schedule, averages, best epoch so far, and position in the rows.
+
+    Parameters
+    ----------
+    network, optimizer, schedule
+        Changed in place.
+    batches
+        Training rows.
+    loss
+        What the optimizer lowers.
+    generators
+        All that is drawn from, but for the order of the rows.
+    accumulation
+        Parts that a batch goes through the network in.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Batches,
+        *,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        generators: tuple[torch.Generator, ...],
+        accumulation: int,
+    ) -> None:
+        self.network, self.optimizer, self.average = network, optimizer, ParameterAverage(network)
+        # The epoch that runs, and the batch of it that comes next.
+        self.epoch, self.batch = 1, 0
+        self.best_epoch, self._best_badness = 0, math.inf
+        self._best_values = self.average.values
+        self._batches, self._loss, self._schedule = batches, loss, schedule
+        self._generators, self._accumulation = generators, accumulation
+        self._order = batches.generator.get_state()
+        self._parameters = list(network.parameters())
+        self._weights = [parameter for name, parameter in network.named_parameters() if is_weight(name)]
+        # Of losses, right answers, and lengths of gradients.
+        self._sums, self._first_length = torch.zeros(5), torch.tensor(math.nan)
+
+    @property
+    def batches(self) -> int:
+        """Number of batches of an epoch."""
+        return len(self._batches)
+
+    @property
+    def epochs_without_gain(self) -> int:
+        """Epochs that ended since the best one."""
+        return self.epoch - 1 - self.best_epoch
+
+    def batches_left(self) -> Iterator[Batch]:
+        """Yield what is left of the epoch that runs."""
+        return self._batches.epoch(self.batch)
+
+    def step(self, batch: Batch) -> None:
+        """Compute the loss of a batch and its gradient, and step against it."""
+        inputs, target = batch
+        self.optimizer.zero_grad()
+        sums = []
+        for part_inputs, part_target in _parts(inputs, target, self._accumulation):
+            logits = self.network(*part_inputs)
+            share = len(part_target) / len(target)
+            loss = self._loss(logits, part_target) * share
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+            sums.append(torch.stack([loss.detach(), _accuracy(logits.detach(), part_target) * share]))
+        lengths = gradient_lengths(self._parameters, self._weights)
+        nn.utils.clip_grads_with_norm_(self._parameters, LONGEST_GRADIENT, lengths[0])
+        self.optimizer.step()
+        self._schedule.step()
+        self.average.update()
+        # Sums stay tensors: reading a number out after each batch would wait for it.
+        self._sums += torch.cat([torch.stack(sums).sum(dim=0) * len(target), lengths])
+        if self.batch == 0:
+            self._first_length.copy_(lengths[0])
+        self.batch += 1
+
+    def measured(self) -> Epoch:
+        """Return the means over the epoch that ran."""
+        loss, accuracy, length, first, last = self._sums.tolist()
+        return Epoch(
+            loss=loss / len(self._batches.target),
+            accuracy=accuracy / len(self._batches.target),
+            gradient_norm=length / self.batch,
+            first_gradient_norm=float(self._first_length),
+            gradient_ratio=first / last if last > 0 else None,
+        )
+
+    def end_epoch(self, badness: float | None) -> None:
+        """Go on to the next epoch; keep the averages if the one that ran is the best, or if none is judged."""
+        if badness is None or badness < self._best_badness:
+            self.best_epoch, self._best_badness = self.epoch, math.inf if badness is None else badness
+            self._best_values = [value.clone() for value in self.average.values]
+        self.epoch, self.batch = self.epoch + 1, 0
+        self._order = self._batches.generator.get_state()
+        self._sums.zero_()
+
+    def put_best_in_place(self) -> None:
+        """Leave the averaged parameters of the best epoch in the network."""
+        for parameter, value in zip(self.network.parameters(), self._best_values, strict=True):
+            parameter.detach().copy_(value)
+
+    def state(self) -> State:
+        """Return what a checkpoint holds; its tensors are those in use, not copies."""
+        optimizer = self.optimizer.state_dict()
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{i}": value for i, value in enumerate(self.average.values)}
+        for i, slots in optimizer["state"].items():
+            tensors |= {f"optimizer.{i}.{slot}": value for slot, value in slots.items() if value is not None}
+        tensors |= {f"generator.{i}": generator.get_state() for i, generator in enumerate(self._generators)}
+        tensors |= {"order": self._order, "sums": self._sums, "first_length": self._first_length}
+        return State(
+            step=(self.epoch - 1) * len(self._batches) + self.batch,
+            tensors=tensors,
+            best_epoch=self.best_epoch,
+            best={str(i): value for i, value in enumerate(self._best_values)},
+            numbers={
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "best_badness": self._best_badness if math.isfinite(self._best_badness) else None,
+                "averaged_steps": self.average.steps,
+                "optimizer": optimizer["param_groups"],
+                "schedule": self._schedule.state_dict(),
+            },
+        )
+
+    def restore(self, state: State) -> None:
+        """Put everything where it was when the state was taken.
+
+        Raises
+        ------
+        KeyError, ValueError, RuntimeError
+            If the state is that of another training.
+        """
+        tensors, numbers = state.tensors, state.numbers
+        self.network.load_state_dict(_below("network", tensors))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("optimizer", tensors).items():
+            position, slot = name.split(".")
+            slots.setdefault(int(position), {})[slot] = value
+        self.optimizer.load_state_dict({"state": slots, "param_groups": numbers["optimizer"]})
+        self._schedule.load_state_dict(numbers["schedule"])
+        self.average.restore([tensors[f"average.{i}"] for i in range(len(self._parameters))], numbers["averaged_steps"])
+        for i, generator in enumerate(self._generators):
+            generator.set_state(tensors[f"generator.{i}"])
+        self._order = tensors["order"]
+        self._batches.generator.set_state(self._order)
+        self._sums, self._first_length = tensors["sums"], tensors["first_length"]
+        self.epoch, self.batch, self.best_epoch = numbers["epoch"], numbers["batch"], state.best_epoch
+        self._best_badness = math.inf if numbers["best_badness"] is None else numbers["best_badness"]
+        self._best_values = [state.best[str(i)] for i in range(len(self._parameters))]
+
+
+def _parts(inputs: tuple[Tensor, ...], target: Tensor, count: int) -> Iterator[Batch]:
+    """Yield the parts of a batch, of nearly one size; none is empty."""
+    count = min(count, len(target))
+    columns = zip(*(values.tensor_split(count) for values in inputs), strict=True)
+    yield from zip(columns, target.tensor_split(count), strict=True)
+
+
+def _accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the share of rows, on average over heads, whose largest logit is that of the target."""
+    right = target.argmax(-1) if target.is_floating_point() else target
+    return (logits.argmax(-1) == right).to(logits.dtype).mean()
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
