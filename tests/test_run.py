@@ -4,13 +4,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from crossent.data.dataset import Dataset
 from crossent.data.read import read
 from crossent.evidence import Evidence
 from crossent.recipe import Recipe
 from crossent.report.content import ClassNgrams
-from crossent.run import class_ngrams, fingerprint, load_run, new_run_folder, train_run, worst_rows
+from crossent.run import Run, begin_run, class_ngrams, fingerprint, finish_run, load_run, new_run_folder, worst_rows
+from crossent.train.checkpoint import never_interrupted
 from crossent.train.monitor import ignore_epoch, read_history
 from tests.conftest import draw_table
+
+
+def train(dataset: Dataset, recipe: Recipe, held_out: float, runs: Path) -> Run:
+    folder = begin_run(dataset, recipe, held_out=held_out, request={}, runs=runs, name="r")
+    return finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
 
 
 def test_run_folders_never_collide(tmp_path: Path) -> None:
@@ -29,7 +36,7 @@ def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:
 def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:
     dataset = read(draw_table(200), "label")
     recipe = Recipe(model="linear", folds=2)
-    run = train_run(dataset, recipe, held_out=0.25, runs=tmp_path, name="r", on_epoch=ignore_epoch)
+    run = train(dataset, recipe, 0.25, tmp_path)
     folder = tmp_path / "r"
     assert run.training_rows + run.evaluation.rows == 200
     assert run.evaluation.rows == 50
@@ -48,7 +55,7 @@ def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
     label[wrong] = np.where(x[wrong] > 0, "down", "up")
     dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
     recipe = Recipe(model="linear")
-    run = train_run(dataset, recipe, held_out=0.5, runs=tmp_path, name="r", on_epoch=ignore_epoch)
+    run = train(dataset, recipe, 0.5, tmp_path)
     log_probs = run.result.predictor.log_probs(dataset.frame)
     listed = worst_rows(dataset, log_probs)
     assert {row.row - 1 for row in listed} <= set(wrong.tolist())

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from crossent.cross_fit import Trial
 from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
+from crossent.errors import DataError
 from crossent.evaluation.evaluate import to_json
 from crossent.evaluation.result import Evaluation
 from crossent.evidence import Evidence, find_evidence
@@ -29,9 +31,11 @@ from crossent.recipe import Recipe
 from crossent.report import content
 from crossent.report.html import write_report
 from crossent.storage import write_file
+from crossent.train.checkpoint import Checkpoints
 from crossent.train.diagnose import diagnosis_words
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
+DESCRIPTION, REPORT = "run.json", "report.html"
 WORST_ROWS = 20
 MOST_NGRAMS_SHOWN = 10
 # Characters of a value; texts go on.
@@ -73,8 +77,10 @@ def new_run_folder(root: Path, name: str) -> Path:
             return folder
 
 
-def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, name: str, on_epoch: OnEpoch) -> Run:
-    """Train on a part of the rows, evaluate on the others, and write all of it to a folder.
+def begin_run(
+    dataset: Dataset, recipe: Recipe, *, held_out: float, request: Mapping[str, Any], runs: Path, name: str
+) -> Path:
+    """Make the folder of a run, with all in ``run.json`` that it takes to train.
 
     Parameters
     ----------
@@ -84,24 +90,71 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
         All settings of the training.
     held_out
         Share of the rows that training never sees; the evaluation and the report rest on them.
+    request
+        What it takes to read the rows again, as JSON can hold it; `read_request` gives it back.
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
-    on_epoch
-        Told of every epoch; returns True to end training soon.
     """
-    rng = np.random.default_rng(recipe.seed)
-    sides = hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
-    train, test = dataset.take(sides == 0), dataset.take(sides == 1)
     folder = new_run_folder(runs, name)
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    write_json(folder / "run.json", _description(dataset, recipe, held_out, created))
+    description = _description(dataset, recipe, held_out, created) | {"request": dict(request)}
+    write_json(folder / DESCRIPTION, description)
+    return folder
+
+
+def finish_run(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    on_epoch: OnEpoch,
+    interrupted: Callable[[], bool],
+    time_budget: float | None = None,
+) -> Run:
+    """Train on a part of the rows, evaluate on the others, and write all of it to the folder of the run.
+
+    What an earlier, interrupted call has done of it is not done again.
+
+    Parameters
+    ----------
+    folder
+        That `begin_run` made.
+    dataset
+        All labelled rows, the same as there.
+    on_epoch
+        Told of every epoch; returns True to end training soon.
+    interrupted
+        Asked after each step of training; True interrupts it.
+    time_budget
+        In place of that of the recipe.
+
+    Raises
+    ------
+    DataError
+        If the rows are others than those that the run began with.
+    TrainingInterruptedError
+        If training was interrupted.
+    """
+    begun = read_description(folder)
+    if begun["fingerprint"] != fingerprint(dataset):
+        raise DataError(
+            "A run goes on with the rows that it began with.",
+            f"{begun['source']} holds others now.",
+            "Bring the old file back, or begin a new run.",
+        )
+    recipe = Recipe(**begun["recipe"])
+    if time_budget is not None:
+        recipe = dataclasses.replace(recipe, time_budget=time_budget)
+    rng = np.random.default_rng(recipe.seed)
+    sides = hold_out(dataset, begun["held_out"], duplicates_together=recipe.duplicates == "together", rng=rng)
+    train, test = dataset.take(sides == 0), dataset.take(sides == 1)
+    checkpoints = Checkpoints(folder / "checkpoints", interrupted)
     with HistoryWriter(folder / "history.jsonl") as history:
 
         def record(epoch: EpochRecord) -> bool:
             history.write(epoch)
             return on_epoch(epoch)
 
-        result = fit(train, recipe, on_epoch=record)
+        result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints)
     result.predictor.save(folder / "model")
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))
@@ -110,9 +163,57 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
         write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
     run = Run(folder, len(train), judgement.evaluation, result)
-    report = _report(dataset, recipe, run, judgement, created, worst_rows(test, judgement.log_probs), evidence)
-    write_report(folder / "report.html", report)
+    worst = worst_rows(test, judgement.log_probs)
+    report = _report(dataset, recipe, run, judgement, begun["created"], worst, evidence)
+    write_report(folder / REPORT, report)
+    checkpoints.remove()
     return run
+
+
+def read_request(folder: Path) -> dict[str, Any]:
+    """Return what it takes to read the rows of an unfinished run.
+
+    Raises
+    ------
+    DataError
+        If there is no run, or if it is finished.
+    """
+    request: dict[str, Any] = read_description(folder)["request"]
+    if (folder / REPORT).is_file():
+        raise DataError(
+            "A run that is finished has nothing to go on with.",
+            f"{folder / REPORT} is there.",
+            "Begin a new run with crossent train FILE --target COLUMN.",
+        )
+    return request
+
+
+def changed_versions(folder: Path) -> tuple[str, ...]:
+    """Return, in words, the libraries of a run that have another version now: results may differ by them."""
+    begun, now = read_description(folder)["environment"], versions()
+    return tuple(f"{name} was {begun.get(name)}, is {now[name]}" for name in now if begun.get(name) != now[name])
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return what ``run.json`` holds.
+
+    Raises
+    ------
+    DataError
+        If it is missing or damaged.
+    """
+    path = folder / DESCRIPTION
+    rule, fix = f"The folder of a run has a {DESCRIPTION}.", "Give the folder of a run: runs/NAME."
+    if not path.is_file():
+        raise DataError(rule, f"There is no file {path}.", fix)
+    try:
+        description = json.loads(path.read_bytes())
+        missing = {"created", "environment", "fingerprint", "held_out", "recipe", "request"} - set(description)
+    except (ValueError, TypeError) as error:
+        raise DataError(rule, f"{path} cannot be read: {error}.", fix) from error
+    if missing:
+        raise DataError(rule, f"{path} lacks {', '.join(sorted(missing))}.", fix)
+    return dict(description)
 
 
 def write_json(path: Path, value: object) -> None:

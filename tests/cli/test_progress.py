@@ -36,14 +36,18 @@ def test_live_line_on_a_terminal_shows_the_best_and_is_cleared() -> None:
     assert out.getvalue().endswith("\x1b[2K")
 
 
-def test_first_interrupt_asks_to_end_and_the_second_ends() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_asks_to_interrupt_and_the_second_does(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     out = io.StringIO()
     with Progress(Console(file=out)) as progress:
         assert progress(record(1, 1, 0.9)) is False
-        os.kill(os.getpid(), signal.SIGINT)
+        assert progress.signal is None
+        os.kill(os.getpid(), number)
         assert progress(record(1, 2, 0.8)) is True
-        assert "Ending soon" in out.getvalue()
+        assert progress.interrupted()
+        assert progress.signal == number
+        assert "Finishing the step" in out.getvalue()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before

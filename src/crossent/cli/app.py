@@ -1,5 +1,6 @@
 """Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
 
+import dataclasses
 import os
 import sys
 import tomllib
@@ -33,7 +34,7 @@ app = App(
 class RowFlags:
     """Flags that say what the rows of a file mean, and which of them judge the model."""
 
-    target: Annotated[str, Parameter(help="Column that holds the class to predict.")]
+    target: Annotated[str | None, Parameter(help="Column that holds the class to predict.")] = None
     groups: Annotated[str | None, Parameter(help="Column; rows with the same value are never split.")] = None
     time: Annotated[str | None, Parameter(help="Column of dates or numbers; the latest rows are held out.")] = None
     kind: Annotated[
@@ -101,9 +102,17 @@ def demo(*, json: Json = False) -> None:
 
 @app.command
 def train(
-    data: Annotated[Path, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz; or a folder of texts.")],
+    data: Annotated[
+        Path | None, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz; or a folder of texts.")
+    ] = None,
     *,
-    rows: Annotated[RowFlags, Parameter(name="*", group=_ROWS)],
+    rows: Annotated[RowFlags, Parameter(name="*", group=_ROWS)] = RowFlags(),
+    resume: Annotated[
+        Path | None,
+        Parameter(
+            help="Run folder to go on with; the file and all settings but --time-budget are those it began with."
+        ),
+    ] = None,
     runs: Annotated[Path, Parameter(help="Where the run folder goes.")] = Path("runs"),
     name: Annotated[str | None, Parameter(help="Name of the run folder; default: that of the file.")] = None,
     config: Annotated[Path | None, Parameter(help="TOML file with settings; flags overrule it.")] = None,
@@ -113,11 +122,30 @@ def train(
     """Train a classifier, judge it on rows it has not seen, and write model and report to runs/NAME.
 
     crossent train jobs.csv --target class
+
+    crossent train --resume runs/jobs
     """
     del config  # read before the flags are parsed
     from crossent.cli import commands
 
+    if resume is not None:
+        _check_alone(data, rows, recipe)
+        commands.resume(resume, recipe.time_budget, as_json=json)
+        return
+    if data is None:
+        example = "Name it: crossent train jobs.csv --target class"
+        raise SettingError("Training needs a file.", "None was given.", example)
     commands.train(data, rows, recipe, runs=runs, name=name or data.name.split(".")[0], as_json=json)
+
+
+def _check_alone(data: Path | None, rows: RowFlags, recipe: Recipe) -> None:
+    """Check that nothing is asked of a run that goes on but how long it may take."""
+    if data is not None or rows != RowFlags() or dataclasses.replace(recipe, time_budget=None) != Recipe():
+        raise SettingError(
+            "A run goes on with the file and the settings that it began with.",
+            "--resume was given with others.",
+            "Leave them out; only --time-budget can be another.",
+        )
 
 
 @app.command

@@ -1,6 +1,9 @@
 """What the commands do: everything between the flags and the screen."""
 
+import dataclasses
 import json
+import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -16,14 +19,23 @@ from crossent.cli.progress import Progress
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
 from crossent.data.read import read, read_table
-from crossent.errors import DataError, SettingError
+from crossent.errors import CheckpointError, DataError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
 from crossent.recipe import Recipe
 from crossent.report.words import calibration_test_words, headline
-from crossent.run import Run, load_run, next_commands, train_run
+from crossent.run import (
+    Run,
+    begin_run,
+    changed_versions,
+    finish_run,
+    load_run,
+    next_commands,
+    read_request,
+)
 from crossent.storage import write_file
+from crossent.train.checkpoint import TrainingInterruptedError
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
@@ -35,7 +47,28 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
     # With --json the screen belongs to the machine; people's lines go to standard error.
     console = Console(stderr=as_json)
-    dataset = read(
+    dataset = _read(data, rows)
+    _show_dataset(console, dataset)
+    request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
+    folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
+    _finish(console, folder, dataset, None, as_json=as_json)
+
+
+def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
+    """Go on with a run that was interrupted."""
+    request = read_request(folder)
+    console = Console(stderr=as_json)
+    for change in changed_versions(folder):
+        console.print(f"Note: {change}; results may differ by it.", markup=False, highlight=False)
+    dataset = _read(Path(request.pop("data")), RowFlags(**request))
+    _finish(console, folder, dataset, time_budget, as_json=as_json)
+
+
+def _read(data: Path, rows: RowFlags) -> Dataset:
+    if rows.target is None:
+        example = "Name it: crossent train jobs.csv --target class"
+        raise SettingError("Training needs the column that holds the class.", "--target is missing.", example)
+    return read(
         str(data),
         rows.target,
         groups=rows.groups,
@@ -43,12 +76,30 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
         kinds=rows.kind,
         encoding=rows.encoding,
     )
-    _show_dataset(console, dataset)
+
+
+def _finish(console: Console, folder: Path, dataset: Dataset, time_budget: float | None, *, as_json: bool) -> None:
     with Progress(console) as progress:
-        run = train_run(dataset, recipe, held_out=rows.held_out, runs=runs, name=name, on_epoch=progress)
+        try:
+            run = finish_run(
+                folder, dataset, on_epoch=progress, interrupted=progress.interrupted, time_budget=time_budget
+            )
+        except (TrainingInterruptedError, KeyboardInterrupt):
+            _show_resume(console, folder)
+            sys.exit(128 + (progress.signal or signal.SIGINT))
+        except CheckpointError:
+            _show_resume(console, folder)
+            raise
     _show_run(console, run)
     if as_json:
         sys.stdout.write(json.dumps(_run_json(run)) + "\n")
+
+
+def _show_resume(console: Console, folder: Path) -> None:
+    command = f"crossent train --resume {shlex.quote(str(folder))}"
+    console.print("Stopped; what was done is kept.", highlight=False)
+    for label, line in (("Go on   ", command), ("Or end  ", f"{command} --time-budget 0")):
+        console.print(f"{label} {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(model: Path, data: Path, output: Path | None, encoding: str, flags: PredictionFlags) -> None:

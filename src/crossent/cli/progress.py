@@ -15,9 +15,9 @@ LIVE_SECONDS = 0.1
 
 
 class Progress:
-    """Shows epochs as they come; the first Ctrl-C asks training to end with what there is, the second ends it at once.
+    """Shows epochs as they come; the first Ctrl-C or SIGTERM interrupts training after its step, the second at once.
 
-    Used as ``with Progress(console) as progress: fit(..., on_epoch=progress)``.
+    Used as ``with Progress(console) as progress: finish_run(…, on_epoch=progress, interrupted=progress.interrupted)``.
     """
 
     def __init__(self, console: Console) -> None:
@@ -25,21 +25,22 @@ class Progress:
         self._live = Live(console=console, transient=True, refresh_per_second=8) if console.is_terminal else None
         self._fold: list[EpochRecord] = []
         self._fold_started = self._started = self._shown = time.monotonic()
-        self._interrupted = False
+        self.signal: int | None = None
 
     def __enter__(self) -> "Progress":
-        self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+        self._previous = {one: signal.signal(one, self._on_signal) for one in (signal.SIGINT, signal.SIGTERM)}
         if self._live is not None:
             self._live.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        for one, handler in self._previous.items():
+            signal.signal(one, handler)
         if self._live is not None:
             self._live.stop()
 
     def __call__(self, record: EpochRecord) -> bool:
-        """Show a record; return True once training is asked to end."""
+        """Show a record; return True once training is to be interrupted."""
         new_fold = not self._fold or (self._fold[0].model, self._fold[0].fold) != (record.model, record.fold)
         if new_fold:
             self._fold, self._fold_started = [], time.monotonic()
@@ -49,7 +50,11 @@ class Progress:
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
             self._shown = now
             self._show(self._line(record, new_fold=new_fold))
-        return self._interrupted
+        return self.interrupted()
+
+    def interrupted(self) -> bool:
+        """Say whether training is to be interrupted; `signal` is then the number of what asked for it."""
+        return self.signal is not None
 
     def _show(self, line: str) -> None:
         if self._live is None:
@@ -64,8 +69,8 @@ class Progress:
             return start
         return f"{start}: {epoch_line(self._fold, time.monotonic() - self._fold_started)}"
 
-    def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._interrupted:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
             raise KeyboardInterrupt
-        self._interrupted = True
-        self._console.print("Ending soon, with the best model so far. Ctrl-C again to stop at once.")
+        self.signal = number
+        self._console.print("Finishing the step, and saving. Ctrl-C again to stop at once.")

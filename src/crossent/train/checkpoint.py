@@ -29,6 +29,11 @@ PAUSE = 50
 T = TypeVar("T")
 
 
+def never_interrupted() -> bool:
+    """Interrupt nothing."""
+    return False
+
+
 class TrainingInterruptedError(Exception):
     """Training was asked to interrupt itself, and kept its last step."""
 

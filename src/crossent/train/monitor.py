@@ -10,6 +10,8 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from crossent.storage import write_file
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -122,6 +124,9 @@ class HistoryWriter:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._goes_on = path.exists()
+        self._begun: set[tuple[str, int]] = set()
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "HistoryWriter":
@@ -135,9 +140,26 @@ class HistoryWriter:
         self._file.close()
 
     def write(self, record: EpochRecord) -> None:
-        """Append one record."""
-        self._file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+        """Append one record; those of an interrupted training that it repeats give way."""
+        if self._goes_on and (record.model, record.fold) not in self._begun:
+            self._begun.add((record.model, record.fold))
+            self._forget_from(record)
+        self._file.write(_line(record))
         self._file.flush()
+
+    def _forget_from(self, record: EpochRecord) -> None:
+        """Remove the records of this training from this epoch on, and a last line that was not ended."""
+        training = (record.model, record.fold)
+        self._file.close()
+        kept = [
+            one for one in read_history(self._path) if (one.model, one.fold) != training or one.epoch < record.epoch
+        ]
+        write_file(self._path, "".join(map(_line, kept)).encode())
+        self._file = self._path.open("a", encoding="utf-8")
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps(dataclasses.asdict(record)) + "\n"
 
 
 def read_history(path: Path) -> tuple[EpochRecord, ...]:

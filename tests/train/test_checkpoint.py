@@ -1,0 +1,198 @@
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crossent.errors import CheckpointError
+from crossent.losses.cross_entropy import cross_entropy
+from crossent.models.table_network import Dropout
+from crossent.train import checkpoint as module
+from crossent.train.batches import Batches
+from crossent.train.checkpoint import Checkpoint, Checkpoints, State, TrainingInterruptedError, never_interrupted
+from crossent.train.loop import fit_network
+from crossent.train.monitor import EpochRecord, HeldOutLogits
+from crossent.train.optim import adamw, warm_up_and_cosine
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a training leads to."""
+
+    weight: np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+def state(step: int, best_epoch: int = 1, value: float = 1.0) -> State:
+    tensors = {"network.weight": torch.full((3,), value), "order": torch.arange(4, dtype=torch.uint8)}
+    return State(step, tensors, best_epoch, {"0": torch.full((3,), -value)}, {"epoch": 2, "rate": 0.1 + 0.2})
+
+
+class Stop:
+    """Interrupts after a number of steps."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
+def train(checkpoint: Checkpoint | None, *, accumulation: int = 1) -> tuple[nn.Module, list[EpochRecord]]:
+    """Train a network with dropout, judged each epoch; the same whatever happened before."""
+    rng = np.random.default_rng(0)
+    features = torch.from_numpy(rng.normal(size=(150, 4)).astype(np.float32))
+    target = torch.from_numpy(rng.integers(3, size=150))
+    generator = torch.Generator().manual_seed(1)
+    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), Dropout(0.3, generator), nn.Linear(16, 3))
+    for parameter in network.parameters():
+        parameter.detach().uniform_(-0.3, 0.3, generator=generator)
+    optimizer = adamw(network, learning_rate=0.05, weight_decay=0.1)
+    records: list[EpochRecord] = []
+
+    def judge() -> HeldOutLogits:
+        return HeldOutLogits(network(features[100:]).detach().numpy(), target[100:].numpy())
+
+    def on_epoch(record: EpochRecord) -> bool:
+        records.append(record)
+        return False
+
+    fit_network(
+        network,
+        Batches((features[:100],), target[:100], 16, torch.Generator().manual_seed(2)),
+        judge,
+        loss=cross_entropy,
+        optimizer=optimizer,
+        schedule=warm_up_and_cosine(optimizer, 6 * 7),
+        epochs=6,
+        patience=4,
+        on_epoch=on_epoch,
+        name="network",
+        generators=(generator,),
+        checkpoint=checkpoint,
+        accumulation=accumulation,
+    )
+    return network, records
+
+
+def sha256(network: nn.Module) -> str:
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in network.state_dict().values())).hexdigest()
+
+
+def without_speed(records: list[EpochRecord]) -> list[EpochRecord]:
+    return [dataclasses.replace(record, rows_per_second=None) for record in records]
+
+
+def test_interrupted_at_every_step_it_ends_as_if_it_were_not(tmp_path: Path) -> None:
+    straight, expected = train(None)
+    steps = 7 * len(expected)
+    assert steps > 20
+    for step in range(1, steps):
+        folder = tmp_path / str(step)
+        with pytest.raises(TrainingInterruptedError):
+            train(Checkpoint(folder, Stop(step)))
+        kept = Checkpoint(folder, never_interrupted).load()
+        assert kept is not None
+        assert kept.step == step
+        network, records = train(Checkpoint(folder, never_interrupted))
+        assert sha256(network) == sha256(straight)
+        assert without_speed(records) == without_speed(expected[len(expected) - len(records) :])
+
+
+def test_interrupted_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
+    straight, _ = train(None)
+    interruptions = 0
+    while True:
+        try:
+            network, _ = train(Checkpoint(tmp_path / "network", Stop(3)))
+        except TrainingInterruptedError:
+            interruptions += 1
+        else:
+            break
+    assert interruptions > 5
+    assert sha256(network) == sha256(straight)
+
+
+def test_keeping_it_changes_nothing(tmp_path: Path) -> None:
+    assert sha256(train(Checkpoint(tmp_path / "network", never_interrupted))[0]) == sha256(train(None)[0])
+
+
+def test_holds_one_state_and_one_best_epoch_at_a_time(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        with pytest.raises(TrainingInterruptedError):
+            Checkpoint(tmp_path, lambda: True).after_step(lambda step=step: state(step, best_epoch=step // 2))
+    names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
+    assert names == ["best", "checkpoint.json", "step"]
+    kept = Checkpoint(tmp_path, never_interrupted).load()
+    assert kept is not None
+    assert (kept.step, kept.best_epoch, kept.numbers) == (3, 1, {"epoch": 2, "rate": 0.1 + 0.2})
+    assert torch.equal(kept.best["0"], torch.full((3,), -1.0))
+    assert kept.tensors["order"].dtype == torch.uint8
+
+
+def test_keeps_it_as_often_as_its_time_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, taken = [0.0], 2.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    saved = []
+
+    def slow() -> State:
+        saved.append(now[0])
+        now[0] += taken
+        return state(len(saved))
+
+    checkpoint = Checkpoint(tmp_path, never_interrupted)
+    for _ in range(1000):
+        checkpoint.after_step(slow)
+        now[0] += 1.0
+    assert len(saved) == 10
+    assert min(np.diff(saved)) >= module.PAUSE * taken
+
+
+@pytest.mark.parametrize("cut", ["step", "best", "checkpoint.json"])
+def test_damage_is_found_and_named(tmp_path: Path, cut: str) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        Checkpoint(tmp_path, lambda: True).after_step(lambda: state(1))
+    path = next(path for path in tmp_path.iterdir() if path.name.startswith(cut))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint(tmp_path, never_interrupted).load()
+    assert path.name in caught.value.met
+    path.unlink()
+    if cut != "checkpoint.json":
+        with pytest.raises(CheckpointError, match="missing"):
+            Checkpoint(tmp_path, never_interrupted).load()
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        Checkpoint(tmp_path, lambda: True).after_step(lambda: state(1))
+    index = json.loads((tmp_path / module.INDEX).read_text())
+    (tmp_path / module.INDEX).write_text(json.dumps(index | {"format_version": 9}))
+    with pytest.raises(CheckpointError, match="9"):
+        Checkpoint(tmp_path, never_interrupted).load()
+
+
+def test_files_that_a_crash_left_are_harmless_and_go(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, never_interrupted)
+    (tmp_path / ".step-1.safetensors.x7").write_bytes(b"half")
+    (tmp_path / "step-1-0123456789abcdef.safetensors").write_bytes(b"whole, but never named")
+    assert checkpoint.load() is None
+    checkpoint.after_step(lambda: state(1))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_is_finished_takes_the_place_of_the_state(tmp_path: Path) -> None:
+    checkpoint = Checkpoints(tmp_path, never_interrupted).of("network", 2)
+    assert checkpoint.finished(Fitted) is None
+    checkpoint.after_step(lambda: state(1))
+    checkpoint.finish(Fitted(np.ones(2, np.float32)))
+    assert [path.name for path in (tmp_path / "network-2").iterdir()] == [module.FITTED]
+    again = Checkpoints(tmp_path, never_interrupted).of("network", 2).finished(Fitted)
+    assert again is not None
+    assert again.weight.tolist() == [1.0, 1.0]
+    Checkpoints(tmp_path, never_interrupted).remove()
+    assert not tmp_path.exists()
