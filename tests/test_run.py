@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from crossent.data.read import read
 from crossent.evidence import Evidence
 from crossent.recipe import Recipe
 from crossent.report.content import ClassNgrams
-from crossent.run import Run, begin_run, class_ngrams, fingerprint, finish_run, load_run, new_run_folder, worst_rows
+from crossent.run import Run, begin_run, class_ngrams, fingerprint, finish_run, load_run, worst_rows
 from crossent.train.checkpoint import never_interrupted
 from crossent.train.monitor import ignore_epoch, read_history
 from tests.conftest import draw_table
@@ -21,8 +22,15 @@ def train(dataset: Dataset, recipe: Recipe, held_out: float, runs: Path) -> Run:
 
 
 def test_run_folders_never_collide(tmp_path: Path) -> None:
-    names = [new_run_folder(tmp_path / "runs", "jobs").name for _ in range(3)]
-    assert names == ["jobs", "jobs-2", "jobs-3"]
+    dataset = read(draw_table(50), "label")
+
+    def begin(_number: int) -> str:
+        return begin_run(dataset, Recipe(), held_out=0.25, request={}, runs=tmp_path / "runs", name="jobs").name
+
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(begin, range(20)))
+    assert names == {"jobs", *(f"jobs-{number}" for number in range(2, 21))}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == names
 
 
 def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:

@@ -2,10 +2,13 @@
 
 import dataclasses
 import datetime
+import errno
 import hashlib
 import itertools
 import json
 import shlex
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,19 +67,6 @@ class Run:
     result: FitResult
 
 
-def new_run_folder(root: Path, name: str) -> Path:
-    """Make ``<root>/<name>``, or ``<name>-2`` and on where that is taken."""
-    number = 1
-    while True:
-        folder = root / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
-
-
 def begin_run(
     dataset: Dataset, recipe: Recipe, *, held_out: float, request: Mapping[str, Any], runs: Path, name: str
 ) -> Path:
@@ -95,11 +85,29 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    folder = new_run_folder(runs, name)
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     description = _description(dataset, recipe, held_out, created) | {"request": dict(request)}
-    write_json(folder / DESCRIPTION, description)
-    return folder
+    runs.mkdir(parents=True, exist_ok=True)
+    # No run folder is ever seen without its description.
+    unnamed = Path(tempfile.mkdtemp(dir=runs, prefix=f".{name}."))
+    unnamed.chmod(runs.stat().st_mode)
+    write_json(unnamed / DESCRIPTION, description)
+    return _rename_to_free_name(unnamed, runs / name)
+
+
+def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
+    """Give a folder the name that is wanted, or that with ``-2`` and on where it is taken."""
+    name, number = wanted, 1
+    while True:
+        try:
+            if not name.exists():
+                return folder.rename(name)
+        except OSError as error:
+            # Somebody else was faster.
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+        number += 1
+        name = wanted.with_name(f"{wanted.name}-{number}")
 
 
 def finish_run(
@@ -155,6 +163,8 @@ def finish_run(
             return on_epoch(epoch)
 
         result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints)
+    # A model that a crash left unfinished is in the way.
+    shutil.rmtree(folder / "model", ignore_errors=True)
     result.predictor.save(folder / "model")
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))

@@ -147,6 +147,8 @@ class Checkpoint:
         CheckpointError
             If it cannot be written.
         """
+        # One that a crash left unfinished is in the way.
+        shutil.rmtree(self.folder / FITTED, ignore_errors=True)
         try:
             save_folder(self.folder / FITTED, fitted, {})
         except OSError as error:
