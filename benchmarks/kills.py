@@ -1,4 +1,4 @@
-"""Trainings that are killed at random moments, or whose disk fills up, and go on: do they end as if never harmed?
+"""Trainings are killed at random moments, or their disk fills up, and go on: each must end as if never harmed.
 
 python benchmarks/kills.py                  200 kills, and disks of eight sizes
 python benchmarks/kills.py --kills 10 --disks 2

@@ -235,19 +235,31 @@ def test_the_demo_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_early_with_a_model_and_a_report(tmp_path: Path, hpc: pd.DataFrame) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resuming_ends_in_the_same_weights(
+    tmp_path: Path, hpc: pd.DataFrame, number: signal.Signals
+) -> None:
     hpc.to_csv(tmp_path / "jobs.csv", index=False)
-    arguments = [sys.executable, "-m", "crossent", "train", "jobs.csv", "--target", "class", "--model", "boosting"]
-    process = subprocess.Popen(
-        [*arguments, "--learning-rate", "0.001"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "crossent", "train"]
+    settings = ["jobs.csv", "--target", "class", "--model", "network", "--folds", "2", "--max-epochs", "10"]
+    process = subprocess.Popen([*command, *settings], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     history = tmp_path / "runs" / "jobs" / "history.jsonl"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and (not history.exists() or history.stat().st_size < 5000):
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    while time.monotonic() < deadline and (not history.exists() or history.stat().st_size < 1000):
+        time.sleep(0.02)
+    os.kill(process.pid, number)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "Ending soon" in said
+    assert process.returncode == 128 + number
+    assert "crossent train --resume runs/jobs" in said
+    subprocess.run([*command, "--resume", "runs/jobs"], cwd=tmp_path, check=True)
+    subprocess.run([*command, *settings, "--name", "straight"], cwd=tmp_path, check=True)
+    # The names of array files hold their sha256.
+    weights = [
+        [path.name for path in (tmp_path / "runs" / name / "model").glob("*.safetensors")]
+        for name in ("jobs", "straight")
+    ]
+    assert weights[0] == weights[1]
+    lines = [(tmp_path / "runs" / name / "history.jsonl").read_text().count("\n") for name in ("jobs", "straight")]
+    assert lines[0] == lines[1]
     assert (tmp_path / "runs" / "jobs" / "report.html").exists()
-    assert ce.load(tmp_path / "runs" / "jobs" / "model").classes == ("F", "L", "M", "VF")
+    assert not (tmp_path / "runs" / "jobs" / "checkpoints").exists()
