@@ -85,6 +85,8 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
+    # Rows that cannot be parted are told of before there is a folder.
+    _sides(dataset, recipe, held_out)
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     description = _description(dataset, recipe, held_out, created) | {"request": dict(request)}
     runs.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,12 @@ def begin_run(
     unnamed.chmod(runs.stat().st_mode)
     write_json(unnamed / DESCRIPTION, description)
     return _rename_to_free_name(unnamed, runs / name)
+
+
+def _sides(dataset: Dataset, recipe: Recipe, held_out: float) -> npt.NDArray[np.int64]:
+    """Return 1 for each row that is held out, and 0 for the others."""
+    rng = np.random.default_rng(recipe.seed)
+    return hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
 
 
 def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
@@ -152,8 +160,7 @@ def finish_run(
     recipe = Recipe(**begun["recipe"])
     if time_budget is not None:
         recipe = dataclasses.replace(recipe, time_budget=time_budget)
-    rng = np.random.default_rng(recipe.seed)
-    sides = hold_out(dataset, begun["held_out"], duplicates_together=recipe.duplicates == "together", rng=rng)
+    sides = _sides(dataset, recipe, begun["held_out"])
     train, test = dataset.take(sides == 0), dataset.take(sides == 1)
     checkpoints = Checkpoints(folder / "checkpoints", interrupted)
     with HistoryWriter(folder / "history.jsonl") as history:
