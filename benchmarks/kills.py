@@ -23,7 +23,8 @@ from pathlib import Path
 from crossent.data.read import read
 from crossent.datasets import hpc_path
 from crossent.recipe import Recipe
-from crossent.run import begin_run, finish_run, read_description
+from crossent.run import begin_run, finish_run
+from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
 from crossent.train.monitor import ignore_epoch, read_history
 

@@ -1,5 +1,4 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from crossent.data.read import read
 from crossent.evidence import Evidence
 from crossent.recipe import Recipe
 from crossent.report.content import ClassNgrams
-from crossent.run import Run, begin_run, class_ngrams, fingerprint, finish_run, load_run, worst_rows
+from crossent.run import Run, begin_run, class_ngrams, finish_run, load_run, worst_rows
 from crossent.train.checkpoint import never_interrupted
 from crossent.train.monitor import ignore_epoch, read_history
 from tests.conftest import draw_table
@@ -19,26 +18,6 @@ from tests.conftest import draw_table
 def train(dataset: Dataset, recipe: Recipe, held_out: float, runs: Path) -> Run:
     folder = begin_run(dataset, recipe, held_out=held_out, request={}, runs=runs, name="r")
     return finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
-
-
-def test_run_folders_never_collide(tmp_path: Path) -> None:
-    dataset = read(draw_table(50), "label")
-
-    def begin(_number: int) -> str:
-        return begin_run(dataset, Recipe(), held_out=0.25, request={}, runs=tmp_path / "runs", name="jobs").name
-
-    with ThreadPoolExecutor(8) as pool:
-        names = set(pool.map(begin, range(20)))
-    assert names == {"jobs", *(f"jobs-{number}" for number in range(2, 21))}
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == names
-
-
-def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:
-    dataset = read(table, "label")
-    assert fingerprint(dataset) == fingerprint(read(table.copy(), "label"))
-    assert fingerprint(dataset) != fingerprint(read(table.assign(size=table["size"] + 1e-9), "label"))
-    swapped = table.assign(label=table["label"].replace({"a": "b", "b": "a"}))
-    assert fingerprint(dataset) != fingerprint(read(swapped, "label"))
 
 
 def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:

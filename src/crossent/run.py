@@ -1,14 +1,9 @@
 """One training run, from a dataset to a folder that holds everything about it."""
 
 import dataclasses
-import datetime
-import errno
-import hashlib
 import itertools
-import json
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +28,12 @@ from crossent.predictor import Predictor, load, versions
 from crossent.recipe import Recipe
 from crossent.report import content
 from crossent.report.html import write_report
+from crossent.run_folder import REPORT, describe_run, fingerprint, make_run_folder, read_description, write_json
 from crossent.storage import write_file
 from crossent.train.checkpoint import Checkpoints
 from crossent.train.diagnose import diagnosis_words
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
-DESCRIPTION, REPORT = "run.json", "report.html"
 WORST_ROWS = 20
 MOST_NGRAMS_SHOWN = 10
 # Characters of a value; texts go on.
@@ -87,35 +82,14 @@ def begin_run(
     """
     # Rows that cannot be parted are told of before there is a folder.
     _sides(dataset, recipe, held_out)
-    created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    description = _description(dataset, recipe, held_out, created) | {"request": dict(request)}
-    runs.mkdir(parents=True, exist_ok=True)
-    # No run folder is ever seen without its description.
-    unnamed = Path(tempfile.mkdtemp(dir=runs, prefix=f".{name}."))
-    unnamed.chmod(runs.stat().st_mode)
-    write_json(unnamed / DESCRIPTION, description)
-    return _rename_to_free_name(unnamed, runs / name)
+    description = describe_run(dataset, recipe, held_out, request)
+    return make_run_folder(description, runs, name)
 
 
 def _sides(dataset: Dataset, recipe: Recipe, held_out: float) -> npt.NDArray[np.int64]:
     """Return 1 for each row that is held out, and 0 for the others."""
     rng = np.random.default_rng(recipe.seed)
     return hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
-
-
-def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
-    """Give a folder the name that is wanted, or that with ``-2`` and on where it is taken."""
-    name, number = wanted, 1
-    while True:
-        try:
-            if not name.exists():
-                return folder.rename(name)
-        except OSError as error:
-            # Somebody else was faster.
-            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-                raise
-        number += 1
-        name = wanted.with_name(f"{wanted.name}-{number}")
 
 
 def finish_run(
@@ -187,57 +161,6 @@ def finish_run(
     return run
 
 
-def read_request(folder: Path) -> dict[str, Any]:
-    """Return what it takes to read the rows of an unfinished run.
-
-    Raises
-    ------
-    DataError
-        If there is no run, or if it is finished.
-    """
-    request: dict[str, Any] = read_description(folder)["request"]
-    if (folder / REPORT).is_file():
-        raise DataError(
-            "A run that is finished has nothing to go on with.",
-            f"{folder / REPORT} is there.",
-            "Begin a new run with crossent train FILE --target COLUMN.",
-        )
-    return request
-
-
-def changed_versions(folder: Path) -> tuple[str, ...]:
-    """Return, in words, the libraries of a run that have another version now: results may differ by them."""
-    begun, now = read_description(folder)["environment"], versions()
-    return tuple(f"{name} was {begun.get(name)}, is {now[name]}" for name in now if begun.get(name) != now[name])
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return what ``run.json`` holds.
-
-    Raises
-    ------
-    DataError
-        If it is missing or damaged.
-    """
-    path = folder / DESCRIPTION
-    rule, fix = f"The folder of a run has a {DESCRIPTION}.", "Give the folder of a run: runs/NAME."
-    if not path.is_file():
-        raise DataError(rule, f"There is no file {path}.", fix)
-    try:
-        description = json.loads(path.read_bytes())
-        missing = {"created", "environment", "fingerprint", "held_out", "recipe", "request"} - set(description)
-    except (ValueError, TypeError) as error:
-        raise DataError(rule, f"{path} cannot be read: {error}.", fix) from error
-    if missing:
-        raise DataError(rule, f"{path} lacks {', '.join(sorted(missing))}.", fix)
-    return dict(description)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write plain values as JSON, in one step."""
-    write_file(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-
-
 def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:
     """Return the rows whose given label is least probable: hard cases, or wrong labels."""
     losses = -log_probs[np.arange(len(dataset)), dataset.target]
@@ -262,31 +185,6 @@ def _shown(value: Any) -> str:
         return "missing"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
-
-
-def _description(dataset: Dataset, recipe: Recipe, held_out: float, created: str) -> dict[str, Any]:
-    return {
-        "created": created,
-        "source": dataset.source,
-        "target": dataset.target_name,
-        "rows": len(dataset),
-        "fingerprint": fingerprint(dataset),
-        "classes": list(dataset.classes),
-        "class_counts": dataset.class_counts.tolist(),
-        "columns": [dataclasses.asdict(column) for column in dataset.columns],
-        "notes": list(dataset.notes),
-        "held_out": held_out,
-        "recipe": dataclasses.asdict(recipe),
-        "environment": versions(),
-    }
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """Return a sha256 of the rows and labels, so that two runs can be told to rest on the same data."""
-    digest = hashlib.sha256(repr((list(dataset.frame.columns), dataset.classes)).encode())
-    digest.update(pd.util.hash_pandas_object(dataset.frame, index=False).to_numpy().tobytes())
-    digest.update(dataset.target.tobytes())
-    return digest.hexdigest()
 
 
 def _report(

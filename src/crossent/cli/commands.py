@@ -25,15 +25,8 @@ from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
 from crossent.recipe import Recipe
 from crossent.report.words import calibration_test_words, headline
-from crossent.run import (
-    Run,
-    begin_run,
-    changed_versions,
-    finish_run,
-    load_run,
-    next_commands,
-    read_request,
-)
+from crossent.run import Run, begin_run, finish_run, load_run, next_commands
+from crossent.run_folder import changed_versions, read_request
 from crossent.storage import write_file
 from crossent.train.checkpoint import TrainingInterruptedError
 
