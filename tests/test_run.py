@@ -1,11 +1,16 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from crossent.data.dataset import Dataset
 from crossent.data.read import read
+from crossent.errors import DataError
 from crossent.evidence import Evidence
 from crossent.recipe import Recipe
 from crossent.report.content import ClassNgrams
@@ -63,3 +68,32 @@ def test_ngrams_of_a_class_leave_out_parts_of_those_before() -> None:
         ClassNgrams("a", ("oil", "crude oil"), ("oil", "·crud", "rude·")),
         ClassNgrams("b", ("tea",), ()),
     )
+
+
+def test_a_run_goes_on_only_with_the_rows_that_it_began_with(tmp_path: Path) -> None:
+    recipe = Recipe(model="linear", folds=2)
+    folder = begin_run(read(draw_table(200), "label"), recipe, held_out=0.25, request={}, runs=tmp_path, name="r")
+    with pytest.raises(DataError, match="goes on with the rows"):
+        finish_run(folder, read(draw_table(201), "label"), on_epoch=ignore_epoch, interrupted=never_interrupted)
+
+
+def test_what_a_crash_left_of_a_model_is_not_in_the_way(tmp_path: Path) -> None:
+    dataset = read(draw_table(200), "label")
+    folder = begin_run(dataset, Recipe(model="linear", folds=2), held_out=0.25, request={}, runs=tmp_path, name="r")
+    (folder / "model").mkdir()
+    (folder / "model" / "arrays-0123456789abcdef.safetensors").write_bytes(b"half")
+    finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
+    assert load_run(folder).classes == dataset.classes
+    assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_runs_end_in_the_weights_of_straight_ones() -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "kills.py"
+    # Small disks take root.
+    disks = "2" if sys.platform == "linux" and os.geteuid() == 0 else "0"
+    command = [sys.executable, str(script), "--kills", "10", "--disks", disks]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| 10 kills" in done.stdout
+    assert "| 0 unreadable | 0 different models |" in done.stdout

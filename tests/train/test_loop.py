@@ -69,22 +69,6 @@ def train(
     return watch.records
 
 
-@pytest.mark.parametrize(("rows", "size"), [(400, 64), (7, 3), (5, 100), (1, 1), (128, 64)])
-def test_an_epoch_sees_every_row_once_in_batches_of_nearly_one_size(rows: int, size: int) -> None:
-    values = torch.arange(rows)
-    batches = Batches((values.float(),), values, size, torch.Generator().manual_seed(0))
-    first, second = (list(batches.epoch()) for _ in range(2))
-    assert len(first) == len(batches)
-    for epoch in (first, second):
-        assert torch.equal(torch.cat([target for _, target in epoch]).sort().values, values)
-        assert all(torch.equal(inputs[0].long(), target) for inputs, target in epoch)
-        counts = [len(target) for _, target in epoch]
-        assert max(counts) <= size
-        assert max(counts) - min(counts) <= 1
-    if rows > 100:
-        assert not torch.equal(first[0][1], second[0][1])
-
-
 def test_comes_near_the_optimum_that_another_method_finds() -> None:
     network = start()
     train(network, epochs=200)
