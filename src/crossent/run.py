@@ -30,6 +30,7 @@ from crossent.report.html import write_report
 from crossent.storage import write_file
 from crossent.train.diagnose import diagnosis_words
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
+from crossent.train.tensorboard import TensorBoardWriter, write_settings
 
 WORST_ROWS = 20
 MOST_NGRAMS_SHOWN = 10
@@ -44,7 +45,8 @@ class Run:
     Attributes
     ----------
     folder
-        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``model/`` and ``report.html``.
+        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``tensorboard/``, ``model/`` and
+        ``report.html``.
     training_rows
         Number of rows that the model was made from.
     evaluation
@@ -94,16 +96,19 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
     folder = new_run_folder(runs, name)
     created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     write_json(folder / "run.json", _description(dataset, recipe, held_out, created))
-    with HistoryWriter(folder / "history.jsonl") as history:
+    board_folder = folder / "tensorboard"
+    with HistoryWriter(folder / "history.jsonl") as history, TensorBoardWriter(board_folder, dataset.classes) as board:
 
         def record(epoch: EpochRecord) -> bool:
             history.write(epoch)
+            board.write(epoch)
             return on_epoch(epoch)
 
         result = fit(train, recipe, on_epoch=record)
     result.predictor.save(folder / "model")
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))
+    write_settings(board_folder, _settings(recipe, result), _metric_values(judgement.evaluation))
     evidence = find_evidence(result.predictor, train)
     if evidence:
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
@@ -112,6 +117,14 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
     report = _report(dataset, recipe, run, judgement, created, worst_rows(test, judgement.log_probs), evidence)
     write_report(folder / "report.html", report)
     return run
+
+
+def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
+    return {**dataclasses.asdict(recipe), "chosen model": result.trials[result.chosen].model}
+
+
+def _metric_values(evaluation: Evaluation) -> dict[str, float]:
+    return {name.replace("_", " "): estimate.value for name, estimate in evaluation.metrics.items()}
 
 
 def write_json(path: Path, value: object) -> None:

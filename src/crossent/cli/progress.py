@@ -1,5 +1,6 @@
 """Progress of training: one live line on a terminal, a plain line now and then elsewhere."""
 
+import dataclasses
 import signal
 import time
 from types import FrameType
@@ -43,7 +44,7 @@ class Progress:
         new_fold = not self._fold or (self._fold[0].model, self._fold[0].fold) != (record.model, record.fold)
         if new_fold:
             self._fold, self._fold_started = [], time.monotonic()
-        self._fold.append(record)
+        self._fold.append(dataclasses.replace(record, held_out=None))
         now = time.monotonic()
         # A round of boosting takes less time than to draw its line.
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
