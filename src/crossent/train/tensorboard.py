@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import FileWriter
 
 from crossent.losses.arrays import log_softmax
 from crossent.train import summaries
+from crossent.train.event_file import EventFile
 from crossent.train.figures import confusion_picture, reliability_picture
 from crossent.train.monitor import EpochRecord, HeldOutLogits, judged_loss
 from crossent.train.summaries import Value
@@ -31,10 +29,8 @@ _TAGS = {
     "calibration_error": "calibration/error",
     "memory": "training/memory, bytes",
 }
-# Events that may wait, and how long, before they are there for others to read.
-_QUEUE, _FLUSH_SECONDS = 1000, 5
 # Shares of the time of training that drawing may take, and seconds that the first drawing is taken to need.
-HISTOGRAM_SHARE, FIGURE_SHARE = 0.005, 0.015
+HISTOGRAM_SHARE, FIGURE_SHARE = 0.005, 0.01
 _HISTOGRAM_SECONDS, _FIGURE_SECONDS = 0.005, 0.3
 # Values enough for a histogram.
 _MOST_VALUES = 100_000
@@ -99,9 +95,9 @@ def write_settings(folder: Path, settings: Mapping[str, object], metrics: Mappin
     metrics
         By name.
     """
-    file = FileWriter(str(folder / "final"))
     values = [summaries.scalar(f"final/{name}", value) for name, value in metrics.items()]
-    file.add_summary(Summary(value=[summaries.settings_start(settings), *values, summaries.settings_end()]), 0)
+    file = EventFile(folder / "final", 0)
+    file.add([summaries.settings_start(settings), *values, summaries.settings_end()], 0)
     file.close()
 
 
@@ -110,16 +106,15 @@ class _Training:
     """The file of one model and fold."""
 
     def __init__(self, folder: Path, classes: Sequence[object] | None, first_epoch: int) -> None:
-        self._file = FileWriter(str(folder), max_queue=_QUEUE, flush_secs=_FLUSH_SECONDS)
-        self._file.add_event(Event(session_log=SessionLog(status=SessionLog.START)), first_epoch)
+        self._file = EventFile(folder, first_epoch)
         self._best = math.inf
         figures = functools.partial(figure_values, classes=classes)
-        self._histograms = _Paced(histogram_values, self._add, HISTOGRAM_SHARE, _HISTOGRAM_SECONDS)
-        self._figures = _Paced(figures, self._add, FIGURE_SHARE, _FIGURE_SECONDS)
+        self._histograms = _Paced(histogram_values, self._file.add, HISTOGRAM_SHARE, _HISTOGRAM_SECONDS)
+        self._figures = _Paced(figures, self._file.add, FIGURE_SHARE, _FIGURE_SECONDS)
 
     def write(self, record: EpochRecord) -> None:
         # One event for all curves: an event costs as much as many values.
-        self._add(curve_values(record), record.epoch)
+        self._file.add(curve_values(record), record.epoch)
         if record.held_out is not None and np.isfinite(record.held_out.logits).all():
             self._histograms.offer(record.held_out, record.epoch)
             if judged_loss(record) < self._best:
@@ -132,9 +127,6 @@ class _Training:
         self._histograms.draw()
         self._figures.draw()
         self._file.close()
-
-    def _add(self, values: Sequence[Value], epoch: int) -> None:
-        self._file.add_summary(Summary(value=values), epoch)
 
 
 @final
