@@ -56,7 +56,7 @@ class Progress:
         if self._live is None:
             self._console.print(line, highlight=False, soft_wrap=True)
         else:
-            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
+            self._live.update(Text(line))
 
     def _line(self, record: EpochRecord, *, new_fold: bool) -> str:
         fold = f", fold {record.fold} of {record.folds}" if record.folds > 1 else ""
