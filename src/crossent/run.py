@@ -33,6 +33,7 @@ from crossent.storage import write_file
 from crossent.train.checkpoint import Checkpoints
 from crossent.train.diagnose import diagnosis_words
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
+from crossent.train.tensorboard import TensorBoardWriter, write_settings
 
 WORST_ROWS = 20
 MOST_NGRAMS_SHOWN = 10
@@ -47,7 +48,8 @@ class Run:
     Attributes
     ----------
     folder
-        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``model/`` and ``report.html``.
+        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``tensorboard/``, ``model/`` and
+        ``report.html``.
     training_rows
         Number of rows that the model was made from.
     evaluation
@@ -137,10 +139,12 @@ def finish_run(
     sides = _sides(dataset, recipe, begun["held_out"])
     train, test = dataset.take(sides == 0), dataset.take(sides == 1)
     checkpoints = Checkpoints(folder / "checkpoints", interrupted)
-    with HistoryWriter(folder / "history.jsonl") as history:
+    board_folder = folder / "tensorboard"
+    with HistoryWriter(folder / "history.jsonl") as history, TensorBoardWriter(board_folder, dataset.classes) as board:
 
         def record(epoch: EpochRecord) -> bool:
             history.write(epoch)
+            board.write(epoch)
             return on_epoch(epoch)
 
         result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints)
@@ -149,6 +153,7 @@ def finish_run(
     result.predictor.save(folder / "model")
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))
+    write_settings(board_folder, _settings(recipe, result), _metric_values(judgement.evaluation))
     evidence = find_evidence(result.predictor, train)
     if evidence:
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
@@ -159,6 +164,14 @@ def finish_run(
     write_report(folder / REPORT, report)
     checkpoints.remove()
     return run
+
+
+def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
+    return {**dataclasses.asdict(recipe), "chosen model": result.trials[result.chosen].model}
+
+
+def _metric_values(evaluation: Evaluation) -> dict[str, float]:
+    return {name.replace("_", " "): estimate.value for name, estimate in evaluation.metrics.items()}
 
 
 def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:

@@ -116,6 +116,7 @@ def test_run_folder_holds_everything(folder: Path) -> None:
         "history.jsonl",
         "metrics.json",
         "model",
+        "tensorboard",
         "report.html",
     }
     description = json.loads((run / "run.json").read_text())

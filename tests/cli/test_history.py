@@ -69,9 +69,12 @@ def test_watch_follows_another_process_and_ctrl_c_ends_it_alone(tmp_path: Path) 
     )
     assert watching.stdout is not None
     assert "fold 2 of 2: epoch 2 of 50" in watching.stdout.readline()
-    write(tmp_path / "run", 9)
+    with HistoryWriter(tmp_path / "run" / "history.jsonl") as writer:
+        for epoch in range(3, 10):
+            writer.write(EpochRecord("boosting", 2, 2, epoch, 50, 1 / epoch, 1 / epoch))
     time.sleep(2)
     watching.send_signal(signal.SIGINT)
     rest = watching.communicate(timeout=30)[0]
-    assert "epoch 9 of 50" in rest
+    assert "epoch 9 of 50, " in rest
+    assert " s left: " in rest
     assert watching.returncode == 0

@@ -36,6 +36,16 @@ def test_live_line_on_a_terminal_shows_the_best_and_is_cleared() -> None:
     assert out.getvalue().endswith("\x1b[2K")
 
 
+def test_on_a_narrow_terminal_nothing_is_cut_off() -> None:
+    out = io.StringIO()
+    with Progress(Console(file=out, force_terminal=True, width=60)) as progress:
+        progress(record(1, 1, 0.9))
+        time.sleep(0.15)
+        progress(record(1, 2, 0.4))
+        progress._live.refresh()  # type: ignore[union-attr]  # the screen, without waiting for its clock
+    assert "in epoch 2" in " ".join(out.getvalue().split())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_signal_asks_to_interrupt_and_the_second_does(number: signal.Signals) -> None:
     before = signal.getsignal(number)

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from crossent.evaluation.drawing import shorten
 from crossent.report import figures
 from tests.report.conftest import draw_content, draw_evaluation, draw_risk_coverage, draw_sets
 
@@ -15,7 +16,7 @@ def texts(svg: str) -> list[str]:
 @pytest.mark.parametrize("label", ["<script>alert(1)</script>", "$x_1$", "机器学习", "a & b", "_" * 80])
 def test_class_names_are_shown_as_they_are(label: str) -> None:
     svg = figures.confusion_figure(draw_evaluation((label, "other")))
-    assert figures.shorten(label) in texts(svg)
+    assert shorten(label) in texts(svg)
     assert "<script" not in svg
 
 
@@ -70,8 +71,3 @@ def test_long_history_is_thinned() -> None:
     assert len(long) < 1.5 * len(short)
     assert {"linear", "boosting", "training rows", "held-out rows"} <= set(texts(long))
     assert figures.learning_figure(()) == ""
-
-
-def test_labels_are_shortened() -> None:
-    assert figures.shorten("  two\n words ") == "two words"
-    assert len(figures.shorten("x" * 99)) == figures.LABEL_LENGTH

@@ -37,14 +37,28 @@ def test_a_plain_loop_is_recorded_and_diagnosed(
     network: torch.nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
-    monitor = Monitor(tmp_path / "mine", epochs=8, optimizer=optimizer)
+    seen: list[EpochRecord] = []
+    monitor = Monitor(tmp_path / "mine", epochs=8, optimizer=optimizer, on_epoch=lambda one: seen.append(one) or False)
     assert train(monitor, network, optimizer, 8) == 8
     assert read_history(tmp_path / "mine" / "history.jsonl") == monitor.history
     last = monitor.history[-1]
     assert last.valid_rows == 150
     assert last.learning_rate == 0.01
     assert last.train_loss < monitor.history[0].train_loss
-    for name in ("valid_accuracy", "refinement", "temperature", "gradient_norm", "gradient_ratio", "rows_per_second"):
+    # Whoever watches gets the logits; to keep those of all epochs would fill the memory.
+    assert [record.held_out is not None for record in seen] == [True] * 8
+    assert seen[-1].held_out is not None
+    assert seen[-1].held_out.logits.shape == (150, 3)
+    assert not any(record.held_out for record in monitor.history)
+    for name in (
+        "memory",
+        "valid_accuracy",
+        "refinement",
+        "temperature",
+        "gradient_norm",
+        "gradient_ratio",
+        "rows_per_second",
+    ):
         assert getattr(last, name) > 0
     assert list((tmp_path / "mine" / "tensorboard" / "network").glob("events*"))
     out = capsys.readouterr().out.splitlines()

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from crossent.train.measure import RunningGradients, RunningLoss, measure_held_out
+from crossent.train.measure import RunningGradients, RunningLoss, measure_held_out, peak_memory
 
 
 def test_running_loss_is_that_of_all_rows_at_once() -> None:
@@ -55,3 +58,13 @@ def test_rows_held_out_agree_with_scikit_learn() -> None:
 def test_a_wrong_label_is_a_sure_error() -> None:
     logits = np.array([[3, 0], [3, 0], [0, 3], [3, 0], [0.1, 0]], np.float32)
     assert measure_held_out(logits, np.array([0, 0, 1, 1, 1])).confidently_wrong == 1 / 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells another way")
+def test_peak_memory_is_what_the_system_says_and_stays_when_memory_is_given_back() -> None:
+    np.ones(100_000_000, np.uint8).sum()
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = peak_memory()
+    assert peak is not None
+    np.testing.assert_allclose(peak, int(lines["VmHWM"].split()[0]) * 1024, rtol=0.05)
+    assert peak > 1e8

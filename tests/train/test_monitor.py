@@ -1,6 +1,15 @@
 from pathlib import Path
 
-from crossent.train.monitor import EpochRecord, HistoryWriter, ignore_epoch, read_history
+import numpy as np
+
+from crossent.train.monitor import (
+    EpochRecord,
+    HeldOutLogits,
+    HistoryWriter,
+    ignore_epoch,
+    judged_loss,
+    read_history,
+)
 
 
 def record(epoch: int, fold: int = 1, train_loss: float = 0.5, valid_loss: float = 0.6) -> EpochRecord:
@@ -41,3 +50,22 @@ def test_a_line_that_a_crash_cut_is_left_out_and_written_over(tmp_path: Path) ->
     assert read_history(path) == (record(1), record(2))
     write(path, record(3), record(4))
     assert read_history(path) == (record(1), record(2), record(3), record(4))
+
+
+def test_held_out_logits_stay_out_of_history_equality_and_text(tmp_path: Path) -> None:
+    held_out = HeldOutLogits(np.zeros((2, 3), np.float32), np.array([0, 1]))
+    told = EpochRecord("network", 1, 1, 1, 9, 1.0, 1.1, held_out=held_out)
+    with HistoryWriter(tmp_path / "history.jsonl") as history:
+        history.write(told)
+    assert "held_out" not in (tmp_path / "history.jsonl").read_text()
+    read = read_history(tmp_path / "history.jsonl")[0]
+    assert read.held_out is None
+    assert read == told
+    assert hash(read) == hash(told)
+    assert "held_out" not in repr(told)
+
+
+def test_epochs_are_judged_by_refinement_and_else_by_held_out_loss() -> None:
+    assert judged_loss(EpochRecord("network", 1, 1, 1, 9, 1.0, 1.1)) == 1.1
+    assert judged_loss(EpochRecord("network", 1, 1, 1, 9, 1.0, 1.1, refinement=0.9)) == 0.9
+    assert judged_loss(EpochRecord("network", 1, 1, 1, 9, 1.0, 1.1, refinement=float("nan"))) == float("inf")

@@ -1,7 +1,9 @@
 """Commands that read the history of a run: what went wrong in it, and where it stands."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import final
 
 from rich.console import Console
 from rich.live import Live
@@ -42,7 +44,7 @@ def watch(run: Path, patience: float) -> None:
     path = _history_file(run)
     console = Console(highlight=False, soft_wrap=True)
     live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-    seen, shown, changed = 0, -PLAIN_SECONDS, time.monotonic()
+    seen, shown, changed, clock = 0, -PLAIN_SECONDS, time.monotonic(), _Clock()
     try:
         if live is not None:
             live.start()
@@ -52,11 +54,12 @@ def watch(run: Path, patience: float) -> None:
             records = _records(path)
             if len(records) > seen:
                 seen, changed = len(records), time.monotonic()
+                line = _line(records, clock)
                 if live is not None:
-                    live.update(Text(_line(records), overflow="ellipsis", no_wrap=True), refresh=True)
+                    live.update(Text(line), refresh=True)
                 elif time.monotonic() - shown > PLAIN_SECONDS:
                     shown = time.monotonic()
-                    console.print(_line(records), markup=False)
+                    console.print(line, markup=False)
             if ended or time.monotonic() - changed > patience:
                 break
             time.sleep(LOOK_SECONDS)
@@ -66,16 +69,33 @@ def watch(run: Path, patience: float) -> None:
         if live is not None:
             live.stop()
     if seen:
-        console.print(_line(records), markup=False)
+        console.print(line, markup=False)
     diagnose(run)
 
 
-def _line(records: tuple[EpochRecord, ...]) -> str:
+def _line(records: tuple[EpochRecord, ...], clock: "_Clock") -> str:
     """Return where the fold stands that the last record is of."""
     last = records[-1]
     own = [record for record in records if (record.model, record.fold) == (last.model, last.fold)]
     fold = f", fold {last.fold} of {last.folds}" if last.folds > 1 else ""
-    return f"{last.model}{fold}: {epoch_line(own, None)}"
+    return f"{last.model}{fold}: {epoch_line(own, clock.seconds(own))}"
+
+
+@final
+class _Clock:
+    """Tells how long folds take: records have no times, so that only epochs that come while it runs are timed."""
+
+    def __init__(self) -> None:
+        self._fold: tuple[str, int] | None = None
+        self._count, self._since = 0, 0.0
+
+    def seconds(self, records: Sequence[EpochRecord]) -> float | None:
+        """Return how long the epochs of a fold took, all as fast as those timed; None where none has been."""
+        fold = (records[0].model, records[0].fold)
+        if fold != self._fold:
+            self._fold, self._count, self._since = fold, len(records), time.monotonic()
+        timed = len(records) - self._count
+        return (time.monotonic() - self._since) / timed * len(records) if timed else None
 
 
 def _history_file(run: Path) -> Path:

@@ -1,5 +1,6 @@
 """Progress of training: one live line on a terminal, a plain line now and then elsewhere."""
 
+import dataclasses
 import signal
 import time
 from types import FrameType
@@ -44,7 +45,7 @@ class Progress:
         new_fold = not self._fold or (self._fold[0].model, self._fold[0].fold) != (record.model, record.fold)
         if new_fold:
             self._fold, self._fold_started = [], time.monotonic()
-        self._fold.append(record)
+        self._fold.append(dataclasses.replace(record, held_out=None))
         now = time.monotonic()
         # A round of boosting takes less time than to draw its line.
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
@@ -60,7 +61,7 @@ class Progress:
         if self._live is None:
             self._console.print(line, highlight=False, soft_wrap=True)
         else:
-            self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
+            self._live.update(Text(line))
 
     def _line(self, record: EpochRecord, *, new_fold: bool) -> str:
         fold = f", fold {record.fold} of {record.folds}" if record.folds > 1 else ""

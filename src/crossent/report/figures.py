@@ -2,7 +2,6 @@
 
 import io
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,40 +12,34 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from crossent.evaluation.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    confusion_shade,
+    draw_confusion,
+    draw_counts,
+    draw_reliability,
+    shorten,
+    style,
+    write_counts,
+)
 from crossent.evaluation.result import Evaluation, Reliability, SetsResult
 from crossent.train.monitor import EpochRecord
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8a8f98"
 MOST_SMALL_DIAGRAMS = 24
 MOST_CONFUSION_CLASSES = 30
 MOST_POINTS = 300
-LABEL_LENGTH = 16
 
 # A date would make two reports of one run differ.
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-_STYLE: dict[Any, Any] = {
-    # Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "crossent",
-    # A class called "$x$" is no formula.
-    "text.parse_math": False,
-    "font.family": ["sans-serif"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": "#333",
-    "xtick.color": "#333",
-    "ytick.color": "#333",
-}
+# Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "crossent"}
 
 
 @contextmanager
 def _style() -> Iterator[None]:
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # Matplotlib measures with its own font, which need not know the script of a class name.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+    with mpl.rc_context(_SVG), style():
         yield
 
 
@@ -58,19 +51,13 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def shorten(label: object) -> str:
-    """Return a class name that fits an axis."""
-    text = " ".join(str(label).split())
-    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
-
-
 def reliability_figure(reliability: Reliability) -> str:
     """Draw confidence against accuracy of the predicted class, above a histogram of confidence."""
     with _style():
         figure = Figure(figsize=(5.2, 5.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
-        _draw_reliability(upper, reliability)
-        _draw_counts(lower, reliability)
+        draw_reliability(upper, reliability)
+        draw_counts(lower, reliability)
         upper.set_ylabel("share that was right")
         lower.set_ylabel("rows")
         lower.set_xlabel("confidence: probability of the predicted class")
@@ -83,8 +70,8 @@ def before_after_figure(before: Reliability, after: Reliability) -> str:
         figure = Figure(figsize=(9.2, 5.4), layout="constrained")
         axes = figure.subplots(2, 2, height_ratios=[4, 1], sharex=True, sharey="row")
         for column, (reliability, title) in enumerate(((before, "before calibration"), (after, "after calibration"))):
-            _draw_reliability(axes[0, column], reliability)
-            _draw_counts(axes[1, column], reliability)
+            draw_reliability(axes[0, column], reliability)
+            draw_counts(axes[1, column], reliability)
             axes[0, column].set_title(title, fontsize=10)
         axes[0, 0].set_ylabel("share that was right")
         axes[1, 0].set_ylabel("rows")
@@ -101,7 +88,7 @@ def class_reliability_figure(evaluation: Evaluation) -> str:
         figure = Figure(figsize=(2.2 * columns, 2.3 * rows), layout="constrained")
         axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
         for axis, result in zip(axes, ordered, strict=False):
-            _draw_reliability(axis, result.reliability)
+            draw_reliability(axis, result.reliability)
             axis.set_title(f"{shorten(result.label)} ({result.support:,})", fontsize=10)
         for axis in axes[len(ordered) :]:
             axis.set_visible(False)
@@ -110,48 +97,18 @@ def class_reliability_figure(evaluation: Evaluation) -> str:
         return _svg(figure)
 
 
-def _draw_reliability(axis: Axes, reliability: Reliability) -> None:
-    filled = reliability.count > 0
-    confidence, frequency = reliability.confidence[filled], reliability.frequency[filled]
-    below, above = frequency - reliability.low[filled], reliability.high[filled] - frequency
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    errors = np.maximum([below, above], 0)
-    axis.errorbar(confidence, frequency, errors, color=BLUE, marker="o", markersize=4, linewidth=1.2, elinewidth=1)
-    axis.set_xlim(-0.02, 1.02)
-    axis.set_ylim(-0.02, 1.02)
-    axis.set_xticks([0, 0.5, 1])
-    axis.set_yticks([0, 0.5, 1])
-
-
-def _draw_counts(axis: Axes, reliability: Reliability) -> None:
-    centres = (reliability.edges[:-1] + reliability.edges[1:]) / 2
-    axis.bar(centres, reliability.count, width=np.diff(reliability.edges) * 0.9, color=GREY)
-
-
 def confusion_figure(evaluation: Evaluation) -> str:
-    """Draw the confusion matrix, shaded by share of the true class; empty text where it would be too large."""
+    """Draw the confusion matrix, shaded by shares of the true class; empty text where it would be too large."""
     classes = len(evaluation.classes)
     if classes > MOST_CONFUSION_CLASSES:
         return ""
-    counts = evaluation.confusion
-    support = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
-    labels = [shorten(result.label) for result in evaluation.classes]
+    shade = confusion_shade(evaluation.confusion)
     size = max(3.6, 0.45 * classes + 1.6)
     with _style():
         figure = Figure(figsize=(size, size), layout="constrained")
         axis = figure.subplots()
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        axis.set_xticks(range(classes), labels, rotation=0 if classes <= 6 else 90)
-        axis.set_yticks(range(classes), labels)
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("true")
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if share[row, column] > 0.55 else "#222"
-                axis.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
+        draw_confusion(axis, shade, [result.label for result in evaluation.classes])
+        write_counts(axis, evaluation.confusion, shade)
         return _svg(figure)
 
 

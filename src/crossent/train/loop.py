@@ -12,7 +12,7 @@ from torch import nn
 
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.measure import measure_held_out
+from crossent.train.measure import measure_held_out, peak_memory
 from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch
 from crossent.train.training import Loss, Training
 
@@ -157,6 +157,7 @@ def _record(
         gradient_ratio=trained.gradient_ratio,
         learning_rate=float(training.optimizer.param_groups[0]["lr"]),
         rows_per_second=rows_per_second,
+        memory=peak_memory(),
     )
     if held_out is None:
         return record
@@ -171,6 +172,7 @@ def _record(
         baseline_loss=measured.baseline_loss,
         valid_rows=len(held_out.target),
         confidently_wrong=measured.confidently_wrong,
+        held_out=held_out,
     )
 
 

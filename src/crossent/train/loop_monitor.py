@@ -1,5 +1,6 @@
 """`Monitor`: watches a training loop that somebody else wrote."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import final
@@ -14,8 +15,8 @@ from crossent.errors import SettingError, ShapeError
 from crossent.train.check_logits import check_logits
 from crossent.train.diagnose import diagnose
 from crossent.train.finding import Finding
-from crossent.train.measure import IGNORED, RunningGradients, RunningLoss, measure_held_out
-from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, ignore_epoch
+from crossent.train.measure import IGNORED, RunningGradients, RunningLoss, measure_held_out, peak_memory
+from crossent.train.monitor import EpochRecord, HeldOutLogits, HistoryWriter, OnEpoch, ignore_epoch, judged_loss
 from crossent.train.tensorboard import TensorBoardWriter
 from crossent.train.words import PLAIN_SECONDS, epoch_line
 
@@ -97,7 +98,7 @@ class Monitor:
     @property
     def best_epoch(self) -> int:
         """The epoch of lowest held-out loss at the best temperature, counted from 1; 0 before the first."""
-        return min(self.history, key=_judged_by).epoch if self.history else 0
+        return min(self.history, key=judged_loss).epoch if self.history else 0
 
     def train(self, logits: Tensor, target: Tensor) -> None:
         """Take in a batch of training, after ``backward`` and before the next ``zero_grad``.
@@ -148,7 +149,8 @@ class Monitor:
             If there were no rows to train on, or none held out, since the epoch before.
         """
         record = self._record()
-        self.history = (*self.history, record)
+        # The logits of every epoch together would fill the memory.
+        self.history = (*self.history, dataclasses.replace(record, held_out=None))
         self._writer.write(record)
         self._board.write(record)
         asked = self._on_epoch(record)
@@ -215,17 +217,14 @@ class Monitor:
             gradient_norm=gradient_norm,
             learning_rate=None if self._optimizer is None else float(self._optimizer.param_groups[0]["lr"]),
             rows_per_second=rows / max(self._trained - self._began, 1e-9),
+            memory=peak_memory(),
             first_gradient_norm=first_gradient_norm,
             gradient_ratio=gradient_ratio,
             baseline_loss=held_out.baseline_loss,
             valid_rows=len(target),
             confidently_wrong=held_out.confidently_wrong,
+            held_out=HeldOutLogits(logits, target),
         )
-
-
-def _judged_by(record: EpochRecord) -> float:
-    loss = record.valid_loss if record.refinement is None else record.refinement
-    return loss if np.isfinite(loss) else float("inf")
 
 
 def _new_folder(wanted: Path) -> Path:

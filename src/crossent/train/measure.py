@@ -1,5 +1,6 @@
-"""What is measured in an epoch: running sums over batches, gradients, and the rows held out."""
+"""What is measured in an epoch: running sums over batches, gradients, the rows held out, and memory."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -12,6 +13,9 @@ from torch import Tensor
 from crossent.calibration.temperature import best_temperature
 from crossent.evaluation.calibration import top_label_calibration_error
 from crossent.losses.arrays import log_softmax
+
+if sys.platform != "win32":
+    import resource
 
 IGNORED = -100
 
@@ -156,3 +160,18 @@ def _confidently_wrong(probs: npt.NDArray[np.floating[Any]], target: npt.NDArray
     usual = np.full(probs.shape[1], np.inf)
     np.divide(sums, counts, out=usual, where=counts > 0)
     return float((~right & (probs.max(axis=1) >= usual[predicted])).mean())
+
+
+def peak_memory() -> float | None:
+    """Return the most bytes of memory that the process has held at once, or None on Windows, which has another way.
+
+    Examples
+    --------
+    >>> (peak_memory() or 1e9) > 1e6
+    True
+    """
+    if sys.platform == "win32":
+        return None
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.storage import write_file
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLogits:
+    """What a model says of the rows held out.
+
+    Attributes
+    ----------
+    logits
+        ``(n, K)`` float32.
+    target
+        ``(n,)`` int64 class indices.
+    """
+
+    logits: npt.NDArray[np.float32]
+    target: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class EpochRecord:
     confidently_wrong
         Share of rows held out that are predicted to be of another class than labelled, at least as surely as
         those that are rightly predicted to be of it are on average.
+    held_out
+        What all of the measures of rows held out rest on; None in a history that was read, for it is not kept.
 
     What a model does not measure is None.
     """
@@ -83,22 +102,30 @@ class EpochRecord:
     baseline_loss: float | None = None
     valid_rows: int | None = None
     confidently_wrong: float | None = None
+    held_out: HeldOutLogits | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Return what a history keeps: all but the held-out logits.
+
+        Examples
+        --------
+        >>> EpochRecord("linear", 1, 1, 1, 10, train_loss=1.0, valid_loss=1.1).to_dict()["valid_loss"]
+        1.1
+        """
+        names = (field.name for field in dataclasses.fields(self) if field.name != "held_out")
+        return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOutLogits:
-    """What a model says of the rows held out.
+def judged_loss(record: EpochRecord) -> float:
+    """Return what epochs are judged by: refinement, or where it was not measured held-out loss; infinite if lost.
 
-    Attributes
-    ----------
-    logits
-        ``(n, K)`` float32.
-    target
-        ``(n,)`` int64 class indices.
+    Examples
+    --------
+    >>> judged_loss(EpochRecord("linear", 1, 1, 1, 10, train_loss=1.0, valid_loss=float("nan")))
+    inf
     """
-
-    logits: npt.NDArray[np.float32]
-    target: npt.NDArray[np.int64]
+    loss = record.valid_loss if record.refinement is None else record.refinement
+    return loss if math.isfinite(loss) else math.inf
 
 
 # Watches training, and ends it by returning True.
@@ -159,7 +186,7 @@ class HistoryWriter:
 
 
 def _line(record: EpochRecord) -> str:
-    return json.dumps(dataclasses.asdict(record)) + "\n"
+    return json.dumps(record.to_dict()) + "\n"
 
 
 def read_history(path: Path) -> tuple[EpochRecord, ...]:
