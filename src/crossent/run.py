@@ -30,6 +30,7 @@ from crossent.report import content
 from crossent.report.html import write_report
 from crossent.storage import write_file
 from crossent.train.diagnose import diagnosis_words
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 
 WORST_ROWS = 20
@@ -45,7 +46,8 @@ class Run:
     Attributes
     ----------
     folder
-        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``model/`` and ``report.html``.
+        ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``model/`` and ``report.html``;
+        ``learning_rate.json`` where one was searched.
     training_rows
         Number of rows that the model was made from.
     evaluation
@@ -102,6 +104,8 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
             return on_epoch(epoch)
 
         result = fit(train, recipe, on_epoch=record)
+    if result.learning_rate is not None:
+        write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
     result.predictor.save(folder / "model")
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))
@@ -118,6 +122,11 @@ def train_run(dataset: Dataset, recipe: Recipe, *, held_out: float, runs: Path, 
 def write_json(path: Path, value: object) -> None:
     """Write plain values as JSON, in one step."""
     write_file(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def _curve_json(curve: LearningRateCurve) -> dict[str, Any]:
+    fields = dataclasses.asdict(curve)
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
 def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:
@@ -208,6 +217,7 @@ def _report(
         risk_coverage=judgement.risk_coverage,
         remedy=judgement.remedy,
         diagnosis=diagnosis_words(history, chosen.model),
+        learning_rate=run.result.learning_rate,
     )
 
 
