@@ -62,7 +62,8 @@ def test_long_risk_coverage_curves_are_thinned() -> None:
 
 def test_the_search_for_a_rate_names_the_one_taken_and_the_usual_one_where_it_is_another() -> None:
     shown = texts(figures.learning_rate_figure(draw_learning_rate(0.002)))
-    assert {"taken: 0.002", "usual: 0.01", "learning rate, rising from step to step"} <= set(shown)
+    assert {"taken: 0.002", "usual: 0.01", "learning rate, rising from step to step", "0.001", "0.1"} <= set(shown)
+    assert not any("$" in text for text in shown)
     kept = texts(figures.learning_rate_figure(draw_learning_rate(0.01)))
     assert "taken: 0.01" in kept
     assert "usual: 0.01" not in kept

@@ -201,8 +201,10 @@ def learning_rate_figure(curve: LearningRateCurve) -> str:
             axis.axvline(curve.usual, color=GREY, linewidth=1, linestyle="--", label=f"usual: {curve.usual:.2g}")
         axis.axvline(curve.suggested, color=ORANGE, linewidth=1.2, label=f"taken: {curve.suggested:.2g}")
         axis.set_xscale("log")
-        # Single batches of a loss that diverges would press all else to a line.
-        axis.set_ylim(0, 1.15 * max(curve.smoothed))
+        # Powers would be written as formulas.
+        axis.xaxis.set_major_formatter("{x:g}")
+        # A loss that diverges would press all else to a line.
+        axis.set_ylim(0, min(1.15 * curve.smoothed.max(), 2 * curve.smoothed[0]))
         axis.set_xlabel("learning rate, rising from step to step")
         axis.set_ylabel("loss")
         axis.legend(frameon=False, fontsize=9)
