@@ -1,6 +1,6 @@
 """Ways to read a learning rate off a range test, judged by what training with it gives on rows held out.
 
-Each case is trained with six rates; between them the log-loss is interpolated. Takes over an hour on one core:
+Each case is trained with six rates; between them the log-loss is interpolated. Takes 20 minutes on one core:
 
     .venv/bin/python benchmarks/learning_rate.py            # all cases
     .venv/bin/python benchmarks/learning_rate.py segment    # those whose name begins so
@@ -103,11 +103,11 @@ def main() -> None:
     chosen = {name: case for name, case in CASES.items() if name.startswith(tuple(sys.argv[1:]) or "")}
     measured = {name: [measure(case, seed) for seed in SEEDS] for name, case in chosen.items()}
     print("100 times the logarithm of the held-out log-loss, against that with the usual rate")
-    print(f"{'rule':44}{'mean':>8}{'worst':>8}{'better':>8}{'worse':>8}")
+    print(f"{'rule':56}{'mean':>8}{'worst':>8}{'better':>8}{'worse':>8}")
     for name, rule in rules().items():
         gains = np.array([np.mean([gain(rule, one) for one in draws]) for draws in measured.values()])
         better, worse = (gains < -1).sum(), (gains > 1).sum()
-        print(f"{name:44}{gains.mean():>8.1f}{gains.max():>8.1f}{better:>8}{worse:>8}")
+        print(f"{name:56}{gains.mean():>8.1f}{gains.max():>8.1f}{better:>8}{worse:>8}")
 
 
 def compare_whole() -> None:

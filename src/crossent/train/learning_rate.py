@@ -93,7 +93,7 @@ def find_learning_rate(
     Notes
     -----
     Source of the test: Smith 2017, "Cyclical Learning Rates for Training Neural Networks". The rule is our own; common
-    ones, which know nothing of the number of steps, did worse than no test.
+    ones know nothing of the number of steps, and harm short trainings.
 
     Examples
     --------
