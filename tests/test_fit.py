@@ -11,6 +11,9 @@ from crossent.data.read import read
 from crossent.errors import DataError, SettingError
 from crossent.fit import fit
 from crossent.losses.arrays import mean_cross_entropy
+from crossent.models.network import Network
+from crossent.models.objective import Objective
+from crossent.models.softmax_regression import SoftmaxRegression
 from crossent.recipe import Recipe
 from crossent.train.monitor import EpochRecord
 from tests.conftest import draw_reviews, draw_table
@@ -142,3 +145,40 @@ def test_of_a_model_fitted_again_to_all_rows_only_a_temperature_is_corrected() -
     assert [attempt.method for attempt in result.predictor.calibration.attempts] == ["identity", "temperature"]
     asked = fit(dataset, Recipe(folds=2, label_smoothing=0.4, calibration="vector")).predictor.calibration
     assert {attempt.method for attempt in asked.attempts} == {"identity", "vector"}
+
+
+def test_a_searched_rate_is_trained_with_and_searching_changes_no_other_draw(table: pd.DataFrame) -> None:
+    dataset = read(table, "label")
+    recipe = Recipe(model="network", folds=2, max_epochs=200)
+    assert fit(dataset, dataclasses.replace(recipe, max_epochs=1)).learning_rate is None
+    searched = fit(dataset, dataclasses.replace(recipe, find_lr=True), on_epoch=lambda _: True)
+    assert searched.learning_rate is not None
+    rate = searched.learning_rate.suggested
+    assert rate != Network.learning_rate
+    given = fit(dataset, dataclasses.replace(recipe, learning_rate=rate), on_epoch=lambda _: True)
+    assert searched.predictor.logits(table).tobytes() == given.predictor.logits(table).tobytes()
+
+
+def test_the_search_for_a_rate_sees_no_row_held_out_of_the_first_fold(table: pd.DataFrame) -> None:
+    dataset = read(table, "label")
+    recipe = Recipe(model="network", folds=2, max_epochs=1, find_lr=True)
+
+    rng = np.random.default_rng(recipe.seed)
+    held_out = crossent.fit._validation_sides(dataset, recipe, rng)[0]
+    rng.integers(2**31)
+    _, examples = crossent.fit._encode_all(dataset)
+    network = Network(max_epochs=1)
+    expected = network.find_learning_rate(examples.take(~held_out), objective=Objective(), rng=rng)
+    found = fit(dataset, recipe).learning_rate
+    assert found is not None
+    assert found.losses.tobytes() == expected.losses.tobytes()
+
+
+def test_of_several_candidates_the_network_gets_a_searched_rate_unless_one_is_given(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = (SoftmaxRegression(), Network(max_epochs=1))
+    monkeypatch.setattr(crossent.fit, "_candidates", lambda _recipe, _dataset: candidates)
+    dataset = read(table, "label")
+    assert fit(dataset, Recipe(folds=2)).learning_rate is not None
+    assert fit(dataset, Recipe(folds=2, learning_rate=0.02)).learning_rate is None

@@ -1,5 +1,7 @@
 """The only wiring: a dataset and a recipe become a predictor."""
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,7 @@ from crossent.models.text import FittedTextRegression, TextRegression
 from crossent.predictor import Predictor
 from crossent.recipe import Recipe
 from crossent.train.checkpoint import Checkpoints
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import OnEpoch, ignore_epoch
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
@@ -44,12 +47,15 @@ class FitResult:
         Position in ``trials`` of the one in the predictor.
     stopped
         Whether it was told to stop before its end.
+    learning_rate
+        What the search for the rate of a network saw, where there was one.
     """
 
     predictor: Predictor
     trials: tuple[Trial, ...]
     chosen: int
     stopped: bool
+    learning_rate: LearningRateCurve | None
 
 
 def fit(
@@ -103,6 +109,8 @@ def fit(
     # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
     whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
+    # A copy, so that training draws the same whether there was a search or not.
+    models, learning_rate = _find_learning_rate(models, encode, plan, copy.deepcopy(rng))
     found: list[CrossFit] = []
     for model in models:
         found.append(cross_fit(model, encode, plan, rng, watch))
@@ -126,7 +134,7 @@ def fit(
         target_name=dataset.target_name,
         prior=plan.prior,
     )
-    return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped)
+    return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped, learning_rate)
 
 
 def has_text(dataset: Dataset) -> bool:
@@ -191,6 +199,22 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
     # The focal loss has no one optimum for the linear model to be fitted to.
     auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
     return {"auto": auto, "linear": (linear,), "boosting": (boosting,), "network": (network,)}[recipe.model]
+
+
+def _find_learning_rate(
+    models: tuple[AnyModel, ...], encode: Encode, plan: Plan, rng: np.random.Generator
+) -> tuple[tuple[AnyModel, ...], LearningRateCurve | None]:
+    """Search the rate of the network among the models, if it is to be searched, on the training rows of a fold."""
+    recipe = plan.recipe
+    asked = recipe.find_lr or (recipe.model == "auto" and recipe.learning_rate is None)
+    network = next((model for model in models if isinstance(model, Network)), None)
+    if network is None or not asked:
+        return models, None
+    train, _ = encode(plan.sides[0])
+    remedy = apply_remedy(train, recipe, plan.class_weight, rng)
+    curve = network.find_learning_rate(remedy.train, objective=remedy.objective, rng=rng)
+    found = dataclasses.replace(network, learning_rate=curve.suggested)
+    return tuple(found if model is network else model for model in models), curve
 
 
 def _text_columns(dataset: Dataset) -> str:

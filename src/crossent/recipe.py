@@ -63,6 +63,9 @@ class Recipe:
         1e-6,
         1.0,
     )
+    find_lr: bool = _setting(
+        False, "Search the learning rate of network first, by a short training in which it rises until the loss does."
+    )
     max_rounds: int = _setting(
         2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000
     )
@@ -105,6 +108,18 @@ class Recipe:
                 f"class_weight is given, and imbalance is {self.imbalance!r}.",
                 "Leave one of them out.",
             )
+        if self.find_lr and self.learning_rate is not None:
+            raise SettingError(
+                "A learning rate is either given or searched.",
+                f"learning_rate is {self.learning_rate}, and find_lr is True.",
+                "Leave one of them out.",
+            )
+        if self.find_lr and self.model != "network":
+            raise SettingError(
+                "The learning rate is searched for networks.",
+                f"find_lr is True, and model is {self.model!r}.",
+                "Take model network, or leave find_lr out.",
+            )
 
 
 def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
@@ -119,6 +134,10 @@ def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
         if not isinstance(value, Mapping):
             example = "Write it like this: {'rare': 5.0, 'common': 1.0}."
             raise SettingError(f"{field.name} maps each class to a number.", f"It is {value!r}.", example)
+        return
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise SettingError(f"{field.name} is True or False.", f"It is {value!r}.", f"Default: {field.default}.")
         return
     whole = int in (get_args(hint) or (hint,))
     low, high = field.metadata["low"], field.metadata["high"]

@@ -32,6 +32,7 @@ from crossent.run_folder import REPORT, describe_run, fingerprint, make_run_fold
 from crossent.storage import write_file
 from crossent.train.checkpoint import Checkpoints
 from crossent.train.diagnose import diagnosis_words
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
 from crossent.train.tensorboard import TensorBoardWriter, write_settings
 
@@ -49,7 +50,7 @@ class Run:
     ----------
     folder
         ``runs/<name>``, with ``run.json``, ``history.jsonl``, ``metrics.json``, ``tensorboard/``, ``model/`` and
-        ``report.html``.
+        ``report.html``; ``learning_rate.json`` where one was searched.
     training_rows
         Number of rows that the model was made from.
     evaluation
@@ -148,6 +149,8 @@ def finish_run(
             return on_epoch(epoch)
 
         result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints)
+    if result.learning_rate is not None:
+        write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
     # A model that a crash left unfinished is in the way.
     shutil.rmtree(folder / "model", ignore_errors=True)
     result.predictor.save(folder / "model")
@@ -172,6 +175,11 @@ def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
 
 def _metric_values(evaluation: Evaluation) -> dict[str, float]:
     return {name.replace("_", " "): estimate.value for name, estimate in evaluation.metrics.items()}
+
+
+def _curve_json(curve: LearningRateCurve) -> dict[str, Any]:
+    fields = dataclasses.asdict(curve)
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
 def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:
@@ -237,6 +245,7 @@ def _report(
         risk_coverage=judgement.risk_coverage,
         remedy=judgement.remedy,
         diagnosis=diagnosis_words(history, chosen.model),
+        learning_rate=run.result.learning_rate,
     )
 
 

@@ -270,3 +270,21 @@ def test_a_signal_saves_and_resuming_ends_in_the_same_weights(
     assert lines[0] == lines[1]
     assert (tmp_path / "runs" / "jobs" / "report.html").exists()
     assert not (tmp_path / "runs" / "jobs" / "checkpoints").exists()
+
+
+def test_a_searched_learning_rate_is_said_and_kept_and_drawn(folder: Path) -> None:
+    asked = ("train", "jobs.csv", "--target", "label", "--model", "network", "--find-lr", "--folds", "2")
+    done = crossent(*asked, "--max-epochs", "2", "--name", "searched", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((folder / "runs" / "searched" / "learning_rate.json").read_text())
+    assert len(kept["rates"]) == len(kept["losses"]) == len(kept["smoothed"]) > 50
+    said = f"Learning rate: {kept['suggested']:.2g}. {kept['why']}"
+    assert said in done.stdout
+    assert said in (folder / "runs" / "searched" / "report.html").read_text()
+    records = (folder / "runs" / "searched" / "history.jsonl").read_text().splitlines()
+    # Cosine has brought the rate down by the end of the first of two epochs.
+    assert 0 < json.loads(records[0])["learning_rate"] <= kept["suggested"]
+    assert not (folder / "runs" / "jobs" / "learning_rate.json").exists()
+    both = crossent(*asked, "--learning-rate", "0.01", cwd=folder)
+    assert both.returncode == 2
+    assert "find_lr is True" in both.stderr

@@ -12,6 +12,7 @@ from crossent.models.model import Examples
 from crossent.models.network import FittedNetwork, Network
 from crossent.models.objective import Objective
 from crossent.storage import load_folder, save_folder
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord, ignore_epoch
 from tests.models.test_boosting import draw
 
@@ -138,3 +139,20 @@ def test_the_focal_loss_is_taken_back_and_smoothing_left_to_calibration(
     train = Examples(Features(np.zeros((3000, 1), np.float32), np.empty((3000, 0), np.int32), ()), target, 2)
     logits = fit(train, objective=objective).logits(train.features)
     np.testing.assert_allclose(np.exp(log_softmax(logits))[0], belief, atol=0.02)
+
+
+def test_a_search_for_the_rate_leaves_threads_and_generators_alone_and_heeds_the_objective() -> None:
+    train = draw(600)
+    before, state = torch.get_num_threads(), torch.random.get_rng_state()
+
+    def search(objective: Objective, model: Network) -> LearningRateCurve:
+        return model.find_learning_rate(train, objective=objective, rng=np.random.default_rng(0))
+
+    first, second = (search(Objective(), Network()) for _ in range(2))
+    assert torch.get_num_threads() == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.losses.tobytes() == second.losses.tobytes()
+    weighted = search(Objective(class_weight=np.array([1.0, 1.0, 50.0])), Network())
+    assert weighted.losses[0] != first.losses[0]
+    rates = [search(Objective(), Network(max_epochs=epochs)).suggested for epochs in (10, 1000)]
+    assert rates[1] < rates[0]

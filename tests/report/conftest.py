@@ -18,6 +18,7 @@ from crossent.report.content import (
     Trial,
     WorstRow,
 )
+from crossent.train.learning_rate import LearningRateCurve, running_mean
 from crossent.train.monitor import EpochRecord
 
 
@@ -50,6 +51,13 @@ def draw_sets(classes: tuple[Label, ...], rows: int = 400) -> SetsSummary:
 def draw_risk_coverage() -> RiskCoverage:
     coverage = np.linspace(0.0, 1.0, 2001)
     return RiskCoverage(coverage, 0.2 * coverage**2, 0.0667)
+
+
+def draw_learning_rate(suggested: float = 0.002) -> LearningRateCurve:
+    """A loss that falls, is lowest at 0.1, and diverges."""
+    rates = np.geomspace(1e-5, 1, 120)
+    losses = 2 / (1 + 100 * rates) + 0.3 * rates**2 + np.random.default_rng(0).normal(0, 0.05, 120)
+    return LearningRateCurve(rates, losses, running_mean(losses), 0.01, suggested, "It fell from 2 to 0.2.")
 
 
 def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str = "1", steps: int = 40) -> ReportContent:

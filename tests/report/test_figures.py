@@ -6,7 +6,8 @@ import pytest
 
 from crossent.evaluation.drawing import shorten
 from crossent.report import figures
-from tests.report.conftest import draw_content, draw_evaluation, draw_risk_coverage, draw_sets
+from crossent.train.learning_rate import LearningRateCurve
+from tests.report.conftest import draw_content, draw_evaluation, draw_learning_rate, draw_risk_coverage, draw_sets
 
 
 def texts(svg: str) -> list[str]:
@@ -58,6 +59,17 @@ def test_long_risk_coverage_curves_are_thinned() -> None:
     long = figures.risk_coverage_figure(coverage, 0.2 * coverage, 0.1)
     assert len(long) < 1.5 * len(short)
     assert "area 0.0667" in texts(short)
+
+
+def test_the_search_for_a_rate_names_the_one_taken_and_the_usual_one_where_it_is_another() -> None:
+    shown = texts(figures.learning_rate_figure(draw_learning_rate(0.002)))
+    assert {"taken: 0.002", "usual: 0.01", "learning rate, rising from step to step", "0.001", "0.1"} <= set(shown)
+    assert not any("$" in text for text in shown)
+    kept = texts(figures.learning_rate_figure(draw_learning_rate(0.01)))
+    assert "taken: 0.01" in kept
+    assert "usual: 0.01" not in kept
+    nothing = np.empty(0)
+    assert figures.learning_rate_figure(LearningRateCurve(nothing, nothing, nothing, 0.01, 0.01, "")) == ""
 
 
 def test_same_figures_same_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from crossent.evaluation.catalogue import METRICS
 from crossent.report.html import render, write_report
-from tests.report.conftest import draw_before_after, draw_content, draw_risk_coverage, draw_sets
+from tests.report.conftest import draw_before_after, draw_content, draw_learning_rate, draw_risk_coverage, draw_sets
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "$a$")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -86,11 +86,18 @@ def test_sections_are_shown_where_there_is_something_to_show() -> None:
         before_after=draw_before_after(classes),
         sets=draw_sets(classes),
         risk_coverage=draw_risk_coverage(),
+        learning_rate=draw_learning_rate(),
     )
     found = outline(render(full))
     text = " ".join(" ".join(found.text).split())
-    assert found.tags.count("svg") == 6
-    for words in ("before calibration", "What calibration did", "Prediction sets", "leave out what it is unsure of"):
+    assert found.tags.count("svg") == 7
+    for words in (
+        "Learning rate: 0.002. It fell from 2 to 0.2.",
+        "before calibration",
+        "What calibration did",
+        "Prediction sets",
+        "leave out what it is unsure of",
+    ):
         assert words in text
         assert words not in render(plain)
 
@@ -144,7 +151,10 @@ def test_report_replaces_the_old_one_at_once(tmp_path: Path) -> None:
 def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> None:
     classes = ("a long class name, longer than most", "b", "c")
     content = dataclasses.replace(
-        draw_content(classes, value="x" * 200), before_after=draw_before_after(classes), sets=draw_sets(classes)
+        draw_content(classes, value="x" * 200),
+        before_after=draw_before_after(classes),
+        sets=draw_sets(classes),
+        learning_rate=draw_learning_rate(),
     )
     # The page has no script; this one only measures it.
     measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"

@@ -166,6 +166,10 @@ def _show_run(console: Console, run: Run) -> None:
     chosen = run.result.trials[run.result.chosen]
     tried = ", ".join(f"{t.model} {t.calibrated_log_loss:.3f}" for t in run.result.trials)
     console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
+    if run.result.learning_rate is not None:
+        found = run.result.learning_rate
+        said = f"Learning rate: {found.suggested:.2g}. {found.why}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that it has not seen:")
     console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     for label, command in zip(("Next    ", "        "), next_commands(run.folder), strict=True):

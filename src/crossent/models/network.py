@@ -19,6 +19,7 @@ from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint
+from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
 from crossent.train.loop import StopBy, fit_network, one_thread
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
@@ -157,17 +158,9 @@ class Network:
         checkpoint: Checkpoint | None = None,
     ) -> FittedNetwork:
         """Fit to training rows; rows held out choose the epoch."""
-        features = train.features
-        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
-        epochs = self.max_epochs or choose_epochs(len(features))
+        epochs = self.max_epochs or choose_epochs(len(train.features))
         with one_thread():
-            draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            network = TableNetwork(sizes, self.dropout, draws)
-            network.numbers.place_knots(features.numbers)
-            network.categories.forget_unseen(features.codes)
-            generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            size = self.batch_size or choose_batch_size(len(features))
-            batches = Batches(_inputs(features), torch.from_numpy(train.target), size, generator)
+            network, draws, batches = self._start(train, rng)
             optimizer = adamw(network, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
             fit_network(
                 network,
@@ -184,7 +177,35 @@ class Network:
                 generators=(draws,),
                 checkpoint=checkpoint,
             )
-        return _freeze(network, features.cardinalities, objective.focal_gamma)
+        return _freeze(network, train.features.cardinalities, objective.focal_gamma)
+
+    def find_learning_rate(
+        self, train: Examples, *, objective: Objective, rng: np.random.Generator
+    ) -> LearningRateCurve:
+        """Suggest a learning rate for these training rows, by a short training of which nothing else remains."""
+        epochs = self.max_epochs or choose_epochs(len(train.features))
+        with one_thread():
+            network, _, batches = self._start(train, rng)
+            return find_learning_rate(
+                network,
+                batches,
+                loss=_heads_loss(objective, train),
+                optimizer=functools.partial(adamw, learning_rate=self.learning_rate, weight_decay=self.weight_decay),
+                steps=epochs * len(batches),
+                usual=self.learning_rate,
+            )
+
+    def _start(self, train: Examples, rng: np.random.Generator) -> tuple[TableNetwork, torch.Generator, Batches]:
+        """Return a network that has learned nothing, what it draws from, and the batches that it would learn from."""
+        features = train.features
+        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
+        draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        network = TableNetwork(sizes, self.dropout, draws)
+        network.numbers.place_knots(features.numbers)
+        network.categories.forget_unseen(features.codes)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        size = self.batch_size or choose_batch_size(len(features))
+        return network, draws, Batches(_inputs(features), torch.from_numpy(train.target), size, generator)
 
 
 def choose_epochs(rows: int) -> int:

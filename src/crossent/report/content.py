@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.evaluation.result import Comparison, Evaluation, SetsResult
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord
 
 
@@ -143,3 +144,4 @@ class ReportContent:
     risk_coverage: RiskCoverage | None = None
     remedy: tuple[ClassRemedy, ...] = ()
     diagnosis: tuple[str, ...] = ()
+    learning_rate: LearningRateCurve | None = None

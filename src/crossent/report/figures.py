@@ -25,6 +25,7 @@ from crossent.evaluation.drawing import (
     write_counts,
 )
 from crossent.evaluation.result import Evaluation, Reliability, SetsResult
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord
 
 MOST_SMALL_DIAGRAMS = 24
@@ -142,6 +143,29 @@ def _draw_fold(axis: Axes, records: Sequence[EpochRecord], *, labelled: bool) ->
     if held_out:
         best = min(held_out, key=lambda record: record.valid_loss)
         axis.plot([best.epoch], [best.valid_loss], marker="o", markersize=4, color=ORANGE)
+
+
+def learning_rate_figure(curve: LearningRateCurve) -> str:
+    """Draw the loss against the learning rate as it rose, with the usual rate and the one that was taken."""
+    if not len(curve.rates):
+        return ""
+    with _style():
+        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(curve.rates, curve.losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss of each batch")
+        axis.plot(curve.rates, curve.smoothed, color=BLUE, linewidth=1.4, label="its running mean")
+        if curve.suggested != curve.usual:
+            axis.axvline(curve.usual, color=GREY, linewidth=1, linestyle="--", label=f"usual: {curve.usual:.2g}")
+        axis.axvline(curve.suggested, color=ORANGE, linewidth=1.2, label=f"taken: {curve.suggested:.2g}")
+        axis.set_xscale("log")
+        # Powers would be written as formulas.
+        axis.xaxis.set_major_formatter("{x:g}")
+        # A loss that diverges would press all else to a line.
+        axis.set_ylim(0, min(1.15 * curve.smoothed.max(), 2 * curve.smoothed[0]))
+        axis.set_xlabel("learning rate, rising from step to step")
+        axis.set_ylabel("loss")
+        axis.legend(frameon=False, fontsize=9)
+        return _svg(figure)
 
 
 def sets_figure(result: SetsResult, asked: float) -> str:

@@ -51,6 +51,7 @@ def render(content: ReportContent) -> str:
         class_reliability=Markup(figures.class_reliability_figure(evaluation)),
         confusion=Markup(figures.confusion_figure(evaluation)),
         learning=Markup(figures.learning_figure(content.history)),
+        learning_rate=Markup(figures.learning_rate_figure(content.learning_rate) if content.learning_rate else ""),
         sets=Markup(figures.sets_figure(sets.result, sets.coverage) if sets else ""),
         risk_coverage=Markup(_risk_coverage(content)),
     )
