@@ -187,6 +187,7 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
         batch_size=recipe.batch_size,
         max_epochs=recipe.max_epochs,
         stop_by=recipe.stop_by,
+        mixup=recipe.mixup,
     )
     # The focal loss has no one optimum for the linear model to be fitted to.
     auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)

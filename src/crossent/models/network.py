@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from crossent.data.table import Features
 from crossent.losses.arrays import log_softmax
-from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.focal import posterior_logits
+from crossent.models.heads_loss import heads_loss
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.loop import StopBy, fit_network, one_thread
+from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 
@@ -134,6 +135,8 @@ class Network:
         None takes so many that 400,000 rows are seen, from 10 to 60.
     stop_by
         What tells the best epoch.
+    mixup
+        Parameter of the Beta distribution that mixes rows; 0 mixes none.
 
     Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
     """
@@ -144,6 +147,7 @@ class Network:
     batch_size: int | None = None
     max_epochs: int | None = None
     stop_by: StopBy = "refinement"
+    mixup: float = 0.0
     name: ClassVar[str] = "network"
 
     def fit(
@@ -167,13 +171,15 @@ class Network:
             network.categories.forget_unseen(features.codes)
             generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
             size = self.batch_size or choose_batch_size(len(features))
-            batches = Batches(_inputs(features), torch.from_numpy(train.target), size, generator)
+            mixing = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            mixup = Mixup(self.mixup, train.classes, mixing) if self.mixup else None
+            batches = Batches(_inputs(features), torch.from_numpy(train.learned_target), size, generator, mixup)
             optimizer = adamw(network, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
             fit_network(
                 network,
                 batches,
                 None if valid is None else _judge(network, valid, objective),
-                loss=_heads_loss(objective, train),
+                loss=heads_loss(objective, train),
                 optimizer=optimizer,
                 schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
                 epochs=epochs,
@@ -181,7 +187,7 @@ class Network:
                 on_epoch=on_epoch,
                 name=self.name,
                 stop_by=self.stop_by,
-                generators=(draws,),
+                generators=(draws, mixing),
                 checkpoint=checkpoint,
             )
         return _freeze(network, features.cardinalities, objective.focal_gamma)
@@ -235,47 +241,6 @@ def _held_out(
     if objective.restoring is not None:
         logits = (logits + objective.restoring).astype(np.float32)
     return HeldOutLogits(logits, target)
-
-
-@dataclass(frozen=True, eq=False)
-class _HeadsLoss:
-    """The mean of the heads' losses; each head has its own, so that they do not all learn the same.
-
-    The weights of the classes are one on average over the training rows, so that a loss is a mean over rows, and those
-    of the parts of a batch add up to its own.
-    """
-
-    weight: Tensor | None
-    log_prior: Tensor | None
-    label_smoothing: float
-    focal_gamma: float
-
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        heads, n, _ = logits.shape
-        of_heads = target.expand(heads, *target.shape).flatten(0, 1)
-        return cross_entropy(
-            logits.flatten(0, 1),
-            of_heads,
-            sample_weight=None if self.weight is None else self.weight[of_heads],
-            log_prior=self.log_prior,
-            label_smoothing=self.label_smoothing,
-            focal_gamma=self.focal_gamma,
-            normalizer=heads * n,
-        )
-
-
-def _heads_loss(objective: Objective, train: Examples) -> _HeadsLoss:
-    weight = objective.class_weight
-    return _HeadsLoss(
-        None if weight is None else _float32(weight / weight[train.target].mean()),
-        _float32(objective.log_prior),
-        objective.label_smoothing,
-        objective.focal_gamma,
-    )
-
-
-def _float32(values: npt.NDArray[np.float64] | None) -> Tensor | None:
-    return None if values is None else torch.from_numpy(values.astype(np.float32))
 
 
 def _inputs(features: Features) -> tuple[Tensor, Tensor]:
