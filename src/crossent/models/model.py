@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features
-from crossent.models.objective import Objective
+from crossent.models.objective import Objective, Target
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import OnEpoch
 
@@ -39,7 +39,7 @@ class Examples:
             raise ValueError(f"shares of shape {self.distribution.shape} do not fit {len(self.target)} rows")
 
     @property
-    def learned_target(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+    def learned_target(self) -> Target:
         """``(n, K)`` shares of the classes where there are some, else ``(n,)`` class indices: what is to be learned."""
         return self.target if self.distribution is None else self.distribution
 
