@@ -59,7 +59,7 @@ def read_distribution(y: Any) -> tuple[Shares, tuple[Label, ...]]:
         raise DataError(
             "Every class has a share in some row.", f"{classes[int(mass.argmin())]!r} has none.", "Leave it out."
         )
-    shares = values.astype(np.float64)
+    shares = values.astype(np.float64, order="C")
     return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32), classes
 
 

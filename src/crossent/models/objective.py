@@ -57,7 +57,9 @@ class Objective:
         if target.ndim == 2:
             weighted = target if self.class_weight is None else target * self.class_weight
             shares = weighted / weighted.sum(axis=1, keepdims=True)
-            return np.asarray((1 - self.label_smoothing) * shares + self.label_smoothing / classes, np.float32)
+            smoothed = (1 - self.label_smoothing) * shares + self.label_smoothing / classes
+            # Kernels read row after row.
+            return np.ascontiguousarray(smoothed, np.float32)
         if not self.label_smoothing:
             return None
         smoothed = np.full((len(target), classes), self.label_smoothing / classes, np.float32)
