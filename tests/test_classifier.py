@@ -287,3 +287,76 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         ce.Classifier(imbalance="oversample", class_weight={0: 1.0, 1: 1.0, 2: 1.0}).fit(X, y)
     with pytest.raises(SettingError, match="None for '2'"):
         ce.Classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, y)
+
+
+def draw_votes(rows: int, votes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features, true probabilities of three classes, and the shares of so many votes drawn by them."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(rows, 4))
+    logits = features @ np.random.default_rng(99).normal(size=(4, 3)) + np.array([1.0, 0.0, -0.5])
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return features, probs, rng.multinomial(votes, probs) / votes
+
+
+def soft_log_loss(probs: np.ndarray, found: np.ndarray) -> float:
+    return float(-(probs * np.log(found)).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("model", ["linear", "boosting", "network"])
+def test_votes_teach_more_than_their_majority(model: str) -> None:
+    X, _, votes = draw_votes(900, 5)
+    new, probs, _ = draw_votes(1000, 5, seed=1)
+    classifier = ce.Classifier(model=model, folds=2, max_epochs=10)
+    soft = classifier.fit(X, votes).predict_proba(new)
+    assert classifier.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(classifier.predictor_.prior, votes.mean(axis=0), rtol=1e-5)
+    # Probabilities are those of one vote: on average over rows as common as votes are, and no surer than these.
+    np.testing.assert_allclose(soft.mean(axis=0), probs.mean(axis=0), atol=0.03)
+    hard = clone(classifier).fit(X, votes.argmax(axis=1)).predict_proba(new)
+    assert soft_log_loss(probs, soft) < soft_log_loss(probs, hard) - 0.02
+
+
+def test_certain_shares_are_labels() -> None:
+    X, y = load_iris(return_X_y=True)
+    labels = ce.Classifier(model="linear", folds=2).fit(X, y)
+    shares = ce.Classifier(model="linear", folds=2).fit(X, np.eye(3)[y])
+    np.testing.assert_allclose(labels.predict_proba(X), shares.predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("model", ["linear", "boosting"])
+def test_columns_of_shares_name_the_classes(model: str, tmp_path: Path) -> None:
+    X, _, votes = draw_votes(300, 3)
+    y = pd.DataFrame(votes, columns=["low", "high", "none"], index=range(1000, 1300))
+    classifier = ce.Classifier(model=model, folds=2, max_rounds=20)
+    expected = classifier.fit(X, votes).predict_proba(X)
+    # Frames hold their values by column, and arrays by row.
+    np.testing.assert_array_equal(classifier.fit(X, y).predict_proba(X), expected)
+    assert classifier.classes_.tolist() == ["low", "high", "none"]
+    assert set(classifier.predict(X)) <= {"low", "high", "none"}
+    classifier.save(tmp_path / "model")
+    np.testing.assert_array_equal(ce.load(tmp_path / "model").probs(X), classifier.predict_proba(X))
+
+
+@pytest.mark.parametrize("imbalance", ["class-weight", "oversample", "logit-adjust", "focal"])
+def test_remedies_take_shares_and_leave_probabilities_alone(imbalance: str) -> None:
+    X, probs, votes = draw_votes(1500, 5)
+    model = "boosting" if imbalance == "focal" else "linear"
+    found = ce.Classifier(model=model, folds=2, imbalance=imbalance).fit(X, votes).predict_proba(X)
+    np.testing.assert_allclose(found.mean(axis=0), probs.mean(axis=0), atol=0.03)
+
+
+def test_texts_take_shares() -> None:
+    reviews, new = draw_reviews(200), draw_reviews(100, seed=1)
+    shares = pd.get_dummies(reviews["label"]).astype(float) * 0.8
+    shares += (1 - shares.sum(axis=1).to_numpy()[:, None]) / shares.shape[1]
+    classifier = ce.Classifier(folds=2).fit(reviews["review"].tolist(), shares)
+    assert (classifier.predict(new["review"].tolist()) == new["label"]).mean() > 0.8
+    assert classifier.predict_proba(new["review"].tolist()).max() < 0.97
+
+
+def test_shares_that_do_not_sum_to_one_are_named() -> None:
+    X, _, votes = draw_votes(30, 5)
+    with pytest.raises(ShapeError, match="Row 0"):
+        ce.Classifier().fit(X, votes * 2)
+    with pytest.raises(ValueError, match="inconsistent"):
+        ce.Classifier().fit(X, votes[:10])

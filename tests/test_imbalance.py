@@ -127,3 +127,26 @@ def test_weights_by_hand_must_fit_the_classes(weights: dict[str, float], message
 def test_held_out_rows_are_judged_under_the_shares_of_the_data() -> None:
     objective = Objective(restoring=np.log([3.0, 1.0]))
     assert objective.held_out_loss(np.zeros((1, 2)), np.array([0])) == pytest.approx(-np.log(0.75))
+
+
+@pytest.mark.parametrize("imbalance", REMEDIES)
+def test_certain_shares_are_remedied_as_labels_are(imbalance: Imbalance) -> None:
+    train = draw(500)
+    certain = Examples(train.features, train.target, 3, np.eye(3, dtype=np.float32)[train.target])
+    expected, found = remedy(imbalance, train), remedy(imbalance, certain)
+    for name in ("class_weight", "log_prior", "restoring"):
+        values = getattr(expected.objective, name), getattr(found.objective, name)
+        assert (values[0] is None) == (values[1] is None)
+        if values[0] is not None:
+            np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+    assert found.train.distribution is not None
+    assert (found.train.distribution.argmax(axis=1) == expected.train.target).all()
+
+
+def test_balanced_weights_are_of_shares_where_rows_have_several_classes() -> None:
+    """By hand: 2 rows, of which the classes have 1.5 and 0.5: rows by (classes times these)."""
+    shares = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
+    features = Features(np.zeros((2, 1), np.float32), np.empty((2, 0), np.int32), ())
+    found = remedy("class-weight", Examples(features, np.array([0, 0]), 2, shares)).objective.class_weight
+    assert found is not None
+    np.testing.assert_allclose(found, [2 / 3, 2.0])

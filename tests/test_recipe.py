@@ -23,6 +23,7 @@ def test_every_setting_has_help_and_a_valid_default() -> None:
         ("C", -1.0, "C is a number"),
         ("C", float("nan"), "nan"),
         ("learning_rate", "fast", "'fast'"),
+        ("mixup", -0.1, "mixup is a number from 0"),
         ("seed", -1, "seed"),
         ("find_lr", 1, "find_lr is True or False"),
         ("find_lr", "yes", "'yes'"),

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,6 +22,7 @@ from crossent.data.folder import TEXT
 from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
 from crossent.data.read import is_texts, read_table
+from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
 from crossent.decide.labels import minimum_cost
 from crossent.decide.thresholds import LabelScore, apply_thresholds, tune_thresholds
 from crossent.errors import SettingError
@@ -82,12 +84,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         X
             ``(n, d)`` array, pandas or polars frame; or n texts: a list, series or array of strings.
         y
-            ``(n,)`` labels: strings, integers or booleans.
+            ``(n,)`` labels: strings, integers or booleans. Or the shares of the classes in each row, which sum to one:
+            a frame, whose columns are the classes, or a floating array ``(n, K)``, whose classes are 0 to K - 1. Models
+            then learn the shares; rows held out are judged and calibrated by labels drawn from theirs.
 
         Raises
         ------
         DataError
             If there is one class only, or no column can be used.
+        ShapeError
+            If shares of classes do not sum to one.
         SettingError
             If a setting is out of bounds.
         """
@@ -95,15 +101,20 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         frame = self._frame(X, reset=True)
-        labels = column_or_1d(y, warn=True)
-        check_classification_targets(labels)
-        _check_lengths(frame, labels)
-        codes, classes = encode_labels(labels, "y")
+        target = _read_target(y, recipe.seed)
+        _check_lengths(frame, target.codes)
         # A list of strings says what it is, however short they are.
         kinds: dict[str, Kind] = {TEXT: "text"} if is_texts(X) else {}
         used, columns = understand(frame, kinds)
-        dataset = Dataset(frame=used, columns=columns, target=codes, classes=classes, target_name="y")
-        self.classes_ = np.unique(labels)
+        dataset = Dataset(
+            frame=used,
+            columns=columns,
+            target=target.codes,
+            classes=tuple(target.classes.tolist()),
+            target_name="y",
+            distribution=target.distribution,
+        )
+        self.classes_ = target.classes
         self.predictor_: Predictor = fit(dataset, recipe).predictor
         return self
 
@@ -254,9 +265,30 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return tags
 
 
-def _check_lengths(frame: pd.DataFrame, labels: npt.NDArray[Any]) -> None:
-    if len(frame) != len(labels):
-        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(frame), len(labels)]}")
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """Class indices, the K labels, and the shares that the indices are drawn from, where there are some."""
+
+    codes: npt.NDArray[np.int64]
+    classes: npt.NDArray[Any]
+    distribution: npt.NDArray[np.float32] | None
+
+
+def _read_target(y: Any, seed: int) -> _Target:
+    if is_distribution(y):
+        distribution, classes = read_distribution(y)
+        # A generator apart from the one that folds and models draw from.
+        (rng,) = np.random.default_rng(seed).spawn(1)
+        return _Target(draw_labels(distribution, rng), np.array(classes), distribution)
+    labels = column_or_1d(y, warn=True)
+    check_classification_targets(labels)
+    codes, _ = encode_labels(labels, "y")
+    return _Target(codes, np.unique(labels), None)
+
+
+def _check_lengths(frame: pd.DataFrame, codes: npt.NDArray[np.int64]) -> None:
+    if len(frame) != len(codes):
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(frame), len(codes)]}")
 
 
 Classifier.__doc__ = str(Classifier.__doc__).format(

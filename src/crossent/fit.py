@@ -99,7 +99,7 @@ def fit(
     plan = Plan(
         recipe=recipe,
         class_weight=named_class_weight(recipe.class_weight, dataset.classes),
-        prior=dataset.class_counts / len(dataset),
+        prior=dataset.prior,
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
         checkpoints=checkpoints,
@@ -144,7 +144,7 @@ def has_text(dataset: Dataset) -> bool:
 
 def _encode_all(dataset: Dataset) -> tuple[Encoder, Examples]:
     encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
-    return encoder, Examples(features, dataset.target, len(dataset.classes))
+    return encoder, Examples(features, dataset.target, len(dataset.classes), dataset.distribution)
 
 
 def _take_from(examples: Examples) -> Encode:
@@ -157,7 +157,7 @@ def _encode_each(dataset: Dataset) -> Encode:
     def encode(held_out: npt.NDArray[np.bool_]) -> tuple[Examples, Examples]:
         encoder, train = _encode_all(dataset.take(~held_out))
         valid = dataset.take(held_out)
-        return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes))
+        return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes), valid.distribution)
 
     return encode
 
@@ -195,6 +195,7 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
         batch_size=recipe.batch_size,
         max_epochs=recipe.max_epochs,
         stop_by=recipe.stop_by,
+        mixup=recipe.mixup,
     )
     # The focal loss has no one optimum for the linear model to be fitted to.
     auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)

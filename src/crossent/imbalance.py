@@ -45,16 +45,18 @@ def apply_remedy(train: Examples, recipe: Recipe, class_weight: Array | None, rn
     rng
         Draws rows where they are oversampled.
     """
-    counts = np.bincount(train.target, minlength=train.classes)
+    counts = train.class_counts()
     objective = Objective(label_smoothing=recipe.label_smoothing)
     if recipe.imbalance == "class-weight" or class_weight is not None:
         weight = balanced_class_weight(counts) if class_weight is None else class_weight
         return Remedy(train, dataclasses.replace(objective, class_weight=weight, restoring=-np.log(weight)))
     if recipe.imbalance == "oversample":
         rows = oversample(train.target, rng=rng)
-        times = np.bincount(train.target[rows], minlength=train.classes) / np.maximum(counts, 1)
-        restoring = -np.log(np.where(counts > 0, times, 1.0))
-        return Remedy(train.take(rows), dataclasses.replace(objective, restoring=restoring))
+        oversampled = train.take(rows)
+        there = counts > 0
+        restoring = np.zeros(train.classes)
+        restoring[there] = -np.log(oversampled.class_counts()[there] / counts[there])
+        return Remedy(oversampled, dataclasses.replace(objective, restoring=restoring))
     if recipe.imbalance == "logit-adjust":
         log_prior = train.log_prior()
         return Remedy(train, dataclasses.replace(objective, log_prior=log_prior, restoring=log_prior))

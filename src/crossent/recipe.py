@@ -83,6 +83,13 @@ class Recipe:
     weight_decay: float = _setting(
         0.2, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
     )
+    mixup: float = _setting(
+        0.0,
+        "How strongly network mixes rows and labels in training, the alpha of a Beta distribution; 0.1 to 0.4 is usual,"
+        " 0 is off.",
+        0.0,
+        100.0,
+    )
     stop_by: Literal["refinement", "log-loss", "accuracy"] = _setting(
         "refinement",
         "What on rows held out tells the best epoch of network; refinement is log-loss at the temperature that suits.",

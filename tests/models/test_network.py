@@ -12,6 +12,7 @@ from crossent.models.model import Examples
 from crossent.models.network import FittedNetwork, Network
 from crossent.models.objective import Objective
 from crossent.storage import load_folder, save_folder
+from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
 from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord, ignore_epoch
 from tests.models.test_boosting import draw
@@ -156,3 +157,44 @@ def test_a_search_for_the_rate_leaves_threads_and_generators_alone_and_heeds_the
     assert weighted.losses[0] != first.losses[0]
     rates = [search(Objective(), Network(max_epochs=epochs)).suggested for epochs in (10, 1000)]
     assert rates[1] < rates[0]
+
+
+def test_shares_of_classes_are_learned_and_weighted() -> None:
+    """Where features say nothing, a network comes to believe in the mean of the shares, times the weights."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([3.0, 2.0, 1.0], size=3000).astype(np.float32)
+    features = Features(np.zeros((3000, 1), np.float32), np.empty((3000, 0), np.int32), ())
+    train = Examples(features, np.zeros(3000, np.int64), 3, shares)
+    weight = np.array([1.0, 2.0, 4.0])
+    mean = shares.mean(axis=0)
+    for objective, expected in [(Objective(), mean), (Objective(class_weight=weight), mean * weight)]:
+        logits = fit(train, objective=objective).logits(features)
+        np.testing.assert_allclose(np.exp(log_softmax(logits))[0], expected / expected.sum(), atol=0.02)
+
+
+class Interruption:
+    """Asks for it after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+
+def test_with_mixup_it_learns_and_goes_on_to_the_bit_after_an_interruption(tmp_path: Path) -> None:
+    train, valid = draw(600), draw(300, seed=1)
+
+    def fit_mixed(mixup: float, checkpoint: Checkpoint | None = None) -> FittedNetwork:
+        model = Network(max_epochs=8, mixup=mixup)
+        rng = np.random.default_rng(0)
+        return model.fit(train, valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch, checkpoint=checkpoint)
+
+    straight = fit_mixed(0.3)
+    assert (straight.logits(valid.features).argmax(axis=1) == valid.target).mean() > 0.9
+    with pytest.raises(TrainingInterruptedError):
+        fit_mixed(0.3, Checkpoint(tmp_path, Interruption(25)))
+    resumed = fit_mixed(0.3, Checkpoint(tmp_path, lambda: False))
+    assert [one.tobytes() for one in arrays(straight)] == [one.tobytes() for one in arrays(resumed)]
+    assert fit_mixed(0.0).weights[0].tobytes() != straight.weights[0].tobytes()

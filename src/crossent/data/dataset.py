@@ -37,6 +37,9 @@ class Dataset:
         Where the rows came from, for people.
     notes
         What a reader should know about the reading as a whole.
+    distribution
+        ``(n, K)`` float32 shares of the classes of each row, which sum to one and which the target was drawn from;
+        None where each row is of one class for certain.
     """
 
     frame: pd.DataFrame
@@ -48,6 +51,7 @@ class Dataset:
     time: npt.NDArray[np.float64] | None = None
     source: str = "memory"
     notes: tuple[str, ...] = ()
+    distribution: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -57,6 +61,13 @@ class Dataset:
         """``(K,)`` rows of each class."""
         return np.bincount(self.target, minlength=len(self.classes))
 
+    @property
+    def prior(self) -> npt.NDArray[np.float64]:
+        """``(K,)`` shares of the classes in all rows."""
+        if self.distribution is not None:
+            return np.asarray(self.distribution.mean(axis=0, dtype=np.float64))
+        return self.class_counts / len(self)
+
     def take(self, rows: npt.NDArray[Any]) -> "Dataset":
         """Return the dataset of the given rows, by position or mask, with the same classes and columns."""
         return dataclasses.replace(
@@ -65,4 +76,5 @@ class Dataset:
             target=self.target[rows],
             groups=None if self.groups is None else self.groups[rows],
             time=None if self.time is None else self.time[rows],
+            distribution=None if self.distribution is None else self.distribution[rows],
         )

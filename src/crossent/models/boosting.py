@@ -103,7 +103,7 @@ class Boosting:
     ) -> FittedBoosting:
         """Fit to training rows, stopping at the lowest log-loss of rows held out."""
         settings = self._settings(train, int(rng.integers(2**31)))
-        own = _OwnObjective(objective, train.classes) if _needs_own(objective) else None
+        own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
         # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
         bias = np.zeros(train.classes) if own is None else train.log_prior()
         if own is not None:
@@ -163,7 +163,7 @@ def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> lightgbm.D
 
 def _start_train(train_set: lightgbm.Dataset, train: Examples, objective: Objective, bias: Array) -> None:
     """Give the training rows their weights, and the scores that the trees add to."""
-    weight = objective.row_weight(train.target)
+    weight = objective.row_weight(train.learned_target)
     if weight is not None:
         train_set.set_weight(weight)
     start = bias if objective.log_prior is None else bias + objective.log_prior
@@ -180,23 +180,26 @@ def _valid_set(train_set: lightgbm.Dataset, valid: Examples, objective: Objectiv
     return valid_set
 
 
-def _needs_own(objective: Objective) -> bool:
-    return objective.label_smoothing > 0 or objective.focal_gamma > 0
+def _needs_own(objective: Objective, train: Examples) -> bool:
+    return objective.label_smoothing > 0 or objective.focal_gamma > 0 or train.distribution is not None
 
 
 class _OwnObjective:
     """A loss that LightGBM does not know, and the cross entropy of what the trees believe."""
 
-    def __init__(self, objective: Objective, classes: int) -> None:
-        self._objective = objective
-        self._classes = classes
+    def __init__(self, objective: Objective, train: Examples) -> None:
+        self._focal_gamma = objective.focal_gamma
+        distribution = objective.distribution(train.learned_target, train.classes)
+        self._distribution = (
+            np.eye(train.classes, dtype=np.float32)[train.target] if distribution is None else distribution
+        )
 
     def __call__(
         self, scores: Array, rows: lightgbm.Dataset
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return first and second derivatives by the ``(n, K)`` scores."""
+        """Return first and second derivatives by the ``(n, K)`` scores of the training rows."""
         weight = rows.get_weight()
-        gradient, curvature = loss_derivatives(scores, _target(rows), self._objective)
+        gradient, curvature = loss_derivatives(scores, self._distribution, self._focal_gamma)
         if weight is not None:
             row_weight = np.asarray(weight)[:, None]
             gradient, curvature = gradient * row_weight, curvature * row_weight
@@ -204,12 +207,14 @@ class _OwnObjective:
 
     def loss(self, scores: Array, rows: lightgbm.Dataset) -> tuple[str, float, bool]:
         """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
-        believed = _without_focus(scores, self._objective.focal_gamma)
+        believed = _without_focus(scores, self._focal_gamma)
         return "multi_logloss", mean_cross_entropy(believed, _target(rows)), False
 
 
-def loss_derivatives(logits: Array, target: npt.NDArray[np.int64], objective: Objective) -> tuple[Array, Array]:
-    """Return the derivatives of each row's loss, label smoothing or focus included, by its logits, ``(n, K)`` each.
+def loss_derivatives(
+    logits: Array, distribution: npt.NDArray[np.floating[Any]], focal_gamma: float
+) -> tuple[Array, Array]:
+    """Return the derivatives of each row's loss by its logits, ``(n, K)`` each, for ``(n, K)`` targets.
 
     The second are the diagonal alone, larger by K / (K - 1) so that steps of all classes together do not overshoot, as
     LightGBM's own; those of the focal loss leave out how its factor changes, so that none is negative.
@@ -217,14 +222,10 @@ def loss_derivatives(logits: Array, target: npt.NDArray[np.int64], objective: Ob
     # In NumPy: the threads of torch and of LightGBM would wait for each other.
     log_probs = log_softmax(logits)
     probs = np.exp(log_probs)
-    n, classes = probs.shape
-    factor = np.ones((n, 1))
-    if objective.focal_gamma:
-        of_target = np.take_along_axis(log_probs, target[:, None], axis=1)
-        factor = np.exp(log_focal_slope(of_target, objective.focal_gamma))
-    gradient = probs - objective.label_smoothing / classes
-    gradient[np.arange(n), target] -= 1 - objective.label_smoothing
-    return factor * gradient, factor * probs * (1 - probs) * (classes / (classes - 1))
+    classes = probs.shape[1]
+    pull = distribution * np.exp(log_focal_slope(log_probs, focal_gamma)) if focal_gamma else distribution
+    factor = pull.sum(axis=1, keepdims=True, dtype=np.float64)
+    return factor * probs - pull, factor * probs * (1 - probs) * (classes / (classes - 1))
 
 
 def _target(rows: lightgbm.Dataset) -> npt.NDArray[np.int64]:

@@ -8,11 +8,16 @@ import numpy.typing as npt
 from crossent.losses.arrays import mean_cross_entropy
 
 Array = npt.NDArray[np.float64]
+# ``(n,)`` class indices, or ``(n, K)`` distributions.
+Target = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
     """Cross entropy of ``logits + log_prior``, each row weighted by its class.
+
+    A row of several classes costs the mean, by its shares, of what each of them would cost as the target: its weight is
+    the mean of theirs, and heavy ones have a larger share of it.
 
     Attributes
     ----------
@@ -36,16 +41,25 @@ class Objective:
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
 
-    def row_weight(self, target: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
+    def row_weight(self, target: Target) -> npt.NDArray[np.float32] | None:
         """Return the ``(n,)`` float32 weight of each row, or None for ones."""
-        return None if self.class_weight is None else self.class_weight[target].astype(np.float32)
+        if self.class_weight is None:
+            return None
+        weight = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]
+        return np.asarray(weight, np.float32)
 
     def restoring_or_zeros(self, classes: int) -> Array:
         """Return ``(K,)`` what brings logits of the fitted model to the class shares of the data."""
         return np.zeros(classes) if self.restoring is None else self.restoring
 
-    def distribution(self, target: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float32] | None:
-        """Return the ``(n, K)`` float32 smoothed targets, or None where there is no smoothing."""
+    def distribution(self, target: Target, classes: int) -> npt.NDArray[np.float32] | None:
+        """Return the ``(n, K)`` float32 targets, weighted and smoothed, or None where class indices say it all."""
+        if target.ndim == 2:
+            weighted = target if self.class_weight is None else target * self.class_weight
+            shares = weighted / weighted.sum(axis=1, keepdims=True)
+            smoothed = (1 - self.label_smoothing) * shares + self.label_smoothing / classes
+            # Kernels read row after row.
+            return np.ascontiguousarray(smoothed, np.float32)
         if not self.label_smoothing:
             return None
         smoothed = np.full((len(target), classes), self.label_smoothing / classes, np.float32)

@@ -29,8 +29,8 @@ DEFAULT_C = 32.0
 # Share of the loss that the optimum may be below: no held-out loss tells more.
 TOLERANCE = 0.05
 MAX_PASSES = 24
-# Without kernels: Newton's method, to a share of the objective.
-PLAIN_TOLERANCE, PLAIN_STEPS = 1e-3, 50
+# Without kernels, or with rows of several classes: Newton's method, to a share of the objective.
+NEWTON_TOLERANCE, NEWTON_STEPS = 1e-3, 50
 # Rows whose logits are computed at once in each thread.
 CHUNK = 2048
 
@@ -180,8 +180,9 @@ def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  #
     matrix = matrix_of(train.features)
     sparse = SparseRows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
     rows = FeatureRows(np.empty((len(train.target), 0), np.float32), sparse, matrix.shape[1])
-    row_weight = objective.row_weight(train.target)
-    if info().available:
+    row_weight = objective.row_weight(train.learned_target)
+    # Ascent of the dual is for rows of one class each.
+    if info().available and train.distribution is None:
         solution = solve_by_block_ascent(
             rows,
             train.target,
@@ -194,7 +195,7 @@ def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  #
         )
         weight, bias, loss = solution.weight, solution.bias, solution.loss
     else:
-        weight, bias, loss = _fit_without_kernels(rows, train, C, objective)
+        weight, bias, loss = _fit_by_newton(rows, train, C, objective)
     bias = without_log_prior(bias, objective)
     return _Fit(FittedTextRegression(np.ascontiguousarray(weight), bias, train.features.cardinalities, C), loss)
 
@@ -206,7 +207,7 @@ def _weighted_log_prior(train: Examples, objective: Objective) -> npt.NDArray[np
     return np.asarray(np.log(weighted / weighted.sum()))
 
 
-def _fit_without_kernels(
+def _fit_by_newton(
     rows: FeatureRows,
     train: Examples,
     C: float,  # noqa: N803
@@ -217,8 +218,8 @@ def _fit_without_kernels(
         data,
         start_at_prior(data),
         Penalty(C, np.ones(rows.features)),
-        tolerance=PLAIN_TOLERANCE,
-        max_steps=PLAIN_STEPS,
+        tolerance=NEWTON_TOLERANCE,
+        max_steps=NEWTON_STEPS,
         on_step=lambda _loss, _coefficients: False,
     )
     found = solution.coefficients

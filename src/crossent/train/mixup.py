@@ -1,0 +1,70 @@
+"""Mixup: a network learns from rows between the rows.
+
+Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import scipy.special
+import torch
+from torch import Tensor
+
+from crossent.losses.targets import one_hot
+from crossent.train.batches import Batch
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mixup:
+    """Mixes each row of a batch with another of it, and their targets alike.
+
+    A row keeps a share of itself that is drawn from the Beta distribution, a share of its own for each row, so that no
+    batch is all clear or all faint.
+
+    Floating inputs are mixed linearly. Whole numbers and booleans are codes, and the mean of two codes is the code of
+    something else: each cell is taken whole from one of the two rows, from the row itself with the probability that is
+    its share. What a network makes of a code, a vector, is then mixed linearly in expectation.
+
+    Attributes
+    ----------
+    alpha
+        Both parameters of the Beta distribution, above 0: near 0 a row is nearly itself or nearly the other, at 1 all
+        shares are alike.
+    num_classes
+        K.
+    generator
+        Draws the shares, the partners and the cells, and nothing else.
+
+    Examples
+    --------
+    >>> mixup = Mixup(1.0, 3, torch.Generator().manual_seed(0))
+    >>> rows = torch.tensor([[0.0], [10.0]])
+    >>> (mixed,), target = mixup(((rows,), torch.tensor([0, 2])))
+    >>> bool((mixed / 10 == target[:, 2:]).all())
+    True
+    """
+
+    alpha: float
+    num_classes: int
+    generator: torch.Generator
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return a batch of as many rows; its target is ``(n, K)`` floating distributions."""
+        inputs, target = batch
+        share = self._draw_shares(len(target))
+        partner = torch.randperm(len(target), generator=self.generator)
+        mixed = tuple(self._mix(values, values[partner], share) for values in inputs)
+        distribution = target if target.is_floating_point() else one_hot(target, self.num_classes)
+        return mixed, self._mix(distribution, distribution[partner], share)
+
+    def _draw_shares(self, n: int) -> Tensor:
+        # By the inverse of the distribution function: torch's own draws from it take no generator.
+        even = torch.rand(n, generator=self.generator, dtype=torch.float64)
+        return torch.from_numpy(scipy.special.betaincinv(self.alpha, self.alpha, even.numpy())).float()
+
+    def _mix(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        share = share.reshape(-1, *[1] * (own.ndim - 1))
+        if own.is_floating_point():
+            return torch.lerp(other, own, share.to(own.dtype))
+        return torch.where(torch.rand(own.shape, generator=self.generator) < share, own, other)
