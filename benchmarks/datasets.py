@@ -51,6 +51,18 @@ def keel(name: str) -> tuple[pd.DataFrame, str]:
     return frame, str(frame.columns[-1])
 
 
+def diamonds() -> tuple[pd.DataFrame, str]:
+    """Diamonds as sold, 53,940 rows, the 5 grades of their cut; PyPI plotnine 0.15.9."""
+    path = CACHE / "diamonds.parquet"
+    if not path.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = _wheel("plotnine==0.15.9", Path(folder))
+            with zipfile.ZipFile(wheel) as archive, archive.open("plotnine/data/diamonds.csv") as file:
+                pd.read_csv(file).to_parquet(path)
+    return pd.read_parquet(path), "cut"
+
+
 def fashion_mnist() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Pictures of clothes, 60,000 training rows of 784 pixels from 0 to 1, 10 classes; Debian dataset-fashion-mnist."""
     path = CACHE / "fashion-mnist.npz"

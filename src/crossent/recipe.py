@@ -72,14 +72,14 @@ class Recipe:
     max_leaves: int = _setting(31, "Most leaves of a tree in boosting.", 2, 100_000)
     max_epochs: int | None = _setting(
         None,
-        "Most times that network goes over the rows; default: until 400,000 are seen, 10 to 60 times.",
+        "Most times that network goes over the rows; default: by their number, 10 to 60 times.",
         1,
         1_000_000,
     )
     batch_size: int | None = _setting(
-        None, "Rows of a step of network; default: a 40th of the rows, from 32 to 256.", 1, 1_000_000
+        None, "Rows of a step of network; default: a 20th of the rows, from 32 to 256.", 1, 1_000_000
     )
-    dropout: float = _setting(0.2, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
+    dropout: float = _setting(0.0, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
     weight_decay: float = _setting(
         0.2, "How strongly network pulls its weights to zero, times the learning rate.", 0.0, 10.0
     )

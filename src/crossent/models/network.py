@@ -25,18 +25,39 @@ from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 
-HEADS = 2
-WIDTH, DEPTH = 256, 2
-# Epochs: so many that this many rows are seen, within bounds.
-ROWS_SEEN, FEWEST_EPOCHS, MOST_EPOCHS = 400_000, 10, 60
+DEPTH = 2
+MOST_EPOCHS = 60
 # A batch is this share of the rows, within bounds, as a power of two.
-BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 40, 32, 256
+BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 32, 256
 # The share of the epochs that may pass without a gain.
-PATIENCE = 0.25
+PATIENCE = 0.15
 # Rows whose logits are computed at once.
 CHUNK = 4096
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How large a network is, and how long it is trained.
+
+    Attributes
+    ----------
+    heads, width
+        Perceptrons side by side, and units of their hidden layers.
+    rows_seen, fewest_epochs
+        The epochs are so many that this many rows are seen, but not fewer.
+    """
+
+    heads: int
+    width: int
+    rows_seen: int
+    fewest_epochs: int
+
+
+# Few rows are read in folds, each by a network of its own: what one of five lacks, their average mostly has.
+FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 800_000, 10)
+MANY_ROWS = 8_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +152,9 @@ class Network:
     weight_decay
         Of matrices.
     batch_size
-        Rows of a step; None takes a 40th of the rows, as the next power of two from 32 to 256.
+        Rows of a step; None takes a 20th of the rows, as the next power of two from 32 to 256.
     max_epochs
-        None takes so many that 400,000 rows are seen, from 10 to 60.
+        None takes what `choose_epochs` does.
     stop_by
         What tells the best epoch.
     mixup
@@ -143,7 +164,7 @@ class Network:
     """
 
     learning_rate: float = 0.01
-    dropout: float = 0.2
+    dropout: float = 0.0
     weight_decay: float = 0.2
     batch_size: int | None = None
     max_epochs: int | None = None
@@ -204,7 +225,9 @@ class Network:
     ) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
         """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
         features = train.features
-        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
+        effort = choose_effort(len(features))
+        numbers = features.numbers.shape[1]
+        sizes = Sizes(numbers, features.cardinalities, train.classes, effort.heads, effort.width, DEPTH)
         draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
         network = TableNetwork(sizes, self.dropout, draws)
         network.numbers.place_knots(features.numbers)
@@ -217,15 +240,27 @@ class Network:
         return network, batches, (draws, mixing)
 
 
-def choose_epochs(rows: int) -> int:
-    """Return how often to go over the rows.
+def choose_effort(rows: int) -> Effort:
+    """Return the size of a network for so many training rows, and the length of its training.
 
     Examples
     --------
-    >>> [choose_epochs(rows) for rows in (300, 12_000, 1_000_000)]
-    [60, 33, 10]
+    >>> [choose_effort(rows).width for rows in (300, 12_000)]
+    [128, 256]
     """
-    return min(max(ROWS_SEEN // rows, FEWEST_EPOCHS), MOST_EPOCHS)
+    return MANY if rows >= MANY_ROWS else FEW
+
+
+def choose_epochs(rows: int) -> int:
+    """Return how often to go over the training rows.
+
+    Examples
+    --------
+    >>> [choose_epochs(rows) for rows in (300, 2500, 6000, 12_000, 1_000_000)]
+    [60, 40, 20, 60, 10]
+    """
+    effort = choose_effort(rows)
+    return min(max(effort.rows_seen // rows, effort.fewest_epochs), MOST_EPOCHS)
 
 
 def choose_batch_size(rows: int) -> int:
@@ -233,7 +268,7 @@ def choose_batch_size(rows: int) -> int:
 
     Examples
     --------
-    >>> [choose_batch_size(rows) for rows in (300, 3000, 1_000_000)]
+    >>> [choose_batch_size(rows) for rows in (300, 2000, 1_000_000)]
     [32, 128, 256]
     """
     share = max(rows // BATCHES_AN_EPOCH, 1)

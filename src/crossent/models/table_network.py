@@ -40,7 +40,7 @@ class Sizes:
     width: int
     depth: int
     pieces: int = 32
-    number_size: int = 8
+    number_size: int = 16
     category_size: int = 8
 
     @property
