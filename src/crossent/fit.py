@@ -28,6 +28,8 @@ from crossent.train.monitor import OnEpoch, ignore_epoch
 MANY_ROWS = 20_000
 # A network takes longer than the other models, and its heads are an average already.
 MANY_ROWS_OF_NETWORK = 10_000
+# In wider tables its first layer would take minutes, and auto leaves it out.
+MOST_COLUMNS_OF_NETWORK = 500
 # With text the rows held out choose less, for the model is then fitted to all rows.
 MANY_TEXTS = 4_000
 FOLDS = 5
@@ -105,15 +107,16 @@ def fit(
         checkpoints=checkpoints,
     )
     models = _candidates(recipe, dataset)
-    watch = Watch(on_epoch, recipe.time_budget, len(models) * len(plan.sides))
+    plans = tuple(_plan_of(model, plan) for model in models)
+    watch = Watch(on_epoch, recipe.time_budget, sum(len(one.sides) for one in plans))
     # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
     whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     # A copy, so that training draws the same whether there was a search or not.
     models, learning_rate = _find_learning_rate(models, encode, plan, copy.deepcopy(rng))
     found: list[CrossFit] = []
-    for model in models:
-        found.append(cross_fit(model, encode, plan, rng, watch))
+    for model, own_plan in zip(models, plans, strict=True):
+        found.append(cross_fit(model, encode, own_plan, rng, watch))
         if watch.stopped or watch.out_of_time:
             break
     chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
@@ -135,6 +138,14 @@ def fit(
         prior=plan.prior,
     )
     return FitResult(predictor, tuple(one.trial for one in found), chosen, watch.stopped, learning_rate)
+
+
+def _plan_of(model: AnyModel, plan: Plan) -> Plan:
+    """Return the folds that a model is trained on: of many rows, a network holds out the first fold alone."""
+    asked, rows = plan.recipe.folds, len(plan.sides[0])
+    if isinstance(model, Network) and asked is None and rows >= MANY_ROWS_OF_NETWORK:
+        return dataclasses.replace(plan, sides=plan.sides[:1])
+    return plan
 
 
 def has_text(dataset: Dataset) -> bool:
@@ -198,7 +209,9 @@ def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
         mixup=recipe.mixup,
     )
     # The focal loss has no one optimum for the linear model to be fitted to.
-    auto = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
+    auto: tuple[AnyModel, ...] = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
+    if len(dataset.columns) <= MOST_COLUMNS_OF_NETWORK:
+        auto = (*auto, network)
     return {"auto": auto, "linear": (linear,), "boosting": (boosting,), "network": (network,)}[recipe.model]
 
 
@@ -225,8 +238,7 @@ def _text_columns(dataset: Dataset) -> str:
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
     together = recipe.duplicates == "together"
-    many = MANY_ROWS_OF_NETWORK if recipe.model == "network" else MANY_ROWS
-    many = MANY_TEXTS if has_text(dataset) else many
+    many = MANY_TEXTS if has_text(dataset) else MANY_ROWS
     count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
     if count == 1:
         return [hold_out(dataset, VALID_SHARE, duplicates_together=together, rng=rng) == 1]

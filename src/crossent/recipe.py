@@ -29,8 +29,8 @@ class Recipe:
 
     model: Literal["auto", "linear", "boosting", "network"] = _setting(
         "auto",
-        "Which model: linear (softmax regression), boosting (trees, no text), network (no text), or auto: linear or"
-        " boosting, the better on rows held out.",
+        "Which model: linear (softmax regression), boosting (trees, no text), network (no text), or auto: the best of"
+        " them on rows held out.",
     )
     calibration: Literal["auto", "none", "temperature", "vector", "matrix"] = _setting(
         "auto", "How confidence is corrected: auto is the best on rows held out, and none where nothing helps there."
@@ -64,7 +64,9 @@ class Recipe:
         1.0,
     )
     find_lr: bool = _setting(
-        False, "Search the learning rate of network first, by a short training in which it rises until the loss does."
+        False,
+        "Search the learning rate of network first, by a short training in which it rises until the loss does; auto does"
+        " so unless one is given.",
     )
     max_rounds: int = _setting(
         2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000
@@ -121,11 +123,11 @@ class Recipe:
                 f"learning_rate is {self.learning_rate}, and find_lr is True.",
                 "Leave one of them out.",
             )
-        if self.find_lr and self.model != "network":
+        if self.find_lr and self.model not in {"network", "auto"}:
             raise SettingError(
                 "The learning rate is searched for networks.",
                 f"find_lr is True, and model is {self.model!r}.",
-                "Take model network, or leave find_lr out.",
+                "Take model network or auto, or leave find_lr out.",
             )
 
 

@@ -166,7 +166,7 @@ def _show_run(console: Console, run: Run) -> None:
     chosen = run.result.trials[run.result.chosen]
     tried = ", ".join(f"{t.model} {t.calibrated_log_loss:.3f}" for t in run.result.trials)
     console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
-    if run.result.learning_rate is not None:
+    if run.result.learning_rate is not None and chosen.model == "network":
         found = run.result.learning_rate
         said = f"Learning rate: {found.suggested:.2g}. {found.why}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
