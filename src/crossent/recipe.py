@@ -65,8 +65,8 @@ class Recipe:
     )
     find_lr: bool = _setting(
         False,
-        "Search the learning rate of network first, by a short training in which it rises until the loss does; auto does"
-        " so unless one is given.",
+        "Search the learning rate of network first, by a short training in which it rises until the loss does; auto"
+        " does so unless one is given.",
     )
     max_rounds: int = _setting(
         2000, "Most rounds of boosting; it stops before when rows held out gain no more.", 1, 1_000_000
