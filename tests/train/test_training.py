@@ -5,6 +5,7 @@ from torch import nn
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import one_process
 from crossent.train.training import Training
 
 
@@ -24,6 +25,7 @@ def start(accumulation: int = 1) -> Training:
         schedule=warm_up_and_cosine(optimizer, 30),
         generators=(),
         accumulation=accumulation,
+        processes=one_process(),
     )
 
 

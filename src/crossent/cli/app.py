@@ -251,11 +251,18 @@ def watch(
 
 def main() -> None:
     """Run the command line; bad input gets one block and exit code 2."""
+    # Of the processes that torchrun starts the first does all that a command does, and the others help it to train.
+    leads = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
     try:
         app.config = _config(sys.argv[1:])
-        app(sys.argv[1:], exit_on_error=False)
+        command, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=leads)
+        if leads:
+            command(*bound.args, **bound.kwargs)
+        elif command in (train, demo):
+            _follow()
     except CrossentError as error:
-        print_error(error)
+        if leads:
+            print_error(error)
         sys.exit(2)
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
@@ -270,6 +277,12 @@ def main() -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")
         sys.exit(130)
+
+
+def _follow() -> None:
+    from crossent.cli import following
+
+    following.follow()
 
 
 def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:

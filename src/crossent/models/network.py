@@ -18,12 +18,15 @@ from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
-from crossent.train.checkpoint import Checkpoint
+from crossent.train.checkpoint import Checkpoint, State
+from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
-from crossent.train.loop import StopBy, fit_network, one_thread
+from crossent.train.loop import StopBy, fit_network, follow_training, one_thread
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import Processes, one_process
+from crossent.train.training import Training
 
 HEADS = 2
 WIDTH, DEPTH = 256, 2
@@ -37,6 +40,8 @@ PATIENCE = 0.25
 CHUNK = 4096
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
+# Of the parameters and of dropout, of the order of the rows, and of mixup.
+Seeds = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,7 @@ class FittedNetwork:
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits: the logarithms of the heads' mean probabilities."""
-        return network_logits(self._network, _inputs(features), self.focal_gamma)
+        return network_logits(self._network, _inputs(features, torch.device("cpu")), self.focal_gamma)
 
 
 @dataclass(frozen=True)
@@ -160,25 +165,29 @@ class Network:
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,
+        processes: Processes | None = None,
     ) -> FittedNetwork:
-        """Fit to training rows; rows held out choose the epoch."""
+        """Fit to training rows; rows held out choose the epoch.
+
+        Of several processes the one that leads calls this, and the others are in `follow_fits`.
+        """
+        processes = processes or one_process()
         epochs = self.max_epochs or choose_epochs(len(train.features))
+        kept = None if checkpoint is None else checkpoint.load()
+        begun = Begun(self, train, objective, _draw_seeds(rng), kept)
         with one_thread():
-            network, batches, generators = self._start(train, rng)
-            optimizer = adamw(network, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+            network, training = begun.training(processes)
+            judge = None if valid is None else _judge(network, valid, objective, processes.device)
+            # What fails before this is known to none but the leader.
+            processes.share(begun)
             fit_network(
-                network,
-                batches,
-                None if valid is None else _judge(network, valid, objective),
-                loss=heads_loss(objective, train),
-                optimizer=optimizer,
-                schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+                training,
+                judge,
                 epochs=epochs,
                 patience=max(1, round(PATIENCE * epochs)),
                 on_epoch=on_epoch,
                 name=self.name,
                 stop_by=self.stop_by,
-                generators=generators,
                 checkpoint=checkpoint,
             )
         return _freeze(network, train.features.cardinalities, objective.focal_gamma)
@@ -188,33 +197,90 @@ class Network:
     ) -> LearningRateCurve:
         """Suggest a learning rate for these training rows, by a short training of which nothing else remains."""
         epochs = self.max_epochs or choose_epochs(len(train.features))
+        device = one_process().device
         with one_thread():
-            network, batches, _ = self._start(train, rng)
+            network, batches, _ = self.start(train, _draw_seeds(rng), device)
             return find_learning_rate(
                 network,
                 batches,
-                loss=heads_loss(objective, train),
+                loss=heads_loss(objective, train, device),
                 optimizer=functools.partial(adamw, learning_rate=self.learning_rate, weight_decay=self.weight_decay),
                 steps=epochs * len(batches),
                 usual=self.learning_rate,
             )
 
-    def _start(
-        self, train: Examples, rng: np.random.Generator
+    def start(
+        self, train: Examples, seeds: Seeds, device: torch.device
     ) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
         """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
         features = train.features
         sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, HEADS, WIDTH, DEPTH)
-        draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        draws, order, mixing = (torch.Generator().manual_seed(seed) for seed in seeds)
         network = TableNetwork(sizes, self.dropout, draws)
         network.numbers.place_knots(features.numbers)
         network.categories.forget_unseen(features.codes)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         size = self.batch_size or choose_batch_size(len(features))
-        mixing = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        mixup = Mixup(self.mixup, train.classes, mixing) if self.mixup else None
-        batches = Batches(_inputs(features), torch.from_numpy(train.learned_target), size, generator, mixup)
-        return network, batches, (draws, mixing)
+        mixup = (Mixup(self.mixup, train.classes, mixing),) if self.mixup else ()
+        dropout = (DropoutDraws(DEPTH * HEADS, WIDTH, draws),) if self.dropout else ()
+        target = torch.from_numpy(train.learned_target).to(device)
+        # Draws are not mixed, and so come last.
+        batches = Batches(_inputs(features, device), target, size, order, (*mixup, *dropout))
+        return network.to(device), batches, (draws, mixing)
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """All that it takes to build a training, the same in every process.
+
+    Attributes
+    ----------
+    model, train, objective
+        As in `Network.fit`.
+    seeds
+        Of what is drawn.
+    kept
+        The state of the training if it goes on; None at its start.
+    """
+
+    model: Network
+    train: Examples
+    objective: Objective
+    seeds: Seeds
+    kept: State | None
+
+    def training(self, processes: Processes) -> tuple[TableNetwork, Training]:
+        """Return the network and its training, where it begins or goes on."""
+        model = self.model
+        network, batches, generators = model.start(self.train, self.seeds, processes.device)
+        optimizer = adamw(network, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
+        epochs = model.max_epochs or choose_epochs(len(self.train.features))
+        training = Training(
+            network,
+            batches,
+            loss=heads_loss(self.objective, self.train, processes.device),
+            optimizer=optimizer,
+            schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+            generators=generators,
+            accumulation=1,
+            processes=processes,
+        )
+        if self.kept is not None:
+            training.restore(self.kept)
+        return network, training
+
+
+def follow_fits(processes: Processes) -> None:
+    """Take part in every fit of the process that leads, until it dismisses those that follow.
+
+    Raises
+    ------
+    ProcessError
+        If another process is gone.
+    """
+    while (begun := processes.share(None)) is not None:
+        with one_thread():
+            _, training = begun.training(processes)
+            follow_training(training)
 
 
 def choose_epochs(rows: int) -> int:
@@ -245,7 +311,7 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     chunks = []
     with torch.inference_mode():
         for rows in range(0, max(len(inputs[0]), 1), CHUNK):
-            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).numpy()
+            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).cpu().numpy()
             flat = heads.reshape(-1, heads.shape[2])
             believed = posterior_logits(flat, focal_gamma) if focal_gamma else flat
             log_probs = log_softmax(believed).reshape(heads.shape)
@@ -253,8 +319,14 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     return np.concatenate(chunks).astype(np.float32)
 
 
-def _judge(network: TableNetwork, valid: Examples, objective: Objective) -> "functools.partial[HeldOutLogits]":
-    return functools.partial(_held_out, network, _inputs(valid.features), valid.target, objective)
+def _draw_seeds(rng: np.random.Generator) -> Seeds:
+    return int(rng.integers(2**63)), int(rng.integers(2**63)), int(rng.integers(2**63))
+
+
+def _judge(
+    network: TableNetwork, valid: Examples, objective: Objective, device: torch.device
+) -> "functools.partial[HeldOutLogits]":
+    return functools.partial(_held_out, network, _inputs(valid.features, device), valid.target, objective)
 
 
 def _held_out(
@@ -267,8 +339,8 @@ def _held_out(
     return HeldOutLogits(logits, target)
 
 
-def _inputs(features: Features) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(features.numbers), torch.from_numpy(features.codes.astype(np.int64))
+def _inputs(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(features.numbers).to(device), torch.from_numpy(features.codes.astype(np.int64)).to(device)
 
 
 def _make(sizes: Sizes, dropout: float, seed: int) -> TableNetwork:
@@ -276,7 +348,7 @@ def _make(sizes: Sizes, dropout: float, seed: int) -> TableNetwork:
 
 
 def _freeze(network: TableNetwork, cardinalities: tuple[int, ...], focal_gamma: float) -> FittedNetwork:
-    state = {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+    state = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
     layers = range(len(network.layers))
     return FittedNetwork(
         left=state["numbers.left"],
