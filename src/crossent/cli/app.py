@@ -1,5 +1,6 @@
 """Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -251,18 +252,14 @@ def watch(
 
 def main() -> None:
     """Run the command line; bad input gets one block and exit code 2."""
-    # Of the processes that torchrun starts the first does all that a command does, and the others help it to train.
-    leads = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
+        _follow()
+        return
     try:
         app.config = _config(sys.argv[1:])
-        command, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=leads)
-        if leads:
-            command(*bound.args, **bound.kwargs)
-        elif command in (train, demo):
-            _follow()
+        app(sys.argv[1:], exit_on_error=False)
     except CrossentError as error:
-        if leads:
-            print_error(error)
+        print_error(error)
         sys.exit(2)
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
@@ -280,9 +277,17 @@ def main() -> None:
 
 
 def _follow() -> None:
+    """Help the first of the processes that torchrun started, if there is something to train; it does all else.
+
+    What is wrong with the command that one says; torchrun would end it before, if another one failed sooner.
+    """
     from crossent.cli import following
 
-    following.follow()
+    with contextlib.suppress(CrossentError, cyclopts.CycloptsError):
+        app.config = _config(sys.argv[1:])
+        command, _, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)
+        if command in (train, demo):
+            following.follow()
 
 
 def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:

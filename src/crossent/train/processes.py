@@ -8,6 +8,7 @@ could take in two ways.
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, final
@@ -106,16 +107,27 @@ def one_process() -> Processes:
     return _on(torch.device("cuda" if torch.cuda.is_available() else "cpu"), rank=0, count=1)
 
 
-def join_processes() -> Processes:
-    """Return this process among those that torchrun started with it, once all are there; alone, if it did not.
+@contextlib.contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Give this process among those that torchrun started with it, once all are there; alone, if it did not.
 
     Raises
     ------
     CrossentError
         If lightning-fabric is missing.
     """
-    if not started_by_torchrun():
-        return one_process()
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["WORLD_SIZE"] == "1":
+        yield one_process()
+        return
+    processes = _join()
+    try:
+        yield processes
+    finally:
+        # Its threads must not outlive the interpreter, which would abort.
+        torch.distributed.destroy_process_group()
+
+
+def _join() -> Processes:
     try:
         from lightning_fabric import Fabric  # noqa: PLC0415 - an extra, and slow to import
         from lightning_fabric.strategies.ddp import DDPStrategy  # noqa: PLC0415
@@ -133,11 +145,6 @@ def join_processes() -> Processes:
     fabric = Fabric(accelerator=accelerator, devices=beside, num_nodes=count // beside, strategy=strategy)
     fabric.launch()
     return _on(fabric.device, rank=fabric.global_rank, count=fabric.world_size)
-
-
-def started_by_torchrun() -> bool:
-    """Say whether torchrun started this process, and others with it."""
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def _on(device: torch.device, rank: int, count: int) -> Processes:
