@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from crossent.train.processes import Processes, joined_processes, one_process
-from tests.train.together import EPOCHS, Seen, draw_balanced, read_seen, train_all, train_network
+from tests.train.together import EPOCHS, SLOW, Seen, draw_balanced, read_seen, train_all, train_network
 
 ROOT = Path(__file__).parents[2]
 Command = list[str]
@@ -52,7 +52,7 @@ def test_precision_is_that_of_products_alone() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
     with one_process().autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-    exact, rounded = (train_network(one_process(), mixup=0.0, bf16=bf16).losses for bf16 in (False, True))
+    exact, rounded = (train_network(one_process(), SLOW, bf16=bf16).losses for bf16 in (False, True))
     assert exact != rounded
     np.testing.assert_allclose(rounded, exact, rtol=0, atol=0.01)
 
@@ -70,6 +70,15 @@ def test_losses_are_those_of_one_process(name: str, alone: dict[str, Seen], toge
 def test_all_processes_have_the_same_parameters_to_the_bit(together: list[dict[str, Seen]]) -> None:
     for name in together[0]:
         assert len({seen[name].digest for seen in together}) == 1, name
+
+
+@pytest.mark.slow
+def test_with_large_batches_two_processes_end_in_the_bits_of_one(
+    alone: dict[str, Seen], together: list[dict[str, Seen]]
+) -> None:
+    """At the usual rate, where other sums have led elsewhere long before."""
+    if len(together) == 2:
+        assert together[0]["large batches"] == alone["large batches"]
 
 
 @pytest.mark.slow

@@ -29,6 +29,8 @@ from crossent.train.training import Training
 from tests.models.test_boosting import draw
 
 EPOCHS = 6
+# At a low rate the last bits of sums stay last bits for so many epochs.
+SLOW = Network(max_epochs=EPOCHS, learning_rate=0.003)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +103,14 @@ def train_by_steps(processes: Processes, *, size: int, accumulation: int, epochs
     return Seen(losses, network.rows, digest(training))
 
 
-def train_network(processes: Processes, *, mixup: float, bf16: bool = False) -> Seen:
-    """Train the network for tables, with dropout and weights of classes."""
+def train_network(processes: Processes, model: Network, *, rows: int = 500, bf16: bool = False) -> Seen:
+    """Train the network for tables, with weights of classes."""
     objective = Objective(class_weight=np.array([1.0, 2.0, 5.0]))
-    model = Network(max_epochs=EPOCHS, learning_rate=0.003, dropout=0.2, mixup=mixup)
-    begun = processes.share(Begun(model, draw(500), objective, (1, 2, 3), None) if processes.leads else None)
+    begun = processes.share(Begun(model, draw(rows), objective, (1, 2, 3), None) if processes.leads else None)
     precision = torch.bfloat16 if bf16 else torch.float32
-    _, training = begun.training(dataclasses.replace(processes, precision=precision))
     with one_thread():
-        losses = lead_or_follow(training, processes, EPOCHS)
+        _, training = begun.training(dataclasses.replace(processes, precision=precision))
+        losses = lead_or_follow(training, processes, model.max_epochs or 0)
     return Seen(losses, [], digest(training))
 
 
@@ -142,9 +143,11 @@ def train_all(processes: Processes) -> dict[str, Seen]:
         "accumulated": train_by_steps(processes, size=33, accumulation=3),
         # Of three processes one has no row in any batch.
         "two rows": train_by_steps(processes, size=2, accumulation=2, epochs=2),
-        "network": train_network(processes, mixup=0.0),
-        "mixup": train_network(processes, mixup=0.3),
-        "bf16": train_network(processes, mixup=0.0, bf16=True),
+        "network": train_network(processes, SLOW),
+        "mixup": train_network(processes, dataclasses.replace(SLOW, mixup=0.3)),
+        "bf16": train_network(processes, SLOW, bf16=True),
+        # Batches of 667 rows, so that halves differ by one.
+        "large batches": train_network(processes, Network(max_epochs=20, batch_size=700, mixup=0.3), rows=2001),
     }
 
 
