@@ -27,8 +27,9 @@ from crossent.data.read import read
 from crossent.fit import fit
 from crossent.imbalance import Remedy, apply_remedy
 from crossent.losses.arrays import mean_cross_entropy
+from crossent.models.effort import choose_batch_size, choose_epochs
 from crossent.models.model import Examples
-from crossent.models.network import Network, choose_batch_size, choose_epochs
+from crossent.models.network import Network
 from crossent.recipe import Recipe
 from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import ignore_epoch

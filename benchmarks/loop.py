@@ -19,8 +19,9 @@ from torch import nn
 from crossent.data.encoder import fit_encoder
 from crossent.data.labels import label_positions
 from crossent.data.read import read
+from crossent.models.effort import DEPTH, choose_batch_size, choose_effort
 from crossent.models.model import Examples
-from crossent.models.network import DEPTH, Network, choose_batch_size, choose_effort
+from crossent.models.network import Network
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.checkpoint import Checkpoints, never_interrupted

@@ -4,8 +4,10 @@ import pytest
 
 from crossent import errors
 
+KINDS = [errors.DataError, errors.SettingError, errors.ShapeError, errors.ModelFileError, errors.ProcessError]
 
-@pytest.mark.parametrize("kind", [errors.DataError, errors.SettingError, errors.ShapeError, errors.ModelFileError])
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_error_is_a_value_error_that_survives_another_process(kind: type[errors.CrossentError]) -> None:
     error = kind("The rule.", "What was met.", "The fix.")
     assert isinstance(error, ValueError)

@@ -24,6 +24,7 @@ from crossent.predictor import restore_prior
 from crossent.recipe import Recipe
 from crossent.train.checkpoint import Checkpoint, Checkpoints
 from crossent.train.monitor import EpochRecord, OnEpoch
+from crossent.train.processes import Processes
 
 # Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
 # itself: a temperature that gains less than this share of the log-loss would overdo it.
@@ -103,6 +104,8 @@ class Plan:
         Draws the rows that calibration does not see.
     checkpoints
         Of all fits, or None.
+    processes
+        Those that take part in fits; None is this one alone.
     """
 
     recipe: Recipe
@@ -111,6 +114,7 @@ class Plan:
     sides: list[npt.NDArray[np.bool_]]
     apart_seed: int
     checkpoints: Checkpoints | None
+    processes: Processes | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +198,7 @@ def _fit_fold(
         rng=rng,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
+        processes=plan.processes,
     )
     logits = fitted.logits(valid.features)
     held_out = ApartRows(logits, valid.target, np.full(len(logits), fold))

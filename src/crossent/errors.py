@@ -47,3 +47,7 @@ class ModelFileError(CrossentError):
 
 class CheckpointError(CrossentError):
     """The state of a training that cannot be kept, or is damaged."""
+
+
+class ProcessError(CrossentError):
+    """A process of a training that is gone."""

@@ -23,6 +23,7 @@ from crossent.recipe import Recipe
 from crossent.train.checkpoint import Checkpoints
 from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import OnEpoch, ignore_epoch
+from crossent.train.processes import Processes
 
 # From so many rows on, one split tells as much as five, at a fifth of the time.
 MANY_ROWS = 20_000
@@ -66,6 +67,7 @@ def fit(
     *,
     on_epoch: OnEpoch = ignore_epoch,
     checkpoints: Checkpoints | None = None,
+    processes: Processes | None = None,
 ) -> FitResult:
     """Train, choose and calibrate on the rows of a dataset.
 
@@ -83,11 +85,15 @@ def fit(
         Told of every epoch; returns True to end training soon with the best that there is.
     checkpoints
         Goes on with what they hold, and keeps there what an interrupted training needs to go on; None does neither.
+    processes
+        Those that train networks together, of which this one leads; None trains by this one alone.
 
     Raises
     ------
     TrainingInterruptedError
         If the checkpoints were asked to interrupt training.
+    ProcessError
+        If another process is gone.
 
     Examples
     --------
@@ -105,6 +111,7 @@ def fit(
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
         checkpoints=checkpoints,
+        processes=processes,
     )
     models = _candidates(recipe, dataset)
     plans = tuple(_plan_of(model, plan) for model in models)

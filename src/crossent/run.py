@@ -34,6 +34,7 @@ from crossent.train.checkpoint import Checkpoints
 from crossent.train.diagnose import diagnosis_words
 from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
+from crossent.train.processes import Processes
 from crossent.train.tensorboard import TensorBoardWriter, write_settings
 
 WORST_ROWS = 20
@@ -102,6 +103,7 @@ def finish_run(
     on_epoch: OnEpoch,
     interrupted: Callable[[], bool],
     time_budget: float | None = None,
+    processes: Processes | None = None,
 ) -> Run:
     """Train on a part of the rows, evaluate on the others, and write all of it to the folder of the run.
 
@@ -119,6 +121,8 @@ def finish_run(
         Asked after each step of training; True interrupts it.
     time_budget
         In place of that of the recipe.
+    processes
+        Those that train networks together, of which this one leads; None trains by this one alone.
 
     Raises
     ------
@@ -126,6 +130,8 @@ def finish_run(
         If the rows are others than those that the run began with.
     TrainingInterruptedError
         If training was interrupted.
+    ProcessError
+        If another process is gone.
     """
     begun = read_description(folder)
     if begun["fingerprint"] != fingerprint(dataset):
@@ -148,7 +154,7 @@ def finish_run(
             board.write(epoch)
             return on_epoch(epoch)
 
-        result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints)
+        result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints, processes=processes)
     if result.learning_rate is not None:
         write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
     # A model that a crash left unfinished is in the way.

@@ -86,7 +86,7 @@ def test_weights_are_one_on_average_over_the_training_rows(soft: bool) -> None:
     _, indices, distribution = draw()
     features = Features(np.zeros((N, 1), np.float32), np.empty((N, 0), np.int32), ())
     train = Examples(features, indices.numpy(), K, distribution.numpy() if soft else None)
-    loss = heads_loss(Objective(class_weight=np.array(WEIGHT)), train)
+    loss = heads_loss(Objective(class_weight=np.array(WEIGHT)), train, torch.device("cpu"))
     assert loss.class_weight is not None
     shares = distribution if soft else torch.eye(K)[indices]
     assert float((shares @ loss.class_weight).mean()) == pytest.approx(1.0, rel=1e-6)

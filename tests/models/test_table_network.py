@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossent.models.table_network import CategoryEmbedding, Dropout, NumberEmbedding, Sizes, TableNetwork
+from crossent.models.table_network import CategoryEmbedding, NumberEmbedding, Sizes, TableNetwork
 
 SIZES = Sizes(numbers=3, cardinalities=(4, 5), classes=6, heads=2, width=16, depth=2)
 
@@ -50,13 +50,33 @@ def test_takes_tables_without_numbers_or_categories(numbers: int, cardinalities:
     assert torch.isfinite(logits).all()
 
 
-def test_draws_come_from_the_generator_alone() -> None:
+def test_parameters_come_from_the_generator_alone() -> None:
     before = torch.random.get_rng_state()
     networks = [TableNetwork(SIZES, 0.5, generator(seed)) for seed in (1, 1, 2)]
     outputs = [network(*rows()) for network in networks]
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_dropout_leaves_out_units_of_each_row_head_and_layer_by_its_own_draws() -> None:
+    network = TableNetwork(SIZES, 0.5, generator()).eval()
+    numbers, codes = rows()
+    keep = torch.full((10, 4, 16), 2**15 - 1, dtype=torch.int16)
+    whole = network(numbers, codes, keep.view(torch.int64))
+    # Two layers at a share of one half: of what stays, each value is doubled.
+    doubled = TableNetwork(SIZES, 0.0, generator())
+    for layer in doubled.layers[:2]:
+        layer.weight.detach().mul_(2)
+        layer.bias.detach().mul_(2)
+    torch.testing.assert_close(whole, doubled(numbers, codes))
+    for slot, head in ((0, 0), (1, 1), (2, 0), (3, 1)):
+        without = keep.clone()
+        without[4, slot] = -(2**15)
+        changed = (network(numbers, codes, without.view(torch.int64)) != whole).any(dim=2)
+        expected = torch.zeros(2, 10, dtype=torch.bool)
+        expected[head, 4] = True
+        assert torch.equal(changed, expected)
 
 
 def test_heads_differ_from_the_start() -> None:
@@ -98,12 +118,3 @@ def test_codes_of_no_row_are_zero_and_stay_so() -> None:
     embedding.forget_unseen(np.array([[3, 0], [2, 4]], dtype=np.int32))
     seen = embedding.table.detach().abs().sum(dim=1) > 0
     assert seen.tolist() == [False, False, True, True, True, False, False, False, True]
-
-
-def test_dropout_keeps_the_mean_and_is_silent_outside_training() -> None:
-    dropout = Dropout(0.25, generator())
-    values = torch.ones(100_000)
-    dropped = dropout(values)
-    assert dropped.unique().tolist() == pytest.approx([0.0, 4 / 3])
-    assert float(dropped.mean()) == pytest.approx(1, abs=0.01)
-    assert torch.equal(dropout.eval()(values), values)

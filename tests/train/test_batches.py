@@ -37,6 +37,9 @@ def test_changes_only_the_batches_that_it_yields() -> None:
         seen.append(batch)
         return tuple(value * 2 for value in batch[0]), batch[1]
 
-    batches = list(Batches((values,), values, 5, torch.Generator().manual_seed(0), double).epoch(1))
+    def add_one(batch: Batch) -> Batch:
+        return tuple(value + 1 for value in batch[0]), batch[1]
+
+    batches = list(Batches((values,), values, 5, torch.Generator().manual_seed(0), (double, add_one)).epoch(1))
     assert len(seen) == len(batches) == 3
-    assert all(torch.equal(inputs[0], target * 2) for inputs, target in batches)
+    assert all(torch.equal(inputs[0], target * 2 + 1) for inputs, target in batches)

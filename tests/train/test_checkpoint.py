@@ -10,13 +10,15 @@ from torch import nn
 
 from crossent.errors import CheckpointError
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.models.table_network import Dropout
 from crossent.train import checkpoint as module
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint, Checkpoints, State, TrainingInterruptedError, never_interrupted
+from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import one_process
+from crossent.train.training import Training
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,13 +44,25 @@ class Stop:
         return self._left <= 0
 
 
-def train(checkpoint: Checkpoint | None, *, accumulation: int = 1) -> tuple[nn.Module, list[EpochRecord]]:
+class WithDropout(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 16), nn.Linear(16, 3)
+
+    def forward(self, rows: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
+        hidden = torch.relu(self.first(rows))
+        logits = self.last(hidden if draws is None else drop(hidden[None], draws, 0.3)[0])
+        assert isinstance(logits, torch.Tensor)
+        return logits
+
+
+def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
     """Train a network with dropout, judged each epoch; the same whatever happened before."""
     rng = np.random.default_rng(0)
     features = torch.from_numpy(rng.normal(size=(150, 4)).astype(np.float32))
     target = torch.from_numpy(rng.integers(3, size=150))
     generator = torch.Generator().manual_seed(1)
-    network = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), Dropout(0.3, generator), nn.Linear(16, 3))
+    network = WithDropout()
     for parameter in network.parameters():
         parameter.detach().uniform_(-0.3, 0.3, generator=generator)
     optimizer = adamw(network, learning_rate=0.05, weight_decay=0.1)
@@ -61,21 +75,20 @@ def train(checkpoint: Checkpoint | None, *, accumulation: int = 1) -> tuple[nn.M
         records.append(record)
         return False
 
-    fit_network(
+    order, draws = torch.Generator().manual_seed(2), DropoutDraws(1, 16, generator)
+    training = Training(
         network,
-        Batches((features[:100],), target[:100], 16, torch.Generator().manual_seed(2)),
-        judge,
+        Batches((features[:100],), target[:100], 16, order, (draws,)),
         loss=cross_entropy,
         optimizer=optimizer,
         schedule=warm_up_and_cosine(optimizer, 6 * 7),
-        epochs=6,
-        patience=4,
-        on_epoch=on_epoch,
-        name="network",
         generators=(generator,),
-        checkpoint=checkpoint,
-        accumulation=accumulation,
+        accumulation=1,
+        processes=one_process(),
     )
+    if checkpoint is not None and (kept := checkpoint.load()) is not None:
+        training.restore(kept)
+    fit_network(training, judge, epochs=6, patience=4, on_epoch=on_epoch, name="network", checkpoint=checkpoint)
     return network, records
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.models.table_network import Dropout
 from crossent.train.batches import Batches
+from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.learning_rate import (
     DIVERGED,
     HIGHEST,
@@ -21,6 +22,8 @@ from crossent.train.learning_rate import (
 from crossent.train.loop import fit_network
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import one_process
+from crossent.train.training import Training
 
 # So low that no suggestion is near it.
 USUAL, STEPS = 0.000123, 1000
@@ -34,8 +37,8 @@ def draw(rows: int = 600, *, noise: bool = False) -> Batches:
     return Batches((torch.from_numpy(features),), torch.from_numpy(target), 32, torch.Generator().manual_seed(0))
 
 
-def start(scale: float = 0.0) -> nn.Linear:
-    network = nn.Linear(4, 3)
+def start(scale: float = 0.0, inputs: int = 4) -> nn.Linear:
+    network = nn.Linear(inputs, 3)
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, scale)
     return network
@@ -117,18 +120,17 @@ def mean_loss(network: nn.Module, batches: Batches) -> float:
 def train(batches: Batches, rate: float) -> nn.Module:
     network = start()
     optimizer = adamw(network, learning_rate=rate, weight_decay=0.0)
-    fit_network(
+    training = Training(
         network,
         batches,
-        None,
         loss=cross_entropy,
         optimizer=optimizer,
         schedule=warm_up_and_cosine(optimizer, 5 * len(batches)),
-        epochs=5,
-        patience=5,
-        on_epoch=ignore_epoch,
-        name="linear",
+        generators=(),
+        accumulation=1,
+        processes=one_process(),
     )
+    fit_network(training, None, epochs=5, patience=5, on_epoch=ignore_epoch, name="linear")
     return network
 
 
@@ -147,10 +149,21 @@ def optimum(batches: Batches) -> nn.Module:
     return network
 
 
+class WithDropout(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = start(0.1), start(0.2, inputs=3)
+
+    def forward(self, rows: Tensor, draws: Tensor) -> Tensor:
+        logits = self.last(drop(self.first(rows)[None], draws, 0.5)[0])
+        assert isinstance(logits, Tensor)
+        return logits
+
+
 def test_network_batches_and_generators_stay_as_they_were_to_the_bit() -> None:
     generator = torch.Generator().manual_seed(1)
-    network = nn.Sequential(start(0.1), Dropout(0.5, generator), nn.Linear(3, 3)).eval()
-    batches = draw()
+    network = WithDropout().eval()
+    batches = dataclasses.replace(draw(), augments=(DropoutDraws(1, 3, generator),))
     list(batches.epoch())
     before = {name: value.clone() for name, value in network.state_dict().items()}
     states = [one.get_state() for one in (generator, batches.generator, torch.default_generator)]

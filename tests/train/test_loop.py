@@ -10,7 +10,8 @@ from crossent.train.batches import Batches
 from crossent.train.loop import fit_network, one_thread
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
-from crossent.train.training import LONGEST_GRADIENT
+from crossent.train.processes import one_process
+from crossent.train.training import LONGEST_GRADIENT, Training
 
 
 def draw(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,6 +46,24 @@ def held_out(accuracy: float) -> HeldOutLogits:
     return HeldOutLogits(np.tile(np.array([1.0, 0.0], np.float32), (20, 1)), np.where(right, 0, 1))
 
 
+def begin(
+    network: nn.Module,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> Training:
+    return Training(
+        network,
+        batches,
+        loss=cross_entropy,
+        optimizer=optimizer,
+        schedule=schedule,
+        generators=(),
+        accumulation=1,
+        processes=one_process(),
+    )
+
+
 def train(
     network: nn.Module, accuracies: list[float] | None = None, *, epochs: int = 5, patience: int = 5, most: int = 1000
 ) -> list[EpochRecord]:
@@ -52,15 +71,12 @@ def train(
     features, target = draw()
     batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
     optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
+    training = begin(network, batches, optimizer, warm_up_and_cosine(optimizer, epochs * len(batches)))
     watch = Watch(most)
     given = iter(accuracies or [])
     fit_network(
-        network,
-        batches,
+        training,
         None if accuracies is None else lambda: held_out(next(given)),
-        loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
         epochs=epochs,
         patience=patience,
         on_epoch=watch,
@@ -136,12 +152,8 @@ def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     watch = Watch()
     fit_network(
-        network,
-        batches,
+        begin(network, batches, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
         None,
-        loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
         epochs=1,
         patience=1,
         on_epoch=watch,

@@ -12,6 +12,8 @@ from crossent.train.loop import fit_network
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import one_process
+from crossent.train.training import Training
 from tests.train.test_loop import draw, start
 
 N = 4000
@@ -94,22 +96,21 @@ def train(checkpoint: Checkpoint | None, network: nn.Module) -> None:
     features, target = draw()
     codes = (features[:, :1] > 0).long()
     mixing = torch.Generator().manual_seed(1)
-    batches = Batches((features, codes), target, 64, torch.Generator().manual_seed(0), Mixup(0.4, 3, mixing))
+    batches = Batches((features, codes), target, 64, torch.Generator().manual_seed(0), (Mixup(0.4, 3, mixing),))
     optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
-    fit_network(
+    training = Training(
         network,
         batches,
-        None,
         loss=cross_entropy,
         optimizer=optimizer,
         schedule=warm_up_and_cosine(optimizer, 4 * len(batches)),
-        epochs=4,
-        patience=4,
-        on_epoch=ignore_epoch,
-        name="mixed",
         generators=(mixing,),
-        checkpoint=checkpoint,
+        accumulation=1,
+        processes=one_process(),
     )
+    if checkpoint is not None and (kept := checkpoint.load()) is not None:
+        training.restore(kept)
+    fit_network(training, None, epochs=4, patience=4, on_epoch=ignore_epoch, name="mixed", checkpoint=checkpoint)
 
 
 class OfNumbersAndCodes(nn.Module):

@@ -5,7 +5,8 @@ from torch import nn
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
 from crossent.train.optim import adamw, warm_up_and_cosine
-from crossent.train.training import Training
+from crossent.train.processes import one_process
+from crossent.train.training import HALVED, Training
 
 
 def start(accumulation: int = 1) -> Training:
@@ -24,6 +25,7 @@ def start(accumulation: int = 1) -> Training:
         schedule=warm_up_and_cosine(optimizer, 30),
         generators=(),
         accumulation=accumulation,
+        processes=one_process(),
     )
 
 
@@ -48,6 +50,24 @@ def test_a_batch_in_parts_steps_as_a_whole_one_does(accumulation: int) -> None:
     assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-5)
     for mine, theirs in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_large_batch_in_two_halves_steps_as_a_whole_one_does() -> None:
+    """Against a step written out, on a batch of which each process of two would have one half."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(HALVED + 1, 4, generator=generator)
+    target = torch.randint(3, (HALVED + 1,), generator=generator)
+    training, reference = start(), start().network
+    loss = nn.functional.cross_entropy(reference(features), target)
+    loss.backward()  # type: ignore[no-untyped-call]
+    seen: list[int] = []
+    training.network.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    training.step(((features,), target))
+    assert seen == [HALVED // 2 + 1, HALVED // 2]
+    gradients = [parameter.grad for parameter in reference.parameters() if parameter.grad is not None]
+    length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    assert training.measured().first_gradient_norm == pytest.approx(float(length), rel=1e-5)
+    assert training.measured().loss * 50 / (HALVED + 1) == pytest.approx(float(loss.detach()), rel=1e-5)
 
 
 def test_measures_the_gradient_before_it_is_cut() -> None:

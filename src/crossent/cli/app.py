@@ -1,5 +1,6 @@
 """Commands and flags; what each does is imported only when it runs, so that ``--help`` answers at once."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -251,6 +252,9 @@ def watch(
 
 def main() -> None:
     """Run the command line; bad input gets one block and exit code 2."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
+        _follow()
+        return
     try:
         app.config = _config(sys.argv[1:])
         app(sys.argv[1:], exit_on_error=False)
@@ -270,6 +274,20 @@ def main() -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")
         sys.exit(130)
+
+
+def _follow() -> None:
+    """Help the first of the processes that torchrun started, if there is something to train; it does all else.
+
+    What is wrong with the command that one says; torchrun would end it before, if another one failed sooner.
+    """
+    from crossent.cli import following
+
+    with contextlib.suppress(CrossentError, cyclopts.CycloptsError):
+        app.config = _config(sys.argv[1:])
+        command, _, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)
+        if command in (train, demo):
+            following.follow()
 
 
 def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:

@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from crossent.cli.app import PredictionFlags, RowFlags
+from crossent.cli.following import lead
 from crossent.cli.predictions import predictions
 from crossent.cli.progress import Progress
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
 from crossent.data.read import read, read_table
-from crossent.errors import CheckpointError, DataError, SettingError
+from crossent.errors import CheckpointError, DataError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
@@ -29,6 +30,7 @@ from crossent.run import Run, begin_run, finish_run, load_run, next_commands
 from crossent.run_folder import changed_versions, read_request
 from crossent.storage import write_file
 from crossent.train.checkpoint import TrainingInterruptedError
+from crossent.train.processes import Processes
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
@@ -40,21 +42,23 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
     # With --json the screen belongs to the machine; people's lines go to standard error.
     console = Console(stderr=as_json)
-    dataset = _read(data, rows)
-    _show_dataset(console, dataset)
-    request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
-    folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
-    _finish(console, folder, dataset, None, as_json=as_json)
+    with lead() as processes:
+        dataset = _read(data, rows)
+        _show_dataset(console, dataset)
+        request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
+        folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
+        _finish(console, folder, dataset, None, processes, as_json=as_json)
 
 
 def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
     """Go on with a run that was interrupted."""
-    request = read_request(folder)
     console = Console(stderr=as_json)
-    for change in changed_versions(folder):
-        console.print(f"Note: {change}; results may differ by it.", markup=False, highlight=False)
-    dataset = _read(Path(request.pop("data")), RowFlags(**request))
-    _finish(console, folder, dataset, time_budget, as_json=as_json)
+    with lead() as processes:
+        request = read_request(folder)
+        for change in changed_versions(folder):
+            console.print(f"Note: {change}; results may differ by it.", markup=False, highlight=False)
+        dataset = _read(Path(request.pop("data")), RowFlags(**request))
+        _finish(console, folder, dataset, time_budget, processes, as_json=as_json)
 
 
 def _read(data: Path, rows: RowFlags) -> Dataset:
@@ -71,16 +75,29 @@ def _read(data: Path, rows: RowFlags) -> Dataset:
     )
 
 
-def _finish(console: Console, folder: Path, dataset: Dataset, time_budget: float | None, *, as_json: bool) -> None:
+def _finish(
+    console: Console,
+    folder: Path,
+    dataset: Dataset,
+    time_budget: float | None,
+    processes: Processes,
+    *,
+    as_json: bool,
+) -> None:
     with Progress(console) as progress:
         try:
             run = finish_run(
-                folder, dataset, on_epoch=progress, interrupted=progress.interrupted, time_budget=time_budget
+                folder,
+                dataset,
+                on_epoch=progress,
+                interrupted=progress.interrupted,
+                time_budget=time_budget,
+                processes=processes,
             )
         except (TrainingInterruptedError, KeyboardInterrupt):
             _show_resume(console, folder)
             sys.exit(128 + (progress.signal or signal.SIGINT))
-        except CheckpointError:
+        except (CheckpointError, ProcessError):
             _show_resume(console, folder)
             raise
     _show_run(console, run)

@@ -17,6 +17,7 @@ from crossent.models.objective import Objective
 from crossent.storage import LongText
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
+from crossent.train.processes import Processes
 
 Array = npt.NDArray[np.float64]
 
@@ -100,6 +101,7 @@ class Boosting:
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
+        processes: Processes | None = None,  # noqa: ARG002 - the one that leads fits alone
     ) -> FittedBoosting:
         """Fit to training rows, stopping at the lowest log-loss of rows held out."""
         settings = self._settings(train, int(rng.integers(2**31)))

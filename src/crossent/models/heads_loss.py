@@ -62,17 +62,18 @@ class HeadsLoss:
         return weighted / row_weight.unsqueeze(-1), row_weight
 
 
-def heads_loss(objective: Objective, train: Examples) -> HeadsLoss:
-    """Return the loss that a network minimises on training rows."""
+def heads_loss(objective: Objective, train: Examples, device: torch.device) -> HeadsLoss:
+    """Return the loss that a network on a device minimises on training rows."""
     weight = objective.class_weight
     if weight is not None:
         weight = weight * len(train.target) / (weight @ train.class_counts())
-    return HeadsLoss(_float32(weight), _float32(objective.log_prior), objective.label_smoothing, objective.focal_gamma)
+    log_prior = _float32(objective.log_prior, device)
+    return HeadsLoss(_float32(weight, device), log_prior, objective.label_smoothing, objective.focal_gamma)
 
 
 def _repeat(values: Tensor, heads: int) -> Tensor:
     return values.expand(heads, *values.shape).flatten(0, 1)
 
 
-def _float32(values: npt.NDArray[np.float64] | None) -> Tensor | None:
-    return None if values is None else torch.from_numpy(values.astype(np.float32))
+def _float32(values: npt.NDArray[np.float64] | None, device: torch.device) -> Tensor | None:
+    return None if values is None else torch.from_numpy(values.astype(np.float32)).to(device)

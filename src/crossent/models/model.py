@@ -10,6 +10,7 @@ from crossent.data.table import Features
 from crossent.models.objective import Objective, Target
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import OnEpoch
+from crossent.train.processes import Processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +86,12 @@ class Model(Protocol):
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,
+        processes: Processes | None = None,
     ) -> FittedModel:
         """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise.
 
-        A fit of many steps keeps its state in the checkpoint, and goes on with what is there; others heed it not.
+        A fit of many steps keeps its state in the checkpoint, and goes on with what is there; others heed it not. The
+        same holds for processes that can take part in it.
 
         The logits are under the class shares that the objective makes the model believe in.
         """

@@ -13,51 +13,28 @@ from torch import Tensor, nn
 from crossent.data.table import Features
 from crossent.losses.arrays import log_softmax
 from crossent.losses.focal import posterior_logits
+from crossent.models.effort import DEPTH, choose_batch_size, choose_effort, choose_epochs, choose_patience
 from crossent.models.heads_loss import heads_loss
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
-from crossent.train.checkpoint import Checkpoint
+from crossent.train.checkpoint import Checkpoint, State
+from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
-from crossent.train.loop import StopBy, fit_network, one_thread
+from crossent.train.loop import StopBy, fit_network, follow_training, one_thread
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.processes import Processes, one_process
+from crossent.train.training import Training
 
-DEPTH = 2
-MOST_EPOCHS = 60
-# A batch is this share of the rows, within bounds, as a power of two.
-BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 32, 256
-# The share of the epochs that may pass without a gain.
-PATIENCE = 0.15
 # Rows whose logits are computed at once.
 CHUNK = 4096
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How large a network is, and how long it is trained.
-
-    Attributes
-    ----------
-    heads, width
-        Perceptrons side by side, and units of their hidden layers.
-    rows_seen, fewest_epochs
-        The epochs are so many that this many rows are seen, but not fewer.
-    """
-
-    heads: int
-    width: int
-    rows_seen: int
-    fewest_epochs: int
-
-
-# Few rows are read in folds, each by a network of its own: what one of five lacks, their average mostly has.
-FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 800_000, 10)
-MANY_ROWS = 8_000
+# Of the parameters and of dropout, of the order of the rows, and of mixup.
+Seeds = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +113,7 @@ class FittedNetwork:
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits: the logarithms of the heads' mean probabilities."""
-        return network_logits(self._network, _inputs(features), self.focal_gamma)
+        return network_logits(self._network, _inputs(features, torch.device("cpu")), self.focal_gamma)
 
 
 @dataclass(frozen=True)
@@ -181,25 +158,29 @@ class Network:
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,
+        processes: Processes | None = None,
     ) -> FittedNetwork:
-        """Fit to training rows; rows held out choose the epoch."""
+        """Fit to training rows; rows held out choose the epoch.
+
+        Of several processes the one that leads calls this, and the others are in `follow_fits`.
+        """
+        processes = processes or one_process()
         epochs = self.max_epochs or choose_epochs(len(train.features))
+        kept = None if checkpoint is None else checkpoint.load()
+        begun = Begun(self, train, objective, _draw_seeds(rng), kept)
         with one_thread():
-            network, batches, generators = self._start(train, rng)
-            optimizer = adamw(network, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+            network, training = begun.training(processes)
+            judge = None if valid is None else _judge(network, valid, objective, processes.device)
+            # What fails before this is known to none but the leader.
+            processes.share(begun)
             fit_network(
-                network,
-                batches,
-                None if valid is None else _judge(network, valid, objective),
-                loss=heads_loss(objective, train),
-                optimizer=optimizer,
-                schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+                training,
+                judge,
                 epochs=epochs,
-                patience=max(1, round(PATIENCE * epochs)),
+                patience=choose_patience(epochs),
                 on_epoch=on_epoch,
                 name=self.name,
                 stop_by=self.stop_by,
-                generators=generators,
                 checkpoint=checkpoint,
             )
         return _freeze(network, train.features.cardinalities, objective.focal_gamma)
@@ -209,70 +190,92 @@ class Network:
     ) -> LearningRateCurve:
         """Suggest a learning rate for these training rows, by a short training of which nothing else remains."""
         epochs = self.max_epochs or choose_epochs(len(train.features))
+        device = one_process().device
         with one_thread():
-            network, batches, _ = self._start(train, rng)
+            network, batches, _ = self.start(train, _draw_seeds(rng), device)
             return find_learning_rate(
                 network,
                 batches,
-                loss=heads_loss(objective, train),
+                loss=heads_loss(objective, train, device),
                 optimizer=functools.partial(adamw, learning_rate=self.learning_rate, weight_decay=self.weight_decay),
                 steps=epochs * len(batches),
                 usual=self.learning_rate,
             )
 
-    def _start(
-        self, train: Examples, rng: np.random.Generator
+    def start(
+        self, train: Examples, seeds: Seeds, device: torch.device
     ) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
         """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
         features = train.features
         effort = choose_effort(len(features))
-        numbers = features.numbers.shape[1]
-        sizes = Sizes(numbers, features.cardinalities, train.classes, effort.heads, effort.width, DEPTH)
-        draws = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        heads, width = effort.heads, effort.width
+        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, heads, width, DEPTH)
+        draws, order, mixing = (torch.Generator().manual_seed(seed) for seed in seeds)
         network = TableNetwork(sizes, self.dropout, draws)
         network.numbers.place_knots(features.numbers)
         network.categories.forget_unseen(features.codes)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         size = self.batch_size or choose_batch_size(len(features))
-        mixing = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        mixup = Mixup(self.mixup, train.classes, mixing) if self.mixup else None
-        batches = Batches(_inputs(features), torch.from_numpy(train.learned_target), size, generator, mixup)
-        return network, batches, (draws, mixing)
+        mixup = (Mixup(self.mixup, train.classes, mixing),) if self.mixup else ()
+        dropout = (DropoutDraws(DEPTH * heads, width, draws),) if self.dropout else ()
+        target = torch.from_numpy(train.learned_target).to(device)
+        # Draws are not mixed, and so come last.
+        batches = Batches(_inputs(features, device), target, size, order, (*mixup, *dropout))
+        return network.to(device), batches, (draws, mixing)
 
 
-def choose_effort(rows: int) -> Effort:
-    """Return the size of a network for so many training rows, and the length of its training.
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """All that it takes to build a training, the same in every process.
 
-    Examples
-    --------
-    >>> [choose_effort(rows).width for rows in (300, 12_000)]
-    [128, 256]
+    Attributes
+    ----------
+    model, train, objective
+        As in `Network.fit`.
+    seeds
+        Of what is drawn.
+    kept
+        The state of the training if it goes on; None at its start.
     """
-    return MANY if rows >= MANY_ROWS else FEW
+
+    model: Network
+    train: Examples
+    objective: Objective
+    seeds: Seeds
+    kept: State | None
+
+    def training(self, processes: Processes) -> tuple[TableNetwork, Training]:
+        """Return the network and its training, where it begins or goes on."""
+        model = self.model
+        network, batches, generators = model.start(self.train, self.seeds, processes.device)
+        optimizer = adamw(network, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
+        epochs = model.max_epochs or choose_epochs(len(self.train.features))
+        training = Training(
+            network,
+            batches,
+            loss=heads_loss(self.objective, self.train, processes.device),
+            optimizer=optimizer,
+            schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+            generators=generators,
+            accumulation=1,
+            processes=processes,
+        )
+        if self.kept is not None:
+            training.restore(self.kept)
+        return network, training
 
 
-def choose_epochs(rows: int) -> int:
-    """Return how often to go over the training rows.
+def follow_fits(processes: Processes) -> None:
+    """Take part in every fit of the process that leads, until it dismisses those that follow.
 
-    Examples
-    --------
-    >>> [choose_epochs(rows) for rows in (300, 2500, 6000, 12_000, 1_000_000)]
-    [60, 40, 20, 60, 10]
+    Raises
+    ------
+    ProcessError
+        If another process is gone.
     """
-    effort = choose_effort(rows)
-    return min(max(effort.rows_seen // rows, effort.fewest_epochs), MOST_EPOCHS)
-
-
-def choose_batch_size(rows: int) -> int:
-    """Return how many rows a step takes.
-
-    Examples
-    --------
-    >>> [choose_batch_size(rows) for rows in (300, 2000, 1_000_000)]
-    [32, 128, 256]
-    """
-    share = max(rows // BATCHES_AN_EPOCH, 1)
-    return min(max(1 << (share - 1).bit_length(), SMALLEST_BATCH), LARGEST_BATCH)
+    while (begun := processes.share(None)) is not None:
+        with one_thread():
+            _, training = begun.training(processes)
+            follow_training(training)
 
 
 def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: float) -> npt.NDArray[np.float32]:
@@ -280,7 +283,7 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     chunks = []
     with torch.inference_mode():
         for rows in range(0, max(len(inputs[0]), 1), CHUNK):
-            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).numpy()
+            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).cpu().numpy()
             flat = heads.reshape(-1, heads.shape[2])
             believed = posterior_logits(flat, focal_gamma) if focal_gamma else flat
             log_probs = log_softmax(believed).reshape(heads.shape)
@@ -288,8 +291,14 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     return np.concatenate(chunks).astype(np.float32)
 
 
-def _judge(network: TableNetwork, valid: Examples, objective: Objective) -> "functools.partial[HeldOutLogits]":
-    return functools.partial(_held_out, network, _inputs(valid.features), valid.target, objective)
+def _draw_seeds(rng: np.random.Generator) -> Seeds:
+    return int(rng.integers(2**63)), int(rng.integers(2**63)), int(rng.integers(2**63))
+
+
+def _judge(
+    network: TableNetwork, valid: Examples, objective: Objective, device: torch.device
+) -> "functools.partial[HeldOutLogits]":
+    return functools.partial(_held_out, network, _inputs(valid.features, device), valid.target, objective)
 
 
 def _held_out(
@@ -302,8 +311,8 @@ def _held_out(
     return HeldOutLogits(logits, target)
 
 
-def _inputs(features: Features) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(features.numbers), torch.from_numpy(features.codes.astype(np.int64))
+def _inputs(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(features.numbers).to(device), torch.from_numpy(features.codes.astype(np.int64)).to(device)
 
 
 def _make(sizes: Sizes, dropout: float, seed: int) -> TableNetwork:
@@ -311,7 +320,7 @@ def _make(sizes: Sizes, dropout: float, seed: int) -> TableNetwork:
 
 
 def _freeze(network: TableNetwork, cardinalities: tuple[int, ...], focal_gamma: float) -> FittedNetwork:
-    state = {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+    state = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
     layers = range(len(network.layers))
     return FittedNetwork(
         left=state["numbers.left"],

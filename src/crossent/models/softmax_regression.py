@@ -23,6 +23,7 @@ from crossent.solver.regression import (
 )
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
+from crossent.train.processes import Processes
 
 DEFAULT_C = 1.0
 TOLERANCE = 1e-6
@@ -80,6 +81,7 @@ class SoftmaxRegression:
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
+        processes: Processes | None = None,  # noqa: ARG002 - the one that leads fits alone
     ) -> FittedSoftmaxRegression:
         """Fit to training rows; the solution is unique, so that `rng` has no say in it.
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from crossent.train.dropout import drop
+
 # Numbers are bent so that none counts as farther out than this.
 FARTHEST = 3.0
 # Nearer knots than this, in a column of unit order, tell nothing apart.
@@ -55,7 +57,7 @@ class TableNetwork(nn.Module):
     The k heads share the embeddings; each has layers of its own, and is trained by its own loss (TabM-packed of
     Gorishniy et al. 2025, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling").
 
-    All draws, dropout too, come from the generator.
+    The generator draws the parameters; what dropout draws comes with the rows.
     """
 
     def __init__(self, sizes: Sizes, dropout: float, generator: torch.Generator) -> None:
@@ -65,15 +67,16 @@ class TableNetwork(nn.Module):
         widths = (sizes.embedded, *[sizes.width] * sizes.depth, sizes.classes)
         pairs = itertools.pairwise(widths)
         self.layers = nn.ModuleList(HeadsLinear(sizes.heads, into, out, generator) for into, out in pairs)
-        self.dropout = Dropout(dropout, generator)
-        self._heads = sizes.heads
+        self._heads, self._dropout = sizes.heads, dropout
 
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """Return the logits of each head."""
+    def forward(self, numbers: Tensor, codes: Tensor, draws: Tensor | None = None) -> Tensor:
+        """Return the logits of each head; ``(n, depth * k, width / 4)`` draws, if there are, leave units out."""
         embedded = torch.cat([self.numbers(numbers), self.categories(codes)], dim=1)
         hidden = embedded.expand(self._heads, -1, -1)
-        for layer in self.layers[:-1]:
-            hidden = self.dropout(torch.relu(layer(hidden)))
+        for i, layer in enumerate(self.layers[:-1]):
+            hidden = torch.relu(layer(hidden))
+            if draws is not None:
+                hidden = drop(hidden, draws[:, i * self._heads : (i + 1) * self._heads], self._dropout)
         logits: Tensor = self.layers[-1](hidden)
         return logits
 
@@ -122,11 +125,14 @@ class NumberEmbedding(nn.Module):
 class CategoryEmbedding(nn.Module):
     """Each code of each category as a learned vector."""
 
+    _first: Tensor
+
     def __init__(self, cardinalities: tuple[int, ...], size: int, generator: torch.Generator) -> None:
         super().__init__()
         # A table that is looked up does not decay: rare codes would lose what they learned between two of their rows.
         self.table = nn.Parameter(torch.empty(sum(cardinalities), size).normal_(generator=generator))
-        self._first = torch.from_numpy(np.cumsum((0, *cardinalities))[:-1].astype(np.int64))
+        # It moves to a device with the table, and follows from the sizes.
+        self.register_buffer("_first", torch.from_numpy(np.cumsum((0, *cardinalities))[:-1]), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return ``(n, q * size)`` embeddings of ``(n, q)`` codes."""
@@ -150,28 +156,6 @@ class HeadsLinear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the product and the bias of each head."""
         return torch.baddbmm(self.bias, hidden, self.weight)
-
-
-class Dropout(nn.Module):
-    """Sets a share of the values to zero in training, drawn from a generator: torch's own draws from a global one.
-
-    Source: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".
-    """
-
-    def __init__(self, share: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self._share = share
-        self._generator = generator
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Return the values that stay, larger by as much as is lost."""
-        if not self.training or not self._share:
-            return hidden
-        # Four draws of 16 bits from one of 64: drawing each alone took a quarter of the training.
-        n = hidden.numel()
-        draws = torch.empty(math.ceil(n / 4), dtype=torch.int64).random_(-(2**63), None, generator=self._generator)
-        kept = draws.view(torch.int16)[:n].view(hidden.shape) >= round(self._share * 2**16) - 2**15
-        return hidden * kept.to(hidden.dtype).div_(1 - self._share)
 
 
 def uniform(shape: tuple[int, ...], into: int, generator: torch.Generator) -> Tensor:

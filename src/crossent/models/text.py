@@ -22,6 +22,7 @@ from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
+from crossent.train.processes import Processes
 
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
 PATH = (2.0, 8.0, 32.0, 128.0)
@@ -98,6 +99,7 @@ class TextRegression:
         rng: np.random.Generator,
         on_epoch: OnEpoch,
         checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
+        processes: Processes | None = None,  # noqa: ARG002 - the one that leads fits alone
     ) -> FittedTextRegression:
         """Fit to training rows; each penalty counts as one epoch.
 

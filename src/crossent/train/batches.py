@@ -26,15 +26,15 @@ class Batches:
         Most rows of a batch.
     generator
         Draws the orders, and nothing else.
-    augment
-        Changes a batch before the network sees it; None leaves it as it is.
+    augments
+        Each changes a batch before the network sees it, one after the other.
     """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
     size: int
     generator: torch.Generator
-    augment: Callable[[Batch], Batch] | None = None
+    augments: tuple[Callable[[Batch], Batch], ...] = ()
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -44,5 +44,7 @@ class Batches:
         """Draw an order, and yield its batches from the given one on, counted from 0."""
         order = torch.randperm(len(self.target), generator=self.generator)
         for rows in itertools.islice(order.tensor_split(len(self)), first, None):
-            batch = tuple(values[rows] for values in self.inputs), self.target[rows]
-            yield batch if self.augment is None else self.augment(batch)
+            batch: Batch = tuple(values[rows] for values in self.inputs), self.target[rows]
+            for augment in self.augments:
+                batch = augment(batch)
+            yield batch

@@ -106,8 +106,8 @@ def find_learning_rate(
     True
     """
     # The rows are only read; what is drawn from is copied, all at once because it may be shared.
-    copied, augment, generator = copy.deepcopy((network, batches.augment, batches.generator))
-    copied_batches = dataclasses.replace(batches, generator=generator, augment=augment)
+    copied, augments, generator = copy.deepcopy((network, batches.augments, batches.generator))
+    copied_batches = dataclasses.replace(batches, generator=generator, augments=augments)
     losses = _train(copied, copied_batches, loss, optimizer(copied))
     rates = _rates()[: len(losses)]
     smoothed = running_mean(losses)

@@ -8,33 +8,25 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import nn
 
-from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.measure import measure_held_out, peak_memory
 from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch
-from crossent.train.training import Loss, Training
+from crossent.train.training import Training
 
 # What tells the best epoch, all on rows held out.
 StopBy = Literal["refinement", "log-loss", "accuracy"]
 
 
-def fit_network(  # noqa: PLR0913 - all that a training is made of
-    network: nn.Module,
-    batches: Batches,
+def fit_network(
+    training: Training,
     judge: Callable[[], HeldOutLogits] | None,
     *,
-    loss: Loss,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
     epochs: int,
     patience: int,
     on_epoch: OnEpoch,
     name: str,
     stop_by: StopBy = "refinement",
-    accumulation: int = 1,
-    generators: tuple[torch.Generator, ...] = (),
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train a network in place, and leave the averaged parameters of the best epoch in it.
@@ -45,17 +37,12 @@ def fit_network(  # noqa: PLR0913 - all that a training is made of
 
     Parameters
     ----------
-    network
-        Makes ``(n, K)`` logits, or ``(k, n, K)`` those of k heads, of a batch's inputs.
-    batches
-        Training rows.
+    training
+        At its start, or where it was interrupted. Where several processes train, this one leads, and the others are in
+        `follow_training` with the same.
     judge
         Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
         best.
-    loss
-        From the logits and the target of some rows to the mean over them.
-    optimizer, schedule
-        Both go one step a batch.
     epochs
         The most that there are.
     patience
@@ -66,44 +53,33 @@ def fit_network(  # noqa: PLR0913 - all that a training is made of
         What the records call the model.
     stop_by
         What tells the best epoch.
-    accumulation
-        Parts that a batch goes through the network in, one after the other; memory is that of one part.
-    generators
-        All that the network, the loss and the batches draw from, but for the order of the rows.
     checkpoint
-        Goes on with what it kept of this training, and keeps what it needs to go on; None does neither.
+        Keeps what it takes to go on; None keeps nothing.
 
     Raises
     ------
     TrainingInterruptedError
         If the checkpoint was asked to interrupt training; the last step is kept.
     CheckpointError
-        If the checkpoint cannot be written, or is damaged.
+        If the checkpoint cannot be written.
+    ProcessError
+        If another process is gone.
     """
-    training = Training(
-        network,
-        batches,
-        loss=loss,
-        optimizer=optimizer,
-        schedule=schedule,
-        accumulation=accumulation,
-        generators=generators,
-    )
-    if checkpoint is not None and (kept := checkpoint.load()) is not None:
-        training.restore(kept)
-    while training.epoch <= epochs and training.epochs_without_gain < patience:
-        began, first = time.perf_counter(), training.batch
-        train_epoch(training, checkpoint)
-        share = 1 - first / len(batches)
-        rows_per_second = share * len(batches.target) / (time.perf_counter() - began)
-        held_out = _judge(training, judge)
-        record = _record(name, training, epochs, rows_per_second, held_out)
-        training.end_epoch(_badness(record, stop_by))
-        stop = on_epoch(record)
-        if checkpoint is not None:
-            checkpoint.after_step(training.state)
-        if stop:
-            break
+    try:
+        while training.epoch <= epochs and training.epochs_without_gain < patience:
+            began, first = time.perf_counter(), training.batch
+            train_epoch(training, checkpoint)
+            rows_per_second = (1 - first / training.batches) * training.rows / (time.perf_counter() - began)
+            held_out = _judge(training, judge)
+            record = _record(name, training, epochs, rows_per_second, held_out)
+            training.end_epoch(_badness(record, stop_by))
+            stop = on_epoch(record)
+            if checkpoint is not None:
+                checkpoint.after_step(training.state)
+            if stop:
+                break
+    finally:
+        training.end()
     training.put_best_in_place()
 
 
@@ -115,6 +91,19 @@ def train_epoch(training: Training, checkpoint: Checkpoint | None) -> None:
         # After the last batch the epoch is judged first.
         if checkpoint is not None and training.batch < training.batches:
             checkpoint.after_step(training.state)
+
+
+def follow_training(training: Training) -> None:
+    """Take part in the steps of a training that another process leads in `fit_network`, until it ends there.
+
+    Raises
+    ------
+    ProcessError
+        If another process is gone.
+    """
+    training.network.train()
+    while all(training.step(batch) for batch in training.batches_left()):
+        training.end_epoch(None)
 
 
 def _judge(training: Training, judge: Callable[[], HeldOutLogits] | None) -> HeldOutLogits | None:

@@ -64,7 +64,9 @@ class Mixup:
         return torch.from_numpy(scipy.special.betaincinv(self.alpha, self.alpha, even.numpy())).float()
 
     def _mix(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        # Draws are made on the CPU, the same for every device.
         share = share.reshape(-1, *[1] * (own.ndim - 1))
         if own.is_floating_point():
-            return torch.lerp(other, own, share.to(own.dtype))
-        return torch.where(torch.rand(own.shape, generator=self.generator) < share, own, other)
+            return torch.lerp(other, own, share.to(own.device, own.dtype))
+        kept = torch.rand(own.shape, generator=self.generator) < share
+        return torch.where(kept.to(own.device), own, other)

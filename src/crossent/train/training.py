@@ -1,5 +1,6 @@
 """A network in training: all that a step changes, and so all that a checkpoint holds."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,16 +9,22 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from crossent.errors import ProcessError
 from crossent.train.batches import Batch, Batches
 from crossent.train.checkpoint import State
 from crossent.train.measure import gradient_lengths
 from crossent.train.optim import ParameterAverage, is_weight
+from crossent.train.processes import Processes
 
 # From the logits and the target of some rows to the mean over them.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Longer gradients are shortened to this length: one odd batch must not undo the work of many.
 LONGEST_GRADIENT = 1.0
+# A batch of so many rows goes through the network in two halves, which takes no longer: two processes, each with one of
+# them, then add up the very numbers that one process does. Other sums differ in their last bits, and training amplifies
+# that.
+HALVED = 512
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,9 @@ class Training:
     generators
         All that is drawn from, but for the order of the rows.
     accumulation
-        Parts that a batch goes through the network in.
+        Parts that the rows of this process go through the network in, one after the other; memory is that of one part.
+    processes
+        Those that train the same network with the same batches, each with its part of the rows of a batch.
     """
 
     def __init__(
@@ -70,6 +79,7 @@ class Training:
         schedule: torch.optim.lr_scheduler.LRScheduler,
         generators: tuple[torch.Generator, ...],
         accumulation: int,
+        processes: Processes,
     ) -> None:
         self.network, self.optimizer, self.average = network, optimizer, ParameterAverage(network)
         # The epoch that runs, and the batch of it that comes next.
@@ -77,17 +87,22 @@ class Training:
         self.best_epoch, self._best_badness = 0, math.inf
         self._best_values = self.average.values
         self._batches, self._loss, self._schedule = batches, loss, schedule
-        self._generators, self._accumulation = generators, accumulation
+        self._generators, self._accumulation, self._processes = generators, accumulation, processes
         self._order = batches.generator.get_state()
         self._parameters = list(network.parameters())
         self._weights = [parameter for name, parameter in network.named_parameters() if is_weight(name)]
         # Of losses, right answers, and lengths of gradients.
-        self._sums, self._first_length = torch.zeros(5), torch.tensor(math.nan)
+        self._sums, self._first_length = self._parameters[0].new_zeros(5), self._parameters[0].new_tensor(math.nan)
 
     @property
     def batches(self) -> int:
         """Number of batches of an epoch."""
         return len(self._batches)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of an epoch."""
+        return len(self._batches.target)
 
     @property
     def epochs_without_gain(self) -> int:
@@ -98,34 +113,63 @@ class Training:
         """Yield what is left of the epoch that runs."""
         return self._batches.epoch(self.batch)
 
-    def step(self, batch: Batch) -> None:
-        """Compute the loss of a batch and its gradient, and step against it."""
-        inputs, target = batch
+    def step(self, batch: Batch) -> bool:
+        """Compute the loss of a batch and its gradient, and step against it; return False if the leader has ended."""
         self.optimizer.zero_grad()
-        sums = []
-        for part_inputs, part_target in _parts(inputs, target, self._accumulation):
-            logits = self.network(*part_inputs)
-            share = len(part_target) / len(target)
-            loss = self._loss(logits, part_target) * share
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-            sums.append(torch.stack([loss.detach(), _accuracy(logits.detach(), part_target) * share]))
+        sums, goes_on = self._sum_over_processes(self._descend(batch))
+        if not goes_on:
+            return False
         lengths = gradient_lengths(self._parameters, self._weights)
         nn.utils.clip_grads_with_norm_(self._parameters, LONGEST_GRADIENT, lengths[0])
         self.optimizer.step()
         self._schedule.step()
         self.average.update()
         # Sums stay tensors: reading a number out after each batch would wait for it.
-        self._sums += torch.cat([torch.stack(sums).sum(dim=0) * len(target), lengths])
+        self._sums += torch.cat([sums * len(batch[1]), lengths])
         if self.batch == 0:
             self._first_length.copy_(lengths[0])
         self.batch += 1
+        return True
+
+    def _descend(self, batch: Batch) -> Tensor:
+        """Add up the gradient over the rows of this process; return the sums of loss and right answers, by rows."""
+        sums = [self._sums.new_zeros(2)]
+        for inputs, target in _own_parts(batch, self._processes, self._accumulation):
+            share = len(target) / len(batch[1])
+            with self._processes.autocast():
+                logits = self.network(*inputs)
+            loss = self._loss(logits, target) * share
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+            sums.append(torch.stack([loss.detach(), _accuracy(logits.detach(), target) * share]))
+        return torch.stack(sums).sum(dim=0)
+
+    def _sum_over_processes(self, sums: Tensor, *, goes_on: bool = True) -> tuple[Tensor, bool]:
+        """Sum gradients, losses and right answers over the processes; return the last two, and what the leader says."""
+        if self._processes.count == 1:
+            return sums, goes_on
+        # A process has no gradient where it had no rows. One sum of all is quicker than many, and tells who ends.
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in self._parameters]
+        said = sums.new_tensor([float(goes_on and self._processes.leads)])
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), sums, said])
+        self._processes.sum(flat)
+        *summed, sums, said = torch.split(flat, [*(gradient.numel() for gradient in gradients), 2, 1])
+        for parameter, gradient in zip(self._parameters, summed, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        return sums, goes_on if self._processes.leads else bool(said)
+
+    def end(self) -> None:
+        """Tell the processes that follow that there is no further step."""
+        self.optimizer.zero_grad()
+        # Those that are gone need not know.
+        with contextlib.suppress(ProcessError):
+            self._sum_over_processes(self._sums.new_zeros(2), goes_on=False)
 
     def measured(self) -> Epoch:
         """Return the means over the epoch that ran."""
         loss, accuracy, length, first, last = self._sums.tolist()
         return Epoch(
-            loss=loss / len(self._batches.target),
-            accuracy=accuracy / len(self._batches.target),
+            loss=loss / self.rows,
+            accuracy=accuracy / self.rows,
             gradient_norm=length / self.batch,
             first_gradient_norm=float(self._first_length),
             gradient_ratio=first / last if last > 0 else None,
@@ -185,28 +229,36 @@ class Training:
             slots.setdefault(int(position), {})[slot] = value
         self.optimizer.load_state_dict({"state": slots, "param_groups": numbers["optimizer"]})
         self._schedule.load_state_dict(numbers["schedule"])
-        self.average.restore([tensors[f"average.{i}"] for i in range(len(self._parameters))], numbers["averaged_steps"])
+        averages = [tensors[f"average.{i}"].to(one.device) for i, one in enumerate(self._parameters)]
+        self.average.restore(averages, numbers["averaged_steps"])
         for i, generator in enumerate(self._generators):
             generator.set_state(tensors[f"generator.{i}"])
         self._order = tensors["order"]
         self._batches.generator.set_state(self._order)
-        self._sums, self._first_length = tensors["sums"], tensors["first_length"]
+        self._sums.copy_(tensors["sums"])
+        self._first_length.copy_(tensors["first_length"])
         self.epoch, self.batch, self.best_epoch = numbers["epoch"], numbers["batch"], state.best_epoch
         self._best_badness = math.inf if numbers["best_badness"] is None else numbers["best_badness"]
-        self._best_values = [state.best[str(i)] for i in range(len(self._parameters))]
+        self._best_values = [state.best[str(i)].to(one.device) for i, one in enumerate(self._parameters)]
 
 
-def _parts(inputs: tuple[Tensor, ...], target: Tensor, count: int) -> Iterator[Batch]:
-    """Yield the parts of a batch, of nearly one size; none is empty."""
-    count = min(count, len(target))
+def _own_parts(batch: Batch, processes: Processes, accumulation: int) -> Iterator[Batch]:
+    """Yield the rows of a batch that are this process's, in parts of nearly one size; none is empty."""
+    halves = 2 if processes.count == 1 and len(batch[1]) >= HALVED else 1
+    own = _split(batch, processes.count)[processes.rank]
+    yield from (part for part in _split(own, halves * accumulation) if len(part[1]))
+
+
+def _split(batch: Batch, count: int) -> list[Batch]:
+    inputs, target = batch
     columns = zip(*(values.tensor_split(count) for values in inputs), strict=True)
-    yield from zip(columns, target.tensor_split(count), strict=True)
+    return list(zip(columns, target.tensor_split(count), strict=True))
 
 
 def _accuracy(logits: Tensor, target: Tensor) -> Tensor:
     """Return the share of rows, on average over heads, whose largest logit is that of the target."""
     right = target.argmax(-1) if target.is_floating_point() else target
-    return (logits.argmax(-1) == right).to(logits.dtype).mean()
+    return (logits.argmax(-1) == right).float().mean()
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

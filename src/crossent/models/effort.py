@@ -1,0 +1,79 @@
+"""How large a network for a table is, and how long it is trained: rules by the number of training rows."""
+
+from dataclasses import dataclass
+
+DEPTH = 2
+MOST_EPOCHS = 60
+# A batch is this share of the rows, within bounds, as a power of two.
+BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 32, 256
+# The share of the epochs that may pass without a gain.
+PATIENCE = 0.15
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How large a network is, and how long it is trained.
+
+    Attributes
+    ----------
+    heads, width
+        Perceptrons side by side, and units of their hidden layers.
+    rows_seen, fewest_epochs
+        The epochs are so many that this many rows are seen, but not fewer.
+    """
+
+    heads: int
+    width: int
+    rows_seen: int
+    fewest_epochs: int
+
+
+# Few rows are read in folds, each by a network of its own: what one of five lacks, their average mostly has.
+FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 800_000, 10)
+MANY_ROWS = 8_000
+
+
+def choose_effort(rows: int) -> Effort:
+    """Return the size of a network for so many training rows, and the length of its training.
+
+    Examples
+    --------
+    >>> [choose_effort(rows).width for rows in (300, 12_000)]
+    [128, 256]
+    """
+    return MANY if rows >= MANY_ROWS else FEW
+
+
+def choose_epochs(rows: int) -> int:
+    """Return how often to go over the training rows.
+
+    Examples
+    --------
+    >>> [choose_epochs(rows) for rows in (300, 2500, 6000, 12_000, 1_000_000)]
+    [60, 40, 20, 60, 10]
+    """
+    effort = choose_effort(rows)
+    return min(max(effort.rows_seen // rows, effort.fewest_epochs), MOST_EPOCHS)
+
+
+def choose_batch_size(rows: int) -> int:
+    """Return how many rows a step takes.
+
+    Examples
+    --------
+    >>> [choose_batch_size(rows) for rows in (300, 2000, 1_000_000)]
+    [32, 128, 256]
+    """
+    share = max(rows // BATCHES_AN_EPOCH, 1)
+    return min(max(1 << (share - 1).bit_length(), SMALLEST_BATCH), LARGEST_BATCH)
+
+
+def choose_patience(epochs: int) -> int:
+    """Return how many epochs may pass without a gain.
+
+    Examples
+    --------
+    >>> [choose_patience(epochs) for epochs in (1, 20, 60)]
+    [1, 3, 9]
+    """
+    return max(1, round(PATIENCE * epochs))
