@@ -278,7 +278,7 @@ def test_a_searched_learning_rate_is_said_and_kept_and_drawn(folder: Path) -> No
     assert done.returncode == 0, done.stderr
     kept = json.loads((folder / "runs" / "searched" / "learning_rate.json").read_text())
     assert len(kept["rates"]) == len(kept["losses"]) == len(kept["smoothed"]) > 50
-    said = f"Learning rate: {kept['suggested']:.2g}. {kept['why']}"
+    said = f"Learning rate of the network: {kept['suggested']:.2g}. {kept['why']}"
     assert said in done.stdout
     assert said in (folder / "runs" / "searched" / "report.html").read_text()
     records = (folder / "runs" / "searched" / "history.jsonl").read_text().splitlines()

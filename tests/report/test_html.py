@@ -92,7 +92,7 @@ def test_sections_are_shown_where_there_is_something_to_show() -> None:
     text = " ".join(" ".join(found.text).split())
     assert found.tags.count("svg") == 7
     for words in (
-        "Learning rate: 0.002. It fell from 2 to 0.2.",
+        "Learning rate of the network: 0.002. It fell from 2 to 0.2.",
         "before calibration",
         "What calibration did",
         "Prediction sets",

@@ -185,7 +185,7 @@ def _show_run(console: Console, run: Run) -> None:
     console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
     if run.result.learning_rate is not None and chosen.model == "network":
         found = run.result.learning_rate
-        said = f"Learning rate: {found.suggested:.2g}. {found.why}"
+        said = f"Learning rate of the network: {found.suggested:.2g}. {found.why}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that it has not seen:")
     console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
