@@ -7,6 +7,7 @@ from crossent.train.batches import Batches
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.processes import one_process
 from crossent.train.training import HALVED, Training
+from tests.train.together import train_by_steps
 
 
 def start(accumulation: int = 1) -> Training:
@@ -50,6 +51,12 @@ def test_a_batch_in_parts_steps_as_a_whole_one_does(accumulation: int) -> None:
     assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-5)
     for mine, theirs in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_does_not_depend_on_the_parts_of_a_batch() -> None:
+    whole, *parts = (train_by_steps(one_process(), size=33, accumulation=count).losses for count in (1, 2, 5))
+    for losses in parts:
+        assert losses == pytest.approx(whole, abs=1e-5)
 
 
 def test_a_large_batch_in_two_halves_steps_as_a_whole_one_does() -> None:
