@@ -26,7 +26,7 @@ DIVERGED = 4.0
 # A training of so many steps can take the rate of lowest loss.
 FEW_STEPS = 50
 # A rate within this factor of the usual one is not surely better.
-LEAST_FACTOR = 3.0
+LEAST_FACTOR = 5.0
 
 Array = npt.NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def find_learning_rate(
 
     The rate at which the smoothed loss is lowest is the highest that still learns. A short training needs about that
     rate; of two longer ones, the one of four times as many steps takes half the rate, for it can go as far in finer
-    steps. Where this is within a factor of three of the usual rate, the usual one is suggested: the test is noisy. The
+    steps. Where this is within a factor of five of the usual rate, the usual one is suggested: the test is noisy. The
     network, the batches and their generators stay as they are.
 
     Parameters
