@@ -101,7 +101,10 @@ def find_learning_rate(
     >>> inputs = torch.linspace(-1, 1, 64)[:, None]
     >>> batches = Batches((inputs,), (inputs[:, 0] > 0).long(), 16, generator)
     >>> cross_entropy, sgd = nn.functional.cross_entropy, lambda one: torch.optim.SGD(one.parameters())
-    >>> curve = find_learning_rate(nn.Linear(1, 2), batches, loss=cross_entropy, optimizer=sgd, steps=20, usual=0.01)
+    >>> network = nn.Linear(1, 2)
+    >>> for parameter in network.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> curve = find_learning_rate(network, batches, loss=cross_entropy, optimizer=sgd, steps=20, usual=0.01)
     >>> 0.1 < curve.suggested < 10
     True
     """
