@@ -183,3 +183,22 @@ def test_of_several_candidates_the_network_gets_a_searched_rate_unless_one_is_gi
     dataset = read(table, "label")
     assert fit(dataset, Recipe(folds=2)).learning_rate is not None
     assert fit(dataset, Recipe(folds=2, learning_rate=0.02)).learning_rate is None
+
+
+def test_of_many_rows_a_network_holds_out_one_fold_unless_folds_are_asked_for(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossent.fit, "MANY_ROWS_OF_NETWORK", len(table))
+    dataset = read(table, "label")
+    found = fit(dataset, Recipe(max_rounds=5, max_epochs=2))
+    assert [(trial.model, trial.folds) for trial in found.trials] == [("linear", 5), ("boosting", 5), ("network", 1)]
+    asked = fit(dataset, Recipe(model="network", folds=2, max_epochs=1))
+    assert [trial.folds for trial in asked.trials] == [2]
+
+
+def test_auto_leaves_the_network_out_of_wide_tables() -> None:
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(60, 501))).add_prefix("column_")
+    wide["label"] = rng.choice(["a", "b", "c"], size=60)
+    found = fit(read(wide, "label"), Recipe(folds=2, max_rounds=5, C=1.0))
+    assert [trial.model for trial in found.trials] == ["linear", "boosting"]
