@@ -17,6 +17,14 @@ def test_a_histogram_counts_every_value(values: list[float]) -> None:
     np.testing.assert_allclose(proto.sum, np.sum(values), atol=1e-6 * np.abs(values).sum() + 1e-12)
 
 
+@given(st.floats(-1e6, 1e6), st.integers(0, 60))
+def test_a_histogram_counts_values_that_differ_in_their_last_bits(value: float, steps: int) -> None:
+    values = value + np.spacing(value) * np.arange(steps + 1)
+    proto = summaries.histogram("x", values).histo
+    assert sum(proto.bucket) == proto.num == steps + 1
+    assert proto.bucket_limit[0] <= proto.min <= proto.max <= proto.bucket_limit[-1]
+
+
 def test_a_picture_knows_its_size() -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (30, 700)).save(buffer, format="PNG")

@@ -116,7 +116,8 @@ class NumberEmbedding(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         """Return ``(n, p * size)`` embeddings of ``(n, p)`` numbers."""
         by_feature = numbers.T[..., None]
-        encoded = ((by_feature - self.left[:, None]) * self.slope[:, None]).clamp(0, 1)
+        # In place: nothing is learned before this, and a copy would cost as much as the numbers.
+        encoded = (by_feature - self.left[:, None]).mul_(self.slope[:, None]).clamp_(0, 1)
         bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
         embedded = torch.baddbmm(self.bias + bent * self.line, encoded, self.weight)
         return embedded.transpose(0, 1).flatten(1)

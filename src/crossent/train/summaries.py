@@ -13,6 +13,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 Value = Any
 
 _BINS = 50
+# What bins reach beyond the values, by their size and at least: values that hardly differ leave them a width.
+_MARGIN, _LEAST_MARGIN = 1e-9, 1e-12
 
 
 def scalar(tag: str, value: float) -> Value:
@@ -22,12 +24,13 @@ def scalar(tag: str, value: float) -> Value:
 
 def histogram(tag: str, values: npt.NDArray[np.floating[Any]]) -> Value:
     """Make a histogram of finite values, one or more."""
-    # In float64: bins of float32 values that hardly differ would have no width.
     exact = values.astype(np.float64)
-    counts, edges = np.histogram(exact, bins=_BINS)
+    lowest, highest = float(exact.min()), float(exact.max())
+    margin = _MARGIN * max(abs(lowest), abs(highest)) + _LEAST_MARGIN
+    counts, edges = np.histogram(exact, bins=_BINS, range=(lowest - margin, highest + margin))
     proto = HistogramProto(
-        min=exact.min(),
-        max=exact.max(),
+        min=lowest,
+        max=highest,
         num=len(exact),
         sum=exact.sum(),
         sum_squares=exact @ exact,
