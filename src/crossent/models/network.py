@@ -165,7 +165,7 @@ class Network:
         Of several processes the one that leads calls this, and the others are in `follow_fits`.
         """
         processes = processes or one_process()
-        epochs = self.max_epochs or choose_epochs(len(train.features))
+        epochs = self.epochs(len(train.features))
         kept = None if checkpoint is None else checkpoint.load()
         begun = Begun(self, train, objective, _draw_seeds(rng), kept)
         with one_thread():
@@ -189,7 +189,7 @@ class Network:
         self, train: Examples, *, objective: Objective, rng: np.random.Generator
     ) -> LearningRateCurve:
         """Suggest a learning rate for these training rows, by a short training of which nothing else remains."""
-        epochs = self.max_epochs or choose_epochs(len(train.features))
+        epochs = self.epochs(len(train.features))
         device = one_process().device
         with one_thread():
             network, batches, _ = self.start(train, _draw_seeds(rng), device)
@@ -201,6 +201,10 @@ class Network:
                 steps=epochs * len(batches),
                 usual=self.learning_rate,
             )
+
+    def epochs(self, rows: int) -> int:
+        """Return the most times that training goes over so many rows."""
+        return self.max_epochs or choose_epochs(rows)
 
     def start(
         self, train: Examples, seeds: Seeds, device: torch.device
@@ -248,7 +252,7 @@ class Begun:
         model = self.model
         network, batches, generators = model.start(self.train, self.seeds, processes.device)
         optimizer = adamw(network, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
-        epochs = model.max_epochs or choose_epochs(len(self.train.features))
+        epochs = model.epochs(len(self.train.features))
         training = Training(
             network,
             batches,
