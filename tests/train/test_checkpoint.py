@@ -17,6 +17,7 @@ from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
 
@@ -65,7 +66,8 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
     network = WithDropout()
     for parameter in network.parameters():
         parameter.detach().uniform_(-0.3, 0.3, generator=generator)
-    optimizer = adamw(network, learning_rate=0.05, weight_decay=0.1)
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.1)
     records: list[EpochRecord] = []
 
     def judge() -> HeldOutLogits:
@@ -77,7 +79,7 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
 
     order, draws = torch.Generator().manual_seed(2), DropoutDraws(1, 16, generator)
     training = Training(
-        network,
+        parameters,
         Batches((features[:100],), target[:100], 16, order, (draws,)),
         loss=cross_entropy,
         optimizer=optimizer,

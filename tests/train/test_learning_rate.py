@@ -22,6 +22,7 @@ from crossent.train.learning_rate import (
 from crossent.train.loop import fit_network
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
 
@@ -66,8 +67,8 @@ def find_on_parabola(curvature: float, rows: Tensor, size: int, *, steps: int) -
     def loss(distance: Tensor, _target: Tensor) -> Tensor:
         return curvature / 2 * distance.square().mean()
 
-    def descent(one: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(one.parameters())
+    def descent(one: FlatParameters) -> torch.optim.Optimizer:
+        return torch.optim.SGD([one.weights])
 
     return find_learning_rate(apart, batches, loss=loss, optimizer=descent, steps=steps, usual=USUAL)
 
@@ -119,9 +120,10 @@ def mean_loss(network: nn.Module, batches: Batches) -> float:
 
 def train(batches: Batches, rate: float) -> nn.Module:
     network = start()
-    optimizer = adamw(network, learning_rate=rate, weight_decay=0.0)
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=rate, weight_decay=0.0)
     training = Training(
-        network,
+        parameters,
         batches,
         loss=cross_entropy,
         optimizer=optimizer,

@@ -10,6 +10,7 @@ from crossent.train.batches import Batches
 from crossent.train.loop import fit_network, one_thread
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import LONGEST_GRADIENT, Training
 
@@ -47,13 +48,13 @@ def held_out(accuracy: float) -> HeldOutLogits:
 
 
 def begin(
-    network: nn.Module,
+    parameters: FlatParameters,
     batches: Batches,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> Training:
     return Training(
-        network,
+        parameters,
         batches,
         loss=cross_entropy,
         optimizer=optimizer,
@@ -70,8 +71,9 @@ def train(
     """Train on drawn rows; in each epoch so many of the rows held out are right as is given."""
     features, target = draw()
     batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
-    optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
-    training = begin(network, batches, optimizer, warm_up_and_cosine(optimizer, epochs * len(batches)))
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.0)
+    training = begin(parameters, batches, optimizer, warm_up_and_cosine(optimizer, epochs * len(batches)))
     watch = Watch(most)
     given = iter(accuracies or [])
     fit_network(
@@ -149,10 +151,11 @@ def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
     features, target = draw()
     batches = Batches((features * 1000,), target, 400, torch.Generator().manual_seed(0))
     network = start()
-    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    parameters = FlatParameters(network)
+    optimizer = torch.optim.SGD([parameters.weights, parameters.others], lr=1.0)
     watch = Watch()
     fit_network(
-        begin(network, batches, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
+        begin(parameters, batches, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
         None,
         epochs=1,
         patience=1,

@@ -12,6 +12,7 @@ from crossent.train.loop import fit_network
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
 from tests.train.test_loop import draw, start
@@ -97,9 +98,10 @@ def train(checkpoint: Checkpoint | None, network: nn.Module) -> None:
     codes = (features[:, :1] > 0).long()
     mixing = torch.Generator().manual_seed(1)
     batches = Batches((features, codes), target, 64, torch.Generator().manual_seed(0), (Mixup(0.4, 3, mixing),))
-    optimizer = adamw(network, learning_rate=0.05, weight_decay=0.0)
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.0)
     training = Training(
-        network,
+        parameters,
         batches,
         loss=cross_entropy,
         optimizer=optimizer,

@@ -5,6 +5,7 @@ from torch import nn
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import HALVED, Training
 from tests.train.together import train_by_steps
@@ -17,9 +18,10 @@ def start(accumulation: int = 1) -> Training:
     network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     for parameter in network.parameters():
         parameter.detach().uniform_(-0.5, 0.5, generator=generator)
-    optimizer = adamw(network, learning_rate=0.02, weight_decay=0.1)
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=0.02, weight_decay=0.1)
     return Training(
-        network,
+        parameters,
         Batches((features,), target, 17, torch.Generator().manual_seed(1)),
         loss=cross_entropy,
         optimizer=optimizer,

@@ -24,6 +24,7 @@ from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import fit_network, follow_training, one_thread
 from crossent.train.monitor import EpochRecord
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes
 from crossent.train.training import Training
 from tests.models.test_boosting import draw
@@ -88,9 +89,10 @@ def train_by_steps(processes: Processes, *, size: int, accumulation: int, epochs
     draws = DropoutDraws(1, 16, drawing)
     batches = Batches(inputs, target, size, torch.Generator().manual_seed(3), (draws,))
     network = WithRowNumbers()
-    optimizer = adamw(network, learning_rate=0.01, weight_decay=0.1)
+    parameters = FlatParameters(network)
+    optimizer = adamw(parameters, learning_rate=0.01, weight_decay=0.1)
     training = Training(
-        network,
+        parameters,
         batches,
         loss=cross_entropy,
         optimizer=optimizer,
@@ -132,7 +134,7 @@ def lead_or_follow(training: Training, processes: Processes, epochs: int) -> lis
 def digest(training: Training) -> str:
     """Return the hash of averages and moments, which every step changed; the leader has put others in the network."""
     slots = [value for slot in training.optimizer.state_dict()["state"].values() for value in slot.values()]
-    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in (*training.average.values, *slots))).hexdigest()
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in (training.average.values, *slots))).hexdigest()
 
 
 def train_all(processes: Processes) -> dict[str, Seen]:

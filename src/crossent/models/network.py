@@ -26,6 +26,7 @@ from crossent.train.loop import StopBy, fit_network, follow_training, one_thread
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
 from crossent.train.training import Training
 
@@ -251,10 +252,11 @@ class Begun:
         """Return the network and its training, where it begins or goes on."""
         model = self.model
         network, batches, generators = model.start(self.train, self.seeds, processes.device)
-        optimizer = adamw(network, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
+        parameters = FlatParameters(network)
+        optimizer = adamw(parameters, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
         epochs = model.epochs(len(self.train.features))
         training = Training(
-            network,
+            parameters,
             batches,
             loss=heads_loss(self.objective, self.train, processes.device),
             optimizer=optimizer,

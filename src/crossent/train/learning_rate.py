@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from crossent.train.batches import Batch, Batches
+from crossent.train.parameters import FlatParameters
 from crossent.train.training import LONGEST_GRADIENT, Loss
 
 # The rates that are tried, one a step.
@@ -64,7 +65,7 @@ def find_learning_rate(
     batches: Batches,
     *,
     loss: Loss,
-    optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+    optimizer: Callable[[FlatParameters], torch.optim.Optimizer],
     steps: int,
     usual: float,
 ) -> LearningRateCurve:
@@ -84,7 +85,7 @@ def find_learning_rate(
     loss
         From the logits and the target to a scalar.
     optimizer
-        Makes the optimizer of a network; its learning rate is overwritten.
+        Makes the optimizer of the parameters of a network; its learning rate is overwritten.
     steps
         Of the training that the rate is for.
     usual
@@ -100,7 +101,7 @@ def find_learning_rate(
     >>> generator = torch.Generator().manual_seed(0)
     >>> inputs = torch.linspace(-1, 1, 64)[:, None]
     >>> batches = Batches((inputs,), (inputs[:, 0] > 0).long(), 16, generator)
-    >>> cross_entropy, sgd = nn.functional.cross_entropy, lambda one: torch.optim.SGD(one.parameters())
+    >>> cross_entropy, sgd = nn.functional.cross_entropy, lambda one: torch.optim.SGD([one.weights, one.others])
     >>> network = nn.Linear(1, 2)
     >>> for parameter in network.parameters():
     ...     _ = nn.init.zeros_(parameter)
@@ -111,7 +112,8 @@ def find_learning_rate(
     # The rows are only read; what is drawn from is copied, all at once because it may be shared.
     copied, augments, generator = copy.deepcopy((network, batches.augments, batches.generator))
     copied_batches = dataclasses.replace(batches, generator=generator, augments=augments)
-    losses = _train(copied, copied_batches, loss, optimizer(copied))
+    parameters = FlatParameters(copied)
+    losses = _train(parameters, copied_batches, loss, optimizer(parameters))
     rates = _rates()[: len(losses)]
     smoothed = running_mean(losses)
     suggested, why = _suggest(rates, losses, smoothed, steps, usual)
@@ -136,9 +138,9 @@ def _rates() -> Array:
     return np.geomspace(LOWEST, HIGHEST, STEPS)
 
 
-def _train(network: nn.Module, batches: Batches, loss: Loss, optimizer: torch.optim.Optimizer) -> Array:
+def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: torch.optim.Optimizer) -> Array:
     """Step with a rate that rises until the loss diverges; return the loss before each step."""
-    network.train()
+    network = parameters.network.train()
     losses: list[float] = []
     for rate, (inputs, target) in zip(_rates(), _endless(batches), strict=False):
         value = loss(network(*inputs), target)
@@ -149,9 +151,9 @@ def _train(network: nn.Module, batches: Batches, loss: Loss, optimizer: torch.op
             break
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
-        optimizer.zero_grad()
+        parameters.gradient.zero_()
         value.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-        nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
+        parameters.shorten_gradient(parameters.gradient.norm(), LONGEST_GRADIENT)
         optimizer.step()
     return np.array(losses)
 

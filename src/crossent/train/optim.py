@@ -1,27 +1,24 @@
-"""What the loop steps by: AdamW, a schedule of the learning rate, and the running average of the parameters."""
+"""What the loop steps by: AdamW, and a schedule of the learning rate."""
 
 import functools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+
+from crossent.train.parameters import FlatParameters
 
 # Shares of all steps that the learning rate rises for.
 WARM_UP = 0.05
 BETAS = (0.9, 0.99)
-# The average forgets a step by this factor each step; at first faster, so that it does not remember the start.
-DECAY, YOUNG_STEPS = 0.99, 10
 
 
-def adamw(network: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Return AdamW with weight decay on matrices only: a bias, scale or frequency is not better for being small.
+def adamw(parameters: FlatParameters, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """Return AdamW with weight decay on weights only: a bias, scale or frequency is not better for being small.
 
     Parameters
     ----------
-    network
-        Parameters named ``weight``, or ending in ``.weight``, decay.
+    parameters
+        Of a network.
     learning_rate
         Its peak, which the schedule multiplies.
     weight_decay
@@ -33,27 +30,14 @@ def adamw(network: nn.Module, *, learning_rate: float, weight_decay: float) -> t
 
     Examples
     --------
-    >>> optimizer = adamw(nn.Linear(3, 2), learning_rate=0.1, weight_decay=0.5)
+    >>> optimizer = adamw(FlatParameters(torch.nn.Linear(3, 2)), learning_rate=0.1, weight_decay=0.5)
     >>> [(group["weight_decay"], group["params"][0].shape) for group in optimizer.param_groups]
-    [(0.5, torch.Size([2, 3])), (0.0, torch.Size([2]))]
+    [(0.5, torch.Size([6])), (0.0, torch.Size([2]))]
     """
-    named = dict(network.named_parameters())
-    decaying = [parameter for name, parameter in named.items() if is_weight(name)]
-    others = [parameter for name, parameter in named.items() if not is_weight(name)]
-    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    decaying = {"params": [parameters.weights], "weight_decay": weight_decay}
+    others = {"params": [parameters.others], "weight_decay": 0.0}
     # One pass over all parameters a step: small networks would spend more time on calls than on numbers.
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
-
-
-def is_weight(name: str) -> bool:
-    """Say whether a parameter of this name is multiplied with what comes in, and not added to it.
-
-    Examples
-    --------
-    >>> [is_weight(name) for name in ("weight", "layers.0.weight", "layers.0.bias")]
-    [True, True, False]
-    """
-    return name.rsplit(".", maxsplit=1)[-1] == "weight"
+    return torch.optim.AdamW([decaying, others], lr=learning_rate, betas=BETAS, fused=True)
 
 
 def warm_up_and_cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
@@ -75,39 +59,3 @@ def cosine_share(step: int, steps: int) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 + 0.5 * math.cos(math.pi * (step - rising + 1) / (steps - rising + 1))
-
-
-class ParameterAverage:
-    """The exponential moving average of a network's parameters; it mostly predicts better than the last of them.
-
-    Source: Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging".
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._parameters = [parameter.detach() for parameter in network.parameters()]
-        self.values = [parameter.clone() for parameter in self._parameters]
-        self.steps = 0
-
-    def update(self) -> None:
-        """Move towards the parameters as they are now."""
-        self.steps += 1
-        share = 1 - min(DECAY, self.steps / (self.steps + YOUNG_STEPS))
-        torch._foreach_lerp_(self.values, self._parameters, share)
-
-    def restore(self, values: list[Tensor], steps: int) -> None:
-        """Put the average where it was after so many steps."""
-        self.values, self.steps = values, steps
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Put the average in the network's place, and the parameters back at the end."""
-        trained = [parameter.clone() for parameter in self._parameters]
-        self._copy(self.values)
-        try:
-            yield
-        finally:
-            self._copy(trained)
-
-    def _copy(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self._parameters, values, strict=True):
-            parameter.copy_(value)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossent.errors import ProcessError
 from crossent.train.batches import Batch, Batches
 from crossent.train.checkpoint import State
-from crossent.train.measure import gradient_lengths
-from crossent.train.optim import ParameterAverage, is_weight
+from crossent.train.parameters import FlatParameters, ParameterAverage
 from crossent.train.processes import Processes
 
 # From the logits and the target of some rows to the mean over them.
@@ -55,8 +54,8 @@ class Training:
 
     Parameters
     ----------
-    network, optimizer, schedule
-        Changed in place.
+    parameters, optimizer, schedule
+        Of a network, and what steps with them; changed in place.
     batches
         Training rows.
     loss
@@ -71,7 +70,7 @@ class Training:
 
     def __init__(
         self,
-        network: nn.Module,
+        parameters: FlatParameters,
         batches: Batches,
         *,
         loss: Loss,
@@ -81,18 +80,17 @@ class Training:
         accumulation: int,
         processes: Processes,
     ) -> None:
-        self.network, self.optimizer, self.average = network, optimizer, ParameterAverage(network)
+        self.network, self.optimizer, self.average = parameters.network, optimizer, ParameterAverage(parameters.values)
         # The epoch that runs, and the batch of it that comes next.
         self.epoch, self.batch = 1, 0
         self.best_epoch, self._best_badness = 0, math.inf
-        self._best_values = self.average.values
+        self._best_values = self.average.values.clone()
         self._batches, self._loss, self._schedule = batches, loss, schedule
         self._generators, self._accumulation, self._processes = generators, accumulation, processes
         self._order = batches.generator.get_state()
-        self._parameters = list(network.parameters())
-        self._weights = [parameter for name, parameter in network.named_parameters() if is_weight(name)]
+        self._parameters = parameters
         # Of losses, right answers, and lengths of gradients.
-        self._sums, self._first_length = self._parameters[0].new_zeros(5), self._parameters[0].new_tensor(math.nan)
+        self._sums, self._first_length = parameters.values.new_zeros(5), parameters.values.new_tensor(math.nan)
 
     @property
     def batches(self) -> int:
@@ -115,12 +113,12 @@ class Training:
 
     def step(self, batch: Batch) -> bool:
         """Compute the loss of a batch and its gradient, and step against it; return False if the leader has ended."""
-        self.optimizer.zero_grad()
+        self._parameters.gradient.zero_()
         sums, goes_on = self._sum_over_processes(self._descend(batch))
         if not goes_on:
             return False
-        lengths = gradient_lengths(self._parameters, self._weights)
-        nn.utils.clip_grads_with_norm_(self._parameters, LONGEST_GRADIENT, lengths[0])
+        lengths = self._parameters.gradient_lengths()
+        self._parameters.shorten_gradient(lengths[0], LONGEST_GRADIENT)
         self.optimizer.step()
         self._schedule.step()
         self.average.update()
@@ -147,19 +145,16 @@ class Training:
         """Sum gradients, losses and right answers over the processes; return the last two, and what the leader says."""
         if self._processes.count == 1:
             return sums, goes_on
-        # A process has no gradient where it had no rows. One sum of all is quicker than many, and tells who ends.
-        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in self._parameters]
+        # One sum of all is quicker than three, and tells who ends.
         said = sums.new_tensor([float(goes_on and self._processes.leads)])
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), sums, said])
-        self._processes.sum(flat)
-        *summed, sums, said = torch.split(flat, [*(gradient.numel() for gradient in gradients), 2, 1])
-        for parameter, gradient in zip(self._parameters, summed, strict=True):
-            parameter.grad = gradient.view_as(parameter)
+        summed = torch.cat([self._parameters.gradient, sums, said])
+        self._processes.sum(summed)
+        gradient, sums, said = torch.split(summed, [len(self._parameters.gradient), 2, 1])
+        self._parameters.gradient.copy_(gradient)
         return sums, goes_on if self._processes.leads else bool(said)
 
     def end(self) -> None:
         """Tell the processes that follow that there is no further step."""
-        self.optimizer.zero_grad()
         # Those that are gone need not know.
         with contextlib.suppress(ProcessError):
             self._sum_over_processes(self._sums.new_zeros(2), goes_on=False)
@@ -179,30 +174,29 @@ class Training:
         """Go on to the next epoch; keep the averages if the one that ran is the best, or if none is judged."""
         if badness is None or badness < self._best_badness:
             self.best_epoch, self._best_badness = self.epoch, math.inf if badness is None else badness
-            self._best_values = [value.clone() for value in self.average.values]
+            self._best_values.copy_(self.average.values)
         self.epoch, self.batch = self.epoch + 1, 0
         self._order = self._batches.generator.get_state()
         self._sums.zero_()
 
     def put_best_in_place(self) -> None:
         """Leave the averaged parameters of the best epoch in the network."""
-        for parameter, value in zip(self.network.parameters(), self._best_values, strict=True):
-            parameter.detach().copy_(value)
+        self._parameters.values.copy_(self._best_values)
 
     def state(self) -> State:
         """Return what a checkpoint holds; its tensors are those in use, not copies."""
         optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"average.{i}": value for i, value in enumerate(self.average.values)}
         for i, slots in optimizer["state"].items():
             tensors |= {f"optimizer.{i}.{slot}": value for slot, value in slots.items() if value is not None}
         tensors |= {f"generator.{i}": generator.get_state() for i, generator in enumerate(self._generators)}
-        tensors |= {"order": self._order, "sums": self._sums, "first_length": self._first_length}
+        tensors |= {"average": self.average.values, "order": self._order}
+        tensors |= {"sums": self._sums, "first_length": self._first_length}
         return State(
             step=(self.epoch - 1) * len(self._batches) + self.batch,
             tensors=tensors,
             best_epoch=self.best_epoch,
-            best={str(i): value for i, value in enumerate(self._best_values)},
+            best={"average": self._best_values},
             numbers={
                 "epoch": self.epoch,
                 "batch": self.batch,
@@ -229,8 +223,7 @@ class Training:
             slots.setdefault(int(position), {})[slot] = value
         self.optimizer.load_state_dict({"state": slots, "param_groups": numbers["optimizer"]})
         self._schedule.load_state_dict(numbers["schedule"])
-        averages = [tensors[f"average.{i}"].to(one.device) for i, one in enumerate(self._parameters)]
-        self.average.restore(averages, numbers["averaged_steps"])
+        self.average.restore(tensors["average"], numbers["averaged_steps"])
         for i, generator in enumerate(self._generators):
             generator.set_state(tensors[f"generator.{i}"])
         self._order = tensors["order"]
@@ -239,7 +232,7 @@ class Training:
         self._first_length.copy_(tensors["first_length"])
         self.epoch, self.batch, self.best_epoch = numbers["epoch"], numbers["batch"], state.best_epoch
         self._best_badness = math.inf if numbers["best_badness"] is None else numbers["best_badness"]
-        self._best_values = [state.best[str(i)].to(one.device) for i, one in enumerate(self._parameters)]
+        self._best_values.copy_(state.best["average"])
 
 
 def _own_parts(batch: Batch, processes: Processes, accumulation: int) -> Iterator[Batch]:
