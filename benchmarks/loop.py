@@ -25,7 +25,6 @@ from crossent.models.network import Network
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.checkpoint import Checkpoints, never_interrupted
-from crossent.train.loop import one_thread
 from crossent.train.monitor import EpochRecord, HistoryWriter, ignore_epoch
 from crossent.train.tensorboard import TensorBoardWriter
 from datasets import letter
@@ -54,14 +53,13 @@ def bare_loop(train: Examples) -> None:
     network.numbers.place_knots(features.numbers)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)
     size = choose_batch_size(len(target))
-    with one_thread():
-        for _ in range(EPOCHS):
-            for rows in torch.split(torch.randperm(len(target), generator=generator), size):
-                optimizer.zero_grad()
-                logits = network(numbers[rows], codes[rows])
-                loss = nn.functional.cross_entropy(logits.flatten(0, 1), target[rows].repeat(effort.heads))
-                torch.autograd.backward(loss)
-                optimizer.step()
+    for _ in range(EPOCHS):
+        for rows in torch.split(torch.randperm(len(target), generator=generator), size):
+            optimizer.zero_grad()
+            logits = network(numbers[rows], codes[rows])
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), target[rows].repeat(effort.heads))
+            torch.autograd.backward(loss)
+            optimizer.step()
 
 
 def our_loop(train: Examples, valid: Examples) -> None:

@@ -14,7 +14,7 @@ from crossent.train import checkpoint as module
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint, Checkpoints, State, TrainingInterruptedError, never_interrupted
 from crossent.train.dropout import DropoutDraws, drop
-from crossent.train.loop import fit_network
+from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
@@ -90,7 +90,7 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
     )
     if checkpoint is not None and (kept := checkpoint.load()) is not None:
         training.restore(kept)
-    fit_network(training, judge, epochs=6, patience=4, on_epoch=on_epoch, name="network", checkpoint=checkpoint)
+    fit_network(training, judge, stopping=Stopping(6, 4), on_epoch=on_epoch, name="network", checkpoint=checkpoint)
     return network, records
 
 

@@ -19,7 +19,7 @@ from crossent.train.learning_rate import (
     find_learning_rate,
     running_mean,
 )
-from crossent.train.loop import fit_network
+from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
@@ -132,7 +132,7 @@ def train(batches: Batches, rate: float) -> nn.Module:
         accumulation=1,
         processes=one_process(),
     )
-    fit_network(training, None, epochs=5, patience=5, on_epoch=ignore_epoch, name="linear")
+    fit_network(training, None, stopping=Stopping(5, 5), on_epoch=ignore_epoch, name="linear")
     return network
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
-from crossent.train.loop import fit_network, one_thread
+from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
@@ -79,8 +79,7 @@ def train(
     fit_network(
         training,
         None if accuracies is None else lambda: held_out(next(given)),
-        epochs=epochs,
-        patience=patience,
+        stopping=Stopping(epochs, patience),
         on_epoch=watch,
         name="straight",
     )
@@ -157,8 +156,7 @@ def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
     fit_network(
         begin(parameters, batches, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
         None,
-        epochs=1,
-        patience=1,
+        stopping=Stopping(1, 1),
         on_epoch=watch,
         name="steep",
     )
@@ -167,20 +165,3 @@ def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
     length = math.sqrt(sum(float(parameter.detach().square().sum()) for parameter in network.parameters()))
     # One step of the average, from zero.
     assert length == pytest.approx(LONGEST_GRADIENT * 10 / 11, rel=1e-4)
-
-
-def test_one_thread_gives_the_others_back_even_after_an_error() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with pytest.raises(ZeroDivisionError):
-            fail_on_one_thread()
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def fail_on_one_thread() -> None:
-    with one_thread():
-        assert torch.get_num_threads() == 1
-        raise ZeroDivisionError

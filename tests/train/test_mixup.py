@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
-from crossent.train.loop import fit_network
+from crossent.train.loop import Stopping, fit_network
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
@@ -112,7 +112,7 @@ def train(checkpoint: Checkpoint | None, network: nn.Module) -> None:
     )
     if checkpoint is not None and (kept := checkpoint.load()) is not None:
         training.restore(kept)
-    fit_network(training, None, epochs=4, patience=4, on_epoch=ignore_epoch, name="mixed", checkpoint=checkpoint)
+    fit_network(training, None, stopping=Stopping(4, 4), on_epoch=ignore_epoch, name="mixed", checkpoint=checkpoint)
 
 
 class OfNumbersAndCodes(nn.Module):

@@ -21,11 +21,12 @@ from crossent.models.network import Begun, Network
 from crossent.models.objective import Objective
 from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
-from crossent.train.loop import fit_network, follow_training, one_thread
+from crossent.train.loop import Stopping, fit_network, follow_training
 from crossent.train.monitor import EpochRecord
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes
+from crossent.train.threads import one_thread
 from crossent.train.training import Training
 from tests.models.test_boosting import draw
 
@@ -125,7 +126,7 @@ def lead_or_follow(training: Training, processes: Processes, epochs: int) -> lis
         return False
 
     if processes.leads:
-        fit_network(training, None, epochs=epochs, patience=epochs, on_epoch=on_epoch, name="network")
+        fit_network(training, None, stopping=Stopping(epochs, epochs), on_epoch=on_epoch, name="network")
     else:
         follow_training(training)
     return losses

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "curves.h"
 #include "dual_ascent.h"
 #include "linear.h"
 #include "matrix_product.h"
@@ -23,12 +24,13 @@
   extern const RowKernels row_kernels_##level;               \
   extern const LinearKernel linear_kernel_##level;           \
   extern const RegressionKernels regression_kernels_##level; \
-  extern const DualKernels dual_kernels_##level; \
-  extern const ProductKernels product_kernels_##level;
+  extern const DualKernels dual_kernels_##level;             \
+  extern const ProductKernels product_kernels_##level;       \
+  extern const CurveKernels curve_kernels_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
-      &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,         \
-      &crossent::product_kernels_##level
+      &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,                 \
+      &crossent::product_kernels_##level, &crossent::curve_kernels_##level
 
 namespace crossent {
 CROSSENT_DECLARE(baseline)
@@ -47,6 +49,7 @@ struct Level {
   const crossent::RegressionKernels* regression;
   const crossent::DualKernels* dual;
   const crossent::ProductKernels* products;
+  const crossent::CurveKernels* curves;
   bool (*runs_here)();
 };
 
@@ -73,7 +76,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 10; }
+CROSSENT_EXPORT int crossent_abi_version() { return 11; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -109,4 +112,9 @@ CROSSENT_EXPORT const crossent::ProductKernels* crossent_product_kernels(const c
 CROSSENT_EXPORT const crossent::DualKernels* crossent_dual_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->dual : nullptr;
+}
+
+CROSSENT_EXPORT const crossent::CurveKernels* crossent_curve_kernels(const char* name) {
+  const Level* level = find(name);
+  return level ? level->curves : nullptr;
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 10
+ABI_VERSION = 11
 LEVELS = ("avx512", "avx2", "baseline")
 
 

@@ -8,6 +8,8 @@ MOST_EPOCHS = 60
 BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 32, 256
 # The share of the epochs that may pass without a gain.
 PATIENCE = 0.15
+# Multiplications of a product of hidden units that a thread should have, for it to be worth waiting for: 45 us of work.
+WORK_OF_THREAD = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,14 @@ def choose_patience(epochs: int) -> int:
     [1, 3, 9]
     """
     return max(1, round(PATIENCE * epochs))
+
+
+def choose_threads(effort: Effort, batch_size: int) -> int:
+    """Return how many threads may make the products of a network quicker, if no other program is in their way.
+
+    Examples
+    --------
+    >>> choose_threads(FEW, 128), choose_threads(FEW, 256), choose_threads(MANY, 256)
+    (1, 2, 16)
+    """
+    return max(1, batch_size * effort.heads * effort.width**2 // WORK_OF_THREAD)

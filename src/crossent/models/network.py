@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from crossent.data.table import Features
 from crossent.losses.arrays import log_softmax
 from crossent.losses.focal import posterior_logits
-from crossent.models.effort import DEPTH, choose_batch_size, choose_effort, choose_epochs, choose_patience
+from crossent.models.effort import (
+    DEPTH,
+    choose_batch_size,
+    choose_effort,
+    choose_epochs,
+    choose_patience,
+    choose_threads,
+)
 from crossent.models.heads_loss import heads_loss
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
@@ -22,12 +29,13 @@ from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint, State
 from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
-from crossent.train.loop import StopBy, fit_network, follow_training, one_thread
+from crossent.train.loop import StopBy, Stopping, fit_network, follow_training
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
+from crossent.train.threads import Threads, one_thread
 from crossent.train.training import Training
 
 # Rows whose logits are computed at once.
@@ -53,7 +61,7 @@ class FittedNetwork:
     cardinalities
         Number of codes of each category; they sum to L.
     weights, biases
-        ``(k, in, out)`` and ``(k, 1, out)`` of each layer of k heads.
+        ``(k, out, in)`` and ``(k, 1, out)`` of each layer of k heads.
     focal_gamma
         Exponent of the focal loss that they minimise; 0 for cross entropy.
     """
@@ -80,11 +88,11 @@ class FittedNetwork:
     @property
     def _sizes(self) -> Sizes:
         p, pieces, size = self.number_weight.shape
-        heads, _, width = self.weights[0].shape
+        heads, width, _ = self.weights[0].shape
         return Sizes(
             numbers=p,
             cardinalities=self.cardinalities,
-            classes=self.weights[-1].shape[2],
+            classes=self.weights[-1].shape[1],
             heads=heads,
             width=width,
             depth=len(self.weights) - 1,
@@ -169,6 +177,7 @@ class Network:
         epochs = self.epochs(len(train.features))
         kept = None if checkpoint is None else checkpoint.load()
         begun = Begun(self, train, objective, _draw_seeds(rng), kept)
+        threads = Threads(self._threads(len(train.features), processes))
         with one_thread():
             network, training = begun.training(processes)
             judge = None if valid is None else _judge(network, valid, objective, processes.device)
@@ -177,12 +186,11 @@ class Network:
             fit_network(
                 training,
                 judge,
-                epochs=epochs,
-                patience=choose_patience(epochs),
+                stopping=Stopping(epochs, choose_patience(epochs), self.stop_by),
                 on_epoch=on_epoch,
                 name=self.name,
-                stop_by=self.stop_by,
                 checkpoint=checkpoint,
+                threads=threads,
             )
         return _freeze(network, train.features.cardinalities, objective.focal_gamma)
 
@@ -206,6 +214,13 @@ class Network:
     def epochs(self, rows: int) -> int:
         """Return the most times that training goes over so many rows."""
         return self.max_epochs or choose_epochs(rows)
+
+    def _threads(self, rows: int, processes: Processes) -> int:
+        """Return how many threads may be quicker than one; where there are several processes, each has one."""
+        if processes.count > 1 or processes.device.type != "cpu":
+            return 1
+        worth = choose_threads(choose_effort(rows), self.batch_size or choose_batch_size(rows))
+        return min(worth, torch.get_num_threads())
 
     def start(
         self, train: Examples, seeds: Seeds, device: torch.device

@@ -9,12 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from crossent.models.number_embedding import NumberEmbedding
 from crossent.train.dropout import drop
-
-# Numbers are bent so that none counts as farther out than this.
-FARTHEST = 3.0
-# Nearer knots than this, in a column of unit order, tell nothing apart.
-SHORTEST_PIECE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,8 @@ class TableNetwork(nn.Module):
 
     def __init__(self, sizes: Sizes, dropout: float, generator: torch.Generator) -> None:
         super().__init__()
-        self.numbers = NumberEmbedding(sizes, generator)
+        line, bias = (uniform((sizes.numbers, 1, sizes.number_size), 1, generator) for _ in range(2))
+        self.numbers = NumberEmbedding(line, bias, sizes.pieces)
         self.categories = CategoryEmbedding(sizes.cardinalities, sizes.category_size, generator)
         widths = (sizes.embedded, *[sizes.width] * sizes.depth, sizes.classes)
         pairs = itertools.pairwise(widths)
@@ -73,54 +70,13 @@ class TableNetwork(nn.Module):
         """Return the logits of each head; ``(n, depth * k, width / 4)`` draws, if there are, leave units out."""
         embedded = torch.cat([self.numbers(numbers), self.categories(codes)], dim=1)
         hidden = embedded.expand(self._heads, -1, -1)
-        for i, layer in enumerate(self.layers[:-1]):
-            hidden = torch.relu(layer(hidden))
+        *hidden_layers, last = self.layers
+        for i, layer in enumerate(hidden_layers):
+            hidden = torch.relu_(layer(hidden))
             if draws is not None:
                 hidden = drop(hidden, draws[:, i * self._heads : (i + 1) * self._heads], self._dropout)
-        logits: Tensor = self.layers[-1](hidden)
+        logits: Tensor = last(hidden)
         return logits
-
-
-class NumberEmbedding(nn.Module):
-    """Each number as a vector: a line, and what a curve of straight pieces between knots adds to it.
-
-    A number's encoding has a value for each piece: 0 below it, 1 above it, and within it how far through; a vector of
-    each piece is multiplied by it. These start at zero, so that training begins with lines.
-
-    Source: Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", as in TabM.
-    """
-
-    left: Tensor
-    slope: Tensor
-
-    def __init__(self, sizes: Sizes, generator: torch.Generator) -> None:
-        super().__init__()
-        p, pieces, size = sizes.numbers, sizes.pieces, sizes.number_size
-        # Set from the training rows, not learned. A piece of slope zero is not there.
-        self.register_buffer("left", torch.zeros(p, pieces))
-        self.register_buffer("slope", torch.zeros(p, pieces))
-        self.weight = nn.Parameter(torch.zeros(p, pieces, size))
-        self.line = nn.Parameter(uniform((p, 1, size), 1, generator))
-        self.bias = nn.Parameter(uniform((p, 1, size), 1, generator))
-
-    def place_knots(self, numbers: npt.NDArray[np.float32]) -> None:
-        """Put the knots at evenly spaced quantiles of ``(n, p)`` training rows; equal ones become one."""
-        levels = np.linspace(0, 1, self.left.shape[1] + 1)
-        for j, column in enumerate(numbers.T):
-            knots = np.unique(np.quantile(column, levels, method="nearest"))
-            knots = knots[np.append(True, np.diff(knots) > SHORTEST_PIECE)]
-            pieces = len(knots) - 1
-            self.left[j, :pieces] = torch.from_numpy(knots[:-1])
-            self.slope[j, :pieces] = torch.from_numpy(1 / np.diff(knots))
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Return ``(n, p * size)`` embeddings of ``(n, p)`` numbers."""
-        by_feature = numbers.T[..., None]
-        # In place: nothing is learned before this, and a copy would cost as much as the numbers.
-        encoded = (by_feature - self.left[:, None]).mul_(self.slope[:, None]).clamp_(0, 1)
-        bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
-        embedded = torch.baddbmm(self.bias + bent * self.line, encoded, self.weight)
-        return embedded.transpose(0, 1).flatten(1)
 
 
 class CategoryEmbedding(nn.Module):
@@ -151,12 +107,13 @@ class HeadsLinear(nn.Module):
 
     def __init__(self, heads: int, into: int, out: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(uniform((heads, into, out), into, generator))
+        # As in torch's own linear layer: a product with few columns, as of the logits, is quicker so turned.
+        self.weight = nn.Parameter(uniform((heads, out, into), into, generator))
         self.bias = nn.Parameter(uniform((heads, 1, out), into, generator))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the product and the bias of each head."""
-        return torch.baddbmm(self.bias, hidden, self.weight)
+        return torch.baddbmm(self.bias, hidden, self.weight.transpose(1, 2))
 
 
 def uniform(shape: tuple[int, ...], into: int, generator: torch.Generator) -> Tensor:

@@ -3,31 +3,49 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Literal
-
-import torch
 
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.measure import measure_held_out, peak_memory
 from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch
+from crossent.train.threads import Threads
 from crossent.train.training import Training
 
 # What tells the best epoch, all on rows held out.
 StopBy = Literal["refinement", "log-loss", "accuracy"]
 
 
+@dataclass(frozen=True)
+class Stopping:
+    """When a training ends.
+
+    Attributes
+    ----------
+    epochs
+        The most that there are.
+    patience
+        Epochs without a gain before it ends.
+    by
+        What tells the best epoch.
+    """
+
+    epochs: int
+    patience: int
+    by: StopBy = "refinement"
+
+
 def fit_network(
     training: Training,
     judge: Callable[[], HeldOutLogits] | None,
     *,
-    epochs: int,
-    patience: int,
+    stopping: Stopping,
     on_epoch: OnEpoch,
     name: str,
-    stop_by: StopBy = "refinement",
     checkpoint: Checkpoint | None = None,
+    threads: Threads | None = None,
 ) -> None:
     """Train a network in place, and leave the averaged parameters of the best epoch in it.
 
@@ -43,18 +61,16 @@ def fit_network(
     judge
         Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
         best.
-    epochs
-        The most that there are.
-    patience
-        Epochs without a gain before training ends.
+    stopping
+        When training ends, unless it is told to before.
     on_epoch
         Told of every epoch; returns True to end training.
     name
         What the records call the model.
-    stop_by
-        What tells the best epoch.
     checkpoint
         Keeps what it takes to go on; None keeps nothing.
+    threads
+        Chooses their number for each step; None leaves it as it is.
 
     Raises
     ------
@@ -66,13 +82,13 @@ def fit_network(
         If another process is gone.
     """
     try:
-        while training.epoch <= epochs and training.epochs_without_gain < patience:
+        while training.epoch <= stopping.epochs and training.epochs_without_gain < stopping.patience:
             began, first = time.perf_counter(), training.batch
-            train_epoch(training, checkpoint)
+            train_epoch(training, checkpoint, threads)
             rows_per_second = (1 - first / training.batches) * training.rows / (time.perf_counter() - began)
             held_out = _judge(training, judge)
-            record = _record(name, training, epochs, rows_per_second, held_out)
-            training.end_epoch(_badness(record, stop_by))
+            record = _record(name, training, stopping.epochs, rows_per_second, held_out)
+            training.end_epoch(_badness(record, stopping.by))
             stop = on_epoch(record)
             if checkpoint is not None:
                 checkpoint.after_step(training.state)
@@ -83,11 +99,12 @@ def fit_network(
     training.put_best_in_place()
 
 
-def train_epoch(training: Training, checkpoint: Checkpoint | None) -> None:
+def train_epoch(training: Training, checkpoint: Checkpoint | None, threads: Threads | None) -> None:
     """Go over the rows that the epoch has left: for each batch a loss, its gradient, and a step against it."""
     training.network.train()
     for batch in training.batches_left():
-        training.step(batch)
+        with threads.of_step() if threads else nullcontext():
+            training.step(batch)
         # After the last batch the epoch is judged first.
         if checkpoint is not None and training.batch < training.batches:
             checkpoint.after_step(training.state)
@@ -163,14 +180,3 @@ def _record(
         confidently_wrong=measured.confidently_wrong,
         held_out=held_out,
     )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: the products of small networks are shorter than the wait for a second one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,90 @@
+"""Embeddings of numbers by curves of straight pieces, and their gradients, by ctypes."""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crossent.kernels.library import info
+from crossent.kernels.problem import parallel_for
+
+
+class _CurveProblem(ctypes.Structure):
+    """The struct of the same name in curves.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("rows", "numbers", "pieces", "size")),
+        ("farthest", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("values", "left", "slope", "weight", "line", "bias", "out")),
+        *((f"{name}_gradient", ctypes.c_void_p) for name in ("out", "weight", "line", "bias")),
+        ("parallel_for", ctypes.c_void_p),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The curves of p numbers, all contiguous float32.
+
+    Attributes
+    ----------
+    left, slope
+        ``(p, b)``: where the pieces of each curve begin, rising, and one over their lengths; pieces that are not there
+        come last, with a slope of 0.
+    weight
+        ``(p, b, s)``: what a number that is above a piece gains by it.
+    line, bias
+        ``(p, 1, s)``: the vector that the bent number is multiplied by, and the one that is added.
+    farthest
+        Where numbers are bent to.
+    """
+
+    left: Tensor
+    slope: Tensor
+    weight: Tensor
+    line: Tensor
+    bias: Tensor
+    farthest: float
+
+
+def forward(values: Tensor, curves: Curves) -> Tensor:
+    """Return ``(n, p * s)`` embeddings of contiguous float32 ``(n, p)`` numbers."""
+    problem = _problem(values, curves)
+    p, _, size = curves.weight.shape
+    out = values.new_empty(len(values), p * size)
+    problem.out = out.data_ptr()
+    _kernels().forward(ctypes.byref(problem))
+    return out
+
+
+def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of weight, line and bias, of contiguous float32 ``(n, p * s)`` ones of the embeddings."""
+    problem = _problem(values, curves)
+    gradients = torch.empty_like(curves.weight), torch.empty_like(curves.line), torch.empty_like(curves.bias)
+    problem.out_gradient = out_gradient.data_ptr()
+    problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (one.data_ptr() for one in gradients)
+    _kernels().backward(ctypes.byref(problem))
+    return gradients
+
+
+def _problem(values: Tensor, curves: Curves) -> _CurveProblem:
+    arrays = (values, curves.left, curves.slope, curves.weight, curves.line, curves.bias)
+    addresses = (one.data_ptr() for one in arrays)
+    return _CurveProblem(len(values), *curves.weight.shape, curves.farthest, *addresses, parallel_for=parallel_for())
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+
+
+@functools.cache
+def _kernels() -> _Kernels:
+    found = info()
+    library = ctypes.CDLL(found.path)
+    library.crossent_curve_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
+    kernels = library.crossent_curve_kernels(found.level.encode()).contents
+    return _Kernels(*(ctypes.CFUNCTYPE(None, ctypes.POINTER(_CurveProblem))(kernel) for kernel in kernels))

@@ -1,0 +1,83 @@
+"""How many threads a step takes: several where that is quicker than one, and it is tried out rather than guessed.
+
+The products of small networks are shared out, computed and waited for within tens of microseconds. On an idle machine
+several threads are much quicker; where another program keeps a processor busy, all wait for the thread it holds up,
+and a step can take twenty times as long as on one thread. The results are the same bits, so that the number may change
+from step to step.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import fmean, median
+from typing import final
+
+import torch
+
+# What is known of a number of threads are its last steps.
+STEPS = 8
+# Steps on one thread after several were slower; twice as many each time, unless several were quicker for as long.
+SHORTEST_PAUSE, LONGEST_PAUSE = 100, 10_000
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, and at the end as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@final
+class Threads:
+    """The threads of the steps of a training, which runs within `one_thread`.
+
+    Parameters
+    ----------
+    several
+        How many to try; 1 leaves it at one.
+
+    Examples
+    --------
+    >>> threads = Threads(2)
+    >>> with one_thread():
+    ...     for step in range(STEPS):
+    ...         with threads.of_step():
+    ...             pass
+    ...     torch.get_num_threads()
+    2
+    """
+
+    def __init__(self, several: int) -> None:
+        self._several = several
+        self._count = 1
+        # Of the steps since the number changed: how many there were, and the seconds of the last ones.
+        self._steps, self._seconds = 0, deque[float](maxlen=STEPS)
+        self._seconds_on_one, self._pause = 0.0, STEPS
+
+    @contextmanager
+    def of_step(self) -> Iterator[None]:
+        """Learn from the time that a step takes, and choose the number for the next one."""
+        began = time.perf_counter()
+        yield
+        if self._several == 1:
+            return
+        self._seconds.append(time.perf_counter() - began)
+        self._steps += 1
+        if self._count == 1 and self._steps >= self._pause:
+            self._seconds_on_one = median(self._seconds)
+            self._take(self._several)
+        # The mean, for one step that is held up for long must be enough.
+        elif self._count > 1 and fmean(self._seconds) > self._seconds_on_one:
+            longer = 2 * self._pause if self._steps < self._pause else 0
+            self._pause = min(max(longer, SHORTEST_PAUSE), LONGEST_PAUSE)
+            self._take(1)
+
+    def _take(self, count: int) -> None:
+        self._count, self._steps = count, 0
+        self._seconds.clear()
+        torch.set_num_threads(count)
