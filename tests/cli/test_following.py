@@ -16,8 +16,9 @@ from tests.train.test_processes import ROOT, torchrun
 
 ALONE = [sys.executable, "-m", "crossent"]
 TOGETHER = torchrun(2, "crossent")
-# At a low rate the last bits of sums stay last bits for so many epochs.
-SETTINGS = ["--target", "class", "--model", "network", "--folds", "1", "--max-epochs", "8", "--learning-rate", "0.001"]
+NETWORK = ["--target", "class", "--model", "network", "--folds", "1"]
+# Batches large enough to be divided, and so many epochs that there is time to interrupt them.
+SETTINGS = [*NETWORK, "--batch-size", "600", "--max-epochs", "150", "--learning-rate", "0.001"]
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,16 @@ def test_a_run_by_two_is_that_of_one_and_told_once(folder: Path) -> None:
     assert done.stdout.count("4,331 rows") == done.stdout.count("Report ") == 1
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["alone", "two"]
     assert "Traceback" not in done.stderr
-    np.testing.assert_allclose(losses(folder, "two"), losses(folder, "alone"), rtol=0, atol=1e-5)
+    assert "not divided" not in done.stdout
+    np.testing.assert_array_equal(losses(folder, "two"), losses(folder, "alone"))
+
+
+def test_batches_too_small_to_divide_are_named_and_one_process_trains(folder: Path) -> None:
+    settings = [*NETWORK, "--max-epochs", "12"]
+    done = run([*TOGETHER, "train", "jobs.csv", *settings, "--name", "small"], folder)
+    assert done.stdout.count("batches below 512 rows are not divided") == 1
+    run([*ALONE, "train", "jobs.csv", *settings, "--name", "small-alone"], folder)
+    np.testing.assert_array_equal(losses(folder, "small"), losses(folder, "small-alone"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -71,7 +81,7 @@ def test_a_signal_to_torchrun_saves_and_one_process_goes_on(folder: Path, number
     assert f"crossent train --resume runs/{name}" in said
     assert not (folder / "runs" / name / "report.html").exists()
     run([*ALONE, "train", "--resume", f"runs/{name}"], folder)
-    np.testing.assert_allclose(losses(folder, name), losses(folder, "alone"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(losses(folder, name), losses(folder, "alone"))
 
 
 def test_two_processes_go_on_with_what_one_began(folder: Path) -> None:
@@ -79,7 +89,7 @@ def test_two_processes_go_on_with_what_one_began(folder: Path) -> None:
     code, _ = interrupt(command, folder, "begun", signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     run([*TOGETHER, "train", "--resume", "runs/begun"], folder)
-    np.testing.assert_allclose(losses(folder, "begun"), losses(folder, "alone"), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(losses(folder, "begun"), losses(folder, "alone"))
 
 
 def test_a_process_that_dies_ends_the_others_and_what_was_done_is_kept(tmp_path: Path, hpc: pd.DataFrame) -> None:

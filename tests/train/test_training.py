@@ -7,11 +7,11 @@ from crossent.train.batches import Batches
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
-from crossent.train.training import HALVED, Training
+from crossent.train.training import LEAST_DIVIDED, Training
 from tests.train.together import train_by_steps
 
 
-def start(accumulation: int = 1) -> Training:
+def start(accumulation: int = 1, size: int = 17) -> Training:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(50, 4, generator=generator)
     target = torch.randint(3, (50,), generator=generator)
@@ -22,7 +22,7 @@ def start(accumulation: int = 1) -> Training:
     optimizer = adamw(parameters, learning_rate=0.02, weight_decay=0.1)
     return Training(
         parameters,
-        Batches((features,), target, 17, torch.Generator().manual_seed(1)),
+        Batches((features,), target, size, torch.Generator().manual_seed(1)),
         loss=cross_entropy,
         optimizer=optimizer,
         schedule=warm_up_and_cosine(optimizer, 30),
@@ -64,19 +64,19 @@ def test_dropout_does_not_depend_on_the_parts_of_a_batch() -> None:
 def test_a_large_batch_in_two_halves_steps_as_a_whole_one_does() -> None:
     """Against a step written out, on a batch of which each process of two would have one half."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(HALVED + 1, 4, generator=generator)
-    target = torch.randint(3, (HALVED + 1,), generator=generator)
-    training, reference = start(), start().network
+    features = torch.randn(LEAST_DIVIDED + 1, 4, generator=generator)
+    target = torch.randint(3, (LEAST_DIVIDED + 1,), generator=generator)
+    training, reference = start(size=LEAST_DIVIDED), start().network
     loss = nn.functional.cross_entropy(reference(features), target)
     loss.backward()  # type: ignore[no-untyped-call]
     seen: list[int] = []
     training.network.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     training.step(((features,), target))
-    assert seen == [HALVED // 2 + 1, HALVED // 2]
+    assert seen == [LEAST_DIVIDED // 2 + 1, LEAST_DIVIDED // 2]
     gradients = [parameter.grad for parameter in reference.parameters() if parameter.grad is not None]
     length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
     assert training.measured().first_gradient_norm == pytest.approx(float(length), rel=1e-5)
-    assert training.measured().loss * 50 / (HALVED + 1) == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert training.measured().loss * 50 / (LEAST_DIVIDED + 1) == pytest.approx(float(loss.detach()), rel=1e-5)
 
 
 def test_measures_the_gradient_before_it_is_cut() -> None:

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from crossent.data.sampling import oversample
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.models.network import Begun, Network
+from crossent.models.network import Begun, Network, follow_fits
 from crossent.models.objective import Objective
 from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network, follow_training
-from crossent.train.monitor import EpochRecord
+from crossent.train.monitor import EpochRecord, ignore_epoch
 from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes
@@ -117,6 +117,18 @@ def train_network(processes: Processes, model: Network, *, rows: int = 500, bf16
     return Seen(losses, [], digest(training))
 
 
+def fit_by(processes: Processes, batch_size: int | None) -> Seen:
+    """Fit the network for tables as `fit` does; the process that leads gets it."""
+    if not processes.leads:
+        follow_fits(processes)
+        return Seen([], [], "")
+    model = Network(max_epochs=20, batch_size=batch_size)
+    drawn, rng = draw(2001), np.random.default_rng(0)
+    fitted = model.fit(drawn, None, objective=Objective(), rng=rng, on_epoch=ignore_epoch, processes=processes)
+    processes.dismiss()
+    return Seen([], [], hashlib.sha256(fitted.logits(drawn.features).tobytes()).hexdigest())
+
+
 def lead_or_follow(training: Training, processes: Processes, epochs: int) -> list[float]:
     """Train for some epochs; return their losses if this process leads."""
     losses: list[float] = []
@@ -150,6 +162,8 @@ def train_all(processes: Processes) -> dict[str, Seen]:
         "mixup": train_network(processes, dataclasses.replace(SLOW, mixup=0.3)),
         "bf16": train_network(processes, SLOW, bf16=True),
         # Batches of 667 rows, so that halves differ by one.
+        "fitted": fit_by(processes, None),
+        "fitted by large batches": fit_by(processes, 700),
         "large batches": train_network(processes, Network(max_epochs=20, batch_size=700, mixup=0.3), rows=2001),
     }
 

@@ -31,6 +31,7 @@ from crossent.run_folder import changed_versions, read_request
 from crossent.storage import write_file
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
+from crossent.train.training import LEAST_DIVIDED
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
@@ -45,6 +46,9 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
     with lead() as processes:
         dataset = _read(data, rows)
         _show_dataset(console, dataset)
+        if processes.count > 1 and (recipe.batch_size or 0) < LEAST_DIVIDED:
+            note = f"batches below {LEAST_DIVIDED} rows are not divided, so one of {processes.count} processes trains"
+            console.print(f"Note: {note}; --batch-size 1024 lets all take part.", markup=False, highlight=False)
         request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
         folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
         _finish(console, folder, dataset, None, processes, as_json=as_json)

@@ -36,7 +36,7 @@ from crossent.train.optim import adamw, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
 from crossent.train.threads import Threads, one_thread
-from crossent.train.training import Training
+from crossent.train.training import LEAST_DIVIDED, Training
 
 # Rows whose logits are computed at once.
 CHUNK = 4096
@@ -171,13 +171,16 @@ class Network:
     ) -> FittedNetwork:
         """Fit to training rows; rows held out choose the epoch.
 
-        Of several processes the one that leads calls this, and the others are in `follow_fits`.
+        Of several processes the one that leads calls this, and the others are in `follow_fits`; where batches are too
+        small to divide, it trains alone.
         """
-        processes = processes or one_process()
-        epochs = self.epochs(len(train.features))
+        processes, rows = processes or one_process(), len(train.features)
+        if self._batch_size(rows) < LEAST_DIVIDED:
+            processes = processes.leader_alone()
+        epochs = self.epochs(rows)
         kept = None if checkpoint is None else checkpoint.load()
         begun = Begun(self, train, objective, _draw_seeds(rng), kept)
-        threads = Threads(self._threads(len(train.features), processes))
+        threads = Threads(self._threads(rows, processes))
         with one_thread():
             network, training = begun.training(processes)
             judge = None if valid is None else _judge(network, valid, objective, processes.device)
@@ -215,11 +218,14 @@ class Network:
         """Return the most times that training goes over so many rows."""
         return self.max_epochs or choose_epochs(rows)
 
+    def _batch_size(self, rows: int) -> int:
+        return self.batch_size or choose_batch_size(rows)
+
     def _threads(self, rows: int, processes: Processes) -> int:
         """Return how many threads may be quicker than one; where there are several processes, each has one."""
         if processes.count > 1 or processes.device.type != "cpu":
             return 1
-        worth = choose_threads(choose_effort(rows), self.batch_size or choose_batch_size(rows))
+        worth = choose_threads(choose_effort(rows), self._batch_size(rows))
         return min(worth, torch.get_num_threads())
 
     def start(
@@ -234,7 +240,7 @@ class Network:
         network = TableNetwork(sizes, self.dropout, draws)
         network.numbers.place_knots(features.numbers)
         network.categories.forget_unseen(features.codes)
-        size = self.batch_size or choose_batch_size(len(features))
+        size = self._batch_size(len(features))
         mixup = (Mixup(self.mixup, train.classes, mixing),) if self.mixup else ()
         dropout = (DropoutDraws(DEPTH * heads, width, draws),) if self.dropout else ()
         target = torch.from_numpy(train.learned_target).to(device)

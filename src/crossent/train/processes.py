@@ -6,6 +6,7 @@ could take in two ways.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator
@@ -48,6 +49,10 @@ class Processes:
     def leads(self) -> bool:
         """Whether this one leads."""
         return self.rank == 0
+
+    def leader_alone(self) -> "Processes":
+        """Return the leader as if there were no others, which wait meanwhile; called by it alone."""
+        return dataclasses.replace(self, count=1)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return a context in which a network computes in the precision of the device."""

@@ -20,10 +20,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Longer gradients are shortened to this length: one odd batch must not undo the work of many.
 LONGEST_GRADIENT = 1.0
-# A batch of so many rows goes through the network in two halves, which takes no longer: two processes, each with one of
+# Batches of so many rows go through the network in two halves, which takes no longer: two processes, each with one of
 # them, then add up the very numbers that one process does. Other sums differ in their last bits, and training amplifies
-# that.
-HALVED = 512
+# that. Smaller ones are not worth dividing: to add up the gradients takes longer than it saves.
+LEAST_DIVIDED = 512
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Training:
     def _descend(self, batch: Batch) -> Tensor:
         """Add up the gradient over the rows of this process; return the sums of loss and right answers, by rows."""
         sums = [self._sums.new_zeros(2)]
-        for inputs, target in _own_parts(batch, self._processes, self._accumulation):
+        for inputs, target in self._own_parts(batch):
             share = len(target) / len(batch[1])
             with self._processes.autocast():
                 logits = self.network(*inputs)
@@ -140,6 +140,12 @@ class Training:
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
             sums.append(torch.stack([loss.detach(), _accuracy(logits.detach(), target) * share]))
         return torch.stack(sums).sum(dim=0)
+
+    def _own_parts(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the rows of a batch that are this process's, in parts of nearly one size; none is empty."""
+        halves = 2 if self._processes.count == 1 and self._batches.size >= LEAST_DIVIDED else 1
+        own = _split(batch, self._processes.count)[self._processes.rank]
+        yield from (part for part in _split(own, halves * self._accumulation) if len(part[1]))
 
     def _sum_over_processes(self, sums: Tensor, *, goes_on: bool = True) -> tuple[Tensor, bool]:
         """Sum gradients, losses and right answers over the processes; return the last two, and what the leader says."""
@@ -233,13 +239,6 @@ class Training:
         self.epoch, self.batch, self.best_epoch = numbers["epoch"], numbers["batch"], state.best_epoch
         self._best_badness = math.inf if numbers["best_badness"] is None else numbers["best_badness"]
         self._best_values.copy_(state.best["average"])
-
-
-def _own_parts(batch: Batch, processes: Processes, accumulation: int) -> Iterator[Batch]:
-    """Yield the rows of a batch that are this process's, in parts of nearly one size; none is empty."""
-    halves = 2 if processes.count == 1 and len(batch[1]) >= HALVED else 1
-    own = _split(batch, processes.count)[processes.rank]
-    yield from (part for part in _split(own, halves * accumulation) if len(part[1]))
 
 
 def _split(batch: Batch, count: int) -> list[Batch]:
