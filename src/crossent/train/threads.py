@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import fmean, median
+from statistics import median
 from typing import final
 
 import torch
@@ -71,8 +71,8 @@ class Threads:
         if self._count == 1 and self._steps >= self._pause:
             self._seconds_on_one = median(self._seconds)
             self._take(self._several)
-        # The mean, for one step that is held up for long must be enough.
-        elif self._count > 1 and fmean(self._seconds) > self._seconds_on_one:
+        # The sum, so that one step that is held up for long is enough, and one that is a little slow is not.
+        elif self._count > 1 and sum(self._seconds) > STEPS * self._seconds_on_one:
             longer = 2 * self._pause if self._steps < self._pause else 0
             self._pause = min(max(longer, SHORTEST_PAUSE), LONGEST_PAUSE)
             self._take(1)
