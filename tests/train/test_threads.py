@@ -1,6 +1,4 @@
-import time
 from collections.abc import Iterator
-from itertools import islice
 
 import pytest
 import torch
@@ -16,60 +14,83 @@ def three_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def steps(threads: Threads, seconds: dict[int, float]) -> Iterator[int]:
-    """Give the number of threads of every step; steps take as long as is given by that number."""
-    while True:
-        with threads.of_step():
-            count = torch.get_num_threads()
-            time.sleep(seconds[count])
-        yield count
+class Machine:
+    """A clock, and steps on it that take as long as is given by the number of threads."""
 
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.threads = Threads(3, clock=lambda: self.now)
 
-def counts(threads: Threads, seconds: dict[int, float], number: int) -> list[int]:
-    with one_thread():
-        return list(islice(steps(threads, seconds), number))
+    def counts(self, number: int, *, on_one: float = 1.0, on_three: float) -> list[int]:
+        """Return the number of threads of so many steps."""
+        found = []
+        for _ in range(number):
+            with self.threads.of_step():
+                found.append(torch.get_num_threads())
+                self.now += {1: on_one, 3: on_three}[found[-1]]
+        return found
 
 
 def test_takes_several_after_a_trial_where_they_are_quicker() -> None:
-    found = counts(Threads(3), {1: 3e-3, 3: 1e-4}, STEPS + 100)
-    assert found == [1] * STEPS + [3] * 100
+    with one_thread():
+        assert Machine().counts(STEPS + 500, on_three=0.9) == [1] * STEPS + [3] * 500
 
 
-def test_goes_back_to_one_after_one_slow_step_and_tries_again_later_and_later() -> None:
-    found = counts(Threads(3), {1: 1e-4, 3: 3e-2}, STEPS + 3 * SHORTEST_PAUSE + 3)
+def test_goes_back_to_one_after_one_step_that_is_held_up_and_tries_again_later_and_later() -> None:
+    with one_thread():
+        found = Machine().counts(STEPS + 7 * SHORTEST_PAUSE + 10, on_three=20.0)
     slow = [step for step, count in enumerate(found) if count == 3]
-    assert slow == [STEPS, STEPS + 1 + SHORTEST_PAUSE, STEPS + 2 + 3 * SHORTEST_PAUSE]
+    assert slow == [STEPS, STEPS + 1 + SHORTEST_PAUSE, STEPS + 2 + 3 * SHORTEST_PAUSE, STEPS + 3 + 7 * SHORTEST_PAUSE]
 
 
-def test_one_step_that_is_a_little_slow_changes_nothing() -> None:
-    threads = Threads(3)
+def test_one_step_that_is_slow_changes_nothing() -> None:
+    machine = Machine()
     with one_thread():
-        assert list(islice(steps(threads, {1: 3e-3, 3: 1e-4}), STEPS + 3))[-1] == 3
-        assert list(islice(steps(threads, {3: 8e-3}), 1)) == [3]
-        assert list(islice(steps(threads, {3: 1e-4}), 20)) == [3] * 20
+        machine.counts(STEPS + 3, on_three=0.6)
+        assert machine.counts(1, on_three=8.0) == [3]
+        assert machine.counts(100, on_three=0.6) == [3] * 100
 
 
-def test_goes_back_to_one_when_others_come_in_the_way() -> None:
-    threads = Threads(3)
+def test_goes_back_to_one_when_most_steps_are_a_little_slow() -> None:
+    machine = Machine()
     with one_thread():
-        assert list(islice(steps(threads, {1: 3e-3, 3: 1e-4}), STEPS + 50))[-1] == 3
-        held_up = list(islice(steps(threads, {1: 1e-4, 3: 5e-2}), 10))
-    assert held_up == [3] + [1] * 9
+        machine.counts(STEPS + STEPS, on_three=0.6)
+        found = machine.counts(20, on_three=1.5)
+    assert found == [3] * (STEPS // 2 + 1) + [1] * (19 - STEPS // 2)
+
+
+def test_a_long_time_on_several_makes_the_next_pause_short_again() -> None:
+    machine = Machine()
+    with one_thread():
+        machine.counts(STEPS + 2 * SHORTEST_PAUSE, on_three=20.0)
+        while machine.counts(1, on_three=0.6) == [1]:
+            pass
+        machine.counts(2 * SHORTEST_PAUSE, on_three=0.6)
+        assert machine.counts(1, on_three=20.0) == [3]
+        assert machine.counts(SHORTEST_PAUSE + 1, on_three=0.6) == [1] * SHORTEST_PAUSE + [3]
 
 
 def test_one_stays_one() -> None:
-    assert counts(Threads(1), {1: 0.0}, 200) == [1] * 200
+    threads = Threads(1)
+    with one_thread():
+        for _ in range(200):
+            with threads.of_step():
+                assert torch.get_num_threads() == 1
+
+
+def test_a_real_clock_runs() -> None:
+    threads = Threads(3)
+    with one_thread():
+        for _ in range(STEPS):
+            with threads.of_step():
+                torch.ones(10).sum()
+        assert torch.get_num_threads() == 3
 
 
 def test_one_thread_gives_the_others_back_even_after_an_error() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with pytest.raises(ZeroDivisionError):
-            fail_on_one_thread()
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+    with pytest.raises(ZeroDivisionError):
+        fail_on_one_thread()
+    assert torch.get_num_threads() == 3
 
 
 def fail_on_one_thread() -> None:

@@ -8,15 +8,15 @@ from step to step.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import final
 
 import torch
 
-# What is known of a number of threads are its last steps.
-STEPS = 8
+# What is known of a number of threads are its last steps, held up if they take so many times as long as on one.
+STEPS, HELD_UP = 8, 2
 # Steps on one thread after several were slower; twice as many each time, unless several were quicker for as long.
 SHORTEST_PAUSE, LONGEST_PAUSE = 100, 10_000
 
@@ -40,6 +40,8 @@ class Threads:
     ----------
     several
         How many to try; 1 leaves it at one.
+    clock
+        Gives the time in seconds.
 
     Examples
     --------
@@ -52,8 +54,8 @@ class Threads:
     2
     """
 
-    def __init__(self, several: int) -> None:
-        self._several = several
+    def __init__(self, several: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._several, self._clock = several, clock
         self._count = 1
         # Of the steps since the number changed: how many there were, and the seconds of the last ones.
         self._steps, self._seconds = 0, deque[float](maxlen=STEPS)
@@ -62,20 +64,25 @@ class Threads:
     @contextmanager
     def of_step(self) -> Iterator[None]:
         """Learn from the time that a step takes, and choose the number for the next one."""
-        began = time.perf_counter()
+        began = self._clock()
         yield
         if self._several == 1:
             return
-        self._seconds.append(time.perf_counter() - began)
+        self._seconds.append(self._clock() - began)
         self._steps += 1
         if self._count == 1 and self._steps >= self._pause:
             self._seconds_on_one = median(self._seconds)
             self._take(self._several)
-        # The sum, so that one step that is held up for long is enough, and one that is a little slow is not.
-        elif self._count > 1 and sum(self._seconds) > STEPS * self._seconds_on_one:
+        elif self._count > 1 and self._is_slow():
             longer = 2 * self._pause if self._steps < self._pause else 0
             self._pause = min(max(longer, SHORTEST_PAUSE), LONGEST_PAUSE)
             self._take(1)
+
+    def _is_slow(self) -> bool:
+        """Say whether most steps are slower than on one thread, or one is held up for so long that it outweighs all."""
+        if sum(self._seconds) > HELD_UP * STEPS * self._seconds_on_one:
+            return True
+        return len(self._seconds) == STEPS and median(self._seconds) > self._seconds_on_one
 
     def _take(self, count: int) -> None:
         self._count, self._steps = count, 0
