@@ -15,8 +15,11 @@ from typing import final
 
 import torch
 
-# What is known of a number of threads are its last steps, held up if they take so many times as long as on one.
-STEPS, HELD_UP = 8, 2
+# Steps of the first trial on one thread.
+TRIAL = 8
+# Steps that several threads are judged by: after an epoch is drawn, a few are slow until all processors are awake. They
+# are held up if their sum is so many times that of as many on one thread.
+JUDGED, HELD_UP = 32, 2
 # Steps on one thread after several were slower; twice as many each time, unless several were quicker for as long.
 SHORTEST_PAUSE, LONGEST_PAUSE = 100, 10_000
 
@@ -47,7 +50,7 @@ class Threads:
     --------
     >>> threads = Threads(2)
     >>> with one_thread():
-    ...     for step in range(STEPS):
+    ...     for step in range(TRIAL):
     ...         with threads.of_step():
     ...             pass
     ...     torch.get_num_threads()
@@ -58,8 +61,8 @@ class Threads:
         self._several, self._clock = several, clock
         self._count = 1
         # Of the steps since the number changed: how many there were, and the seconds of the last ones.
-        self._steps, self._seconds = 0, deque[float](maxlen=STEPS)
-        self._seconds_on_one, self._pause = 0.0, STEPS
+        self._steps, self._seconds = 0, deque[float](maxlen=JUDGED)
+        self._seconds_on_one, self._pause = 0.0, TRIAL
 
     @contextmanager
     def of_step(self) -> Iterator[None]:
@@ -79,10 +82,10 @@ class Threads:
             self._take(1)
 
     def _is_slow(self) -> bool:
-        """Say whether most steps are slower than on one thread, or one is held up for so long that it outweighs all."""
-        if sum(self._seconds) > HELD_UP * STEPS * self._seconds_on_one:
+        """Say whether most steps are slower than on one thread, or some are held up for long."""
+        if sum(self._seconds) > HELD_UP * JUDGED * self._seconds_on_one:
             return True
-        return len(self._seconds) == STEPS and median(self._seconds) > self._seconds_on_one
+        return len(self._seconds) == JUDGED and median(self._seconds) > self._seconds_on_one
 
     def _take(self, count: int) -> None:
         self._count, self._steps = count, 0
