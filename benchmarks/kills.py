@@ -28,6 +28,8 @@ from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
 from crossent.train.monitor import ignore_epoch, read_history
 
+# The disks are so many times this large: from too small for a checkpoint to nearly as large as a run.
+DISK_KIB = 200
 CROSSENT = [sys.executable, "-m", "crossent", "train"]
 RECIPE = Recipe(model="network", folds=2, max_epochs=8, imbalance="oversample")
 SETTINGS = ["--target", "class", "--model", "network", "--folds", "2", "--max-epochs", "8", "--imbalance", "oversample"]
@@ -103,10 +105,10 @@ def fill_disk(root: Path, disks: int) -> bool:
     """Train on disks that are too small, make room, resume; say what became of them."""
     straight = root / "straight"
     lost = different = full = 0
-    for megabytes in range(1, disks + 1):
-        disk = root / f"disk-{megabytes}"
+    for i in range(1, disks + 1):
+        disk = root / f"disk-{i}"
         disk.mkdir()
-        mount(disk, f"size={megabytes}m")
+        mount(disk, f"size={i * DISK_KIB}k")
         try:
             folder = disk / "run"
             done = subprocess.run(
