@@ -79,7 +79,7 @@ class Recipe:
         1_000_000,
     )
     batch_size: int | None = _setting(
-        None, "Rows of a step of network; default: a 20th of the rows, from 32 to 256.", 1, 1_000_000
+        None, "Rows of a step of network; default: a 20th of the rows, 32 to 256; of 25,000 rows 512.", 1, 1_000_000
     )
     dropout: float = _setting(0.0, "Share of hidden units that each step of network leaves out.", 0.0, 0.9)
     weight_decay: float = _setting(

@@ -18,7 +18,7 @@ ALONE = [sys.executable, "-m", "crossent"]
 TOGETHER = torchrun(2, "crossent")
 NETWORK = ["--target", "class", "--model", "network", "--folds", "1"]
 # Batches large enough to be divided, and so many epochs that there is time to interrupt them.
-SETTINGS = [*NETWORK, "--batch-size", "600", "--max-epochs", "150", "--learning-rate", "0.001"]
+SETTINGS = [*NETWORK, "--batch-size", "1200", "--max-epochs", "200", "--learning-rate", "0.001"]
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def test_a_run_by_two_is_that_of_one_and_told_once(folder: Path) -> None:
 def test_batches_too_small_to_divide_are_named_and_one_process_trains(folder: Path) -> None:
     settings = [*NETWORK, "--max-epochs", "12"]
     done = run([*TOGETHER, "train", "jobs.csv", *settings, "--name", "small"], folder)
-    assert done.stdout.count("batches below 512 rows are not divided") == 1
+    assert done.stdout.count("batches below 1024 rows are not divided") == 1
     run([*ALONE, "train", "jobs.csv", *settings, "--name", "small-alone"], folder)
     np.testing.assert_array_equal(losses(folder, "small"), losses(folder, "small-alone"))
 

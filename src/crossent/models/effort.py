@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 DEPTH = 2
 MOST_EPOCHS = 60
-# A batch is this share of the rows, within bounds, as a power of two.
-BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 32, 256
-# The share of the epochs that may pass without a gain.
-PATIENCE = 0.15
+# A batch is this share of the rows, within bounds, as a power of two; from so many rows on it is larger.
+BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGE_BATCH = 20, 32, 256
+VERY_MANY_ROWS, LARGEST_BATCH = 25_000, 512
+# The share of the epochs that may pass without a gain, and no fewer than so many: what is gained last, while the
+# learning rate falls to nothing, is little by little, and held-out losses go up and down by more than that.
+PATIENCE, FEWEST_WITHOUT_GAIN = 0.15, 6
 # Multiplications of a product of hidden units that a thread should have, for it to be worth waiting for: 45 us of work.
 WORK_OF_THREAD = 2_000_000
 
@@ -31,7 +33,7 @@ class Effort:
 
 
 # Few rows are read in folds, each by a network of its own: what one of five lacks, their average mostly has.
-FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 800_000, 10)
+FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 720_000, 10)
 MANY_ROWS = 8_000
 
 
@@ -63,11 +65,13 @@ def choose_batch_size(rows: int) -> int:
 
     Examples
     --------
-    >>> [choose_batch_size(rows) for rows in (300, 2000, 1_000_000)]
-    [32, 128, 256]
+    >>> [choose_batch_size(rows) for rows in (300, 2000, 10_000, 1_000_000)]
+    [32, 128, 256, 512]
     """
+    if rows >= VERY_MANY_ROWS:
+        return LARGEST_BATCH
     share = max(rows // BATCHES_AN_EPOCH, 1)
-    return min(max(1 << (share - 1).bit_length(), SMALLEST_BATCH), LARGEST_BATCH)
+    return min(max(1 << (share - 1).bit_length(), SMALLEST_BATCH), LARGE_BATCH)
 
 
 def choose_patience(epochs: int) -> int:
@@ -76,9 +80,9 @@ def choose_patience(epochs: int) -> int:
     Examples
     --------
     >>> [choose_patience(epochs) for epochs in (1, 20, 60)]
-    [1, 3, 9]
+    [1, 6, 9]
     """
-    return max(1, round(PATIENCE * epochs))
+    return min(max(FEWEST_WITHOUT_GAIN, round(PATIENCE * epochs)), epochs)
 
 
 def choose_threads(effort: Effort, batch_size: int) -> int:

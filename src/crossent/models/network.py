@@ -137,7 +137,7 @@ class Network:
     weight_decay
         Of matrices.
     batch_size
-        Rows of a step; None takes a 20th of the rows, as the next power of two from 32 to 256.
+        Rows of a step; None takes what `choose_batch_size` does.
     max_epochs
         None takes what `choose_epochs` does.
     stop_by

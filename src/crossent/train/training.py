@@ -23,7 +23,7 @@ LONGEST_GRADIENT = 1.0
 # Batches of so many rows go through the network in two halves, which takes no longer: two processes, each with one of
 # them, then add up the very numbers that one process does. Other sums differ in their last bits, and training amplifies
 # that. Smaller ones are not worth dividing: to add up the gradients takes longer than it saves.
-LEAST_DIVIDED = 512
+LEAST_DIVIDED = 1024
 
 
 @dataclass(frozen=True)
