@@ -16,7 +16,7 @@ from crossent.train.checkpoint import Checkpoint, Checkpoints, State, TrainingIn
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
@@ -67,7 +67,6 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
     for parameter in network.parameters():
         parameter.detach().uniform_(-0.3, 0.3, generator=generator)
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.1)
     records: list[EpochRecord] = []
 
     def judge() -> HeldOutLogits:
@@ -82,8 +81,8 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
         parameters,
         Batches((features[:100],), target[:100], 16, order, (draws,)),
         loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, 6 * 7),
+        optimizer=AdamW(parameters, weight_decay=0.1),
+        schedule=warm_up_and_cosine(0.05, 6 * 7),
         generators=(generator,),
         accumulation=1,
         processes=one_process(),

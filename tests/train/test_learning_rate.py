@@ -21,10 +21,11 @@ from crossent.train.learning_rate import (
 )
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import ignore_epoch
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
+from tests.train.plain_descent import PlainDescent
 
 # So low that no suggestion is near it.
 USUAL, STEPS = 0.000123, 1000
@@ -46,7 +47,7 @@ def start(scale: float = 0.0, inputs: int = 4) -> nn.Linear:
 
 
 def find(network: nn.Module, batches: Batches, *, steps: int = STEPS, usual: float = USUAL) -> LearningRateCurve:
-    optimizer = functools.partial(adamw, learning_rate=1.0, weight_decay=0.1)
+    optimizer = functools.partial(AdamW, weight_decay=0.1)
     return find_learning_rate(network, batches, loss=cross_entropy, optimizer=optimizer, steps=steps, usual=usual)
 
 
@@ -67,10 +68,7 @@ def find_on_parabola(curvature: float, rows: Tensor, size: int, *, steps: int) -
     def loss(distance: Tensor, _target: Tensor) -> Tensor:
         return curvature / 2 * distance.square().mean()
 
-    def descent(one: FlatParameters) -> torch.optim.Optimizer:
-        return torch.optim.SGD([one.weights])
-
-    return find_learning_rate(apart, batches, loss=loss, optimizer=descent, steps=steps, usual=USUAL)
+    return find_learning_rate(apart, batches, loss=loss, optimizer=PlainDescent, steps=steps, usual=USUAL)
 
 
 class Apart(nn.Module):
@@ -121,13 +119,12 @@ def mean_loss(network: nn.Module, batches: Batches) -> float:
 def train(batches: Batches, rate: float) -> nn.Module:
     network = start()
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=rate, weight_decay=0.0)
     training = Training(
         parameters,
         batches,
         loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, 5 * len(batches)),
+        optimizer=AdamW(parameters, weight_decay=0.0),
+        schedule=warm_up_and_cosine(rate, 5 * len(batches)),
         generators=(),
         accumulation=1,
         processes=one_process(),

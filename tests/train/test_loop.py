@@ -9,10 +9,11 @@ from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, Optimizer, Schedule, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import LONGEST_GRADIENT, Training
+from tests.train.plain_descent import PlainDescent
 
 
 def draw(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,8 +51,8 @@ def held_out(accuracy: float) -> HeldOutLogits:
 def begin(
     parameters: FlatParameters,
     batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+    optimizer: Optimizer,
+    schedule: Schedule,
 ) -> Training:
     return Training(
         parameters,
@@ -72,8 +73,8 @@ def train(
     features, target = draw()
     batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.0)
-    training = begin(parameters, batches, optimizer, warm_up_and_cosine(optimizer, epochs * len(batches)))
+    optimizer = AdamW(parameters, weight_decay=0.0)
+    training = begin(parameters, batches, optimizer, warm_up_and_cosine(0.05, epochs * len(batches)))
     watch = Watch(most)
     given = iter(accuracies or [])
     fit_network(
@@ -151,10 +152,9 @@ def test_a_long_gradient_is_cut_and_recorded_as_it_was() -> None:
     batches = Batches((features * 1000,), target, 400, torch.Generator().manual_seed(0))
     network = start()
     parameters = FlatParameters(network)
-    optimizer = torch.optim.SGD([parameters.weights, parameters.others], lr=1.0)
     watch = Watch()
     fit_network(
-        begin(parameters, batches, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)),
+        begin(parameters, batches, PlainDescent(parameters), lambda _: 1.0),
         None,
         stopping=Stopping(1, 1),
         on_epoch=watch,

@@ -11,7 +11,7 @@ from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import ignore_epoch
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
@@ -99,13 +99,12 @@ def train(checkpoint: Checkpoint | None, network: nn.Module) -> None:
     mixing = torch.Generator().manual_seed(1)
     batches = Batches((features, codes), target, 64, torch.Generator().manual_seed(0), (Mixup(0.4, 3, mixing),))
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=0.05, weight_decay=0.0)
     training = Training(
         parameters,
         batches,
         loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, 4 * len(batches)),
+        optimizer=AdamW(parameters, weight_decay=0.0),
+        schedule=warm_up_and_cosine(0.05, 4 * len(batches)),
         generators=(mixing,),
         accumulation=1,
         processes=one_process(),

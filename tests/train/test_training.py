@@ -4,7 +4,7 @@ from torch import nn
 
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import LEAST_DIVIDED, Training
@@ -19,13 +19,12 @@ def start(accumulation: int = 1, size: int = 17) -> Training:
     for parameter in network.parameters():
         parameter.detach().uniform_(-0.5, 0.5, generator=generator)
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=0.02, weight_decay=0.1)
     return Training(
         parameters,
         Batches((features,), target, size, torch.Generator().manual_seed(1)),
         loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, 30),
+        optimizer=AdamW(parameters, weight_decay=0.1),
+        schedule=warm_up_and_cosine(0.02, 30),
         generators=(),
         accumulation=accumulation,
         processes=one_process(),

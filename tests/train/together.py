@@ -23,7 +23,7 @@ from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network, follow_training
 from crossent.train.monitor import EpochRecord, ignore_epoch
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes
 from crossent.train.threads import one_thread
@@ -91,13 +91,12 @@ def train_by_steps(processes: Processes, *, size: int, accumulation: int, epochs
     batches = Batches(inputs, target, size, torch.Generator().manual_seed(3), (draws,))
     network = WithRowNumbers()
     parameters = FlatParameters(network)
-    optimizer = adamw(parameters, learning_rate=0.01, weight_decay=0.1)
     training = Training(
         parameters,
         batches,
         loss=cross_entropy,
-        optimizer=optimizer,
-        schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+        optimizer=AdamW(parameters, weight_decay=0.1),
+        schedule=warm_up_and_cosine(0.01, epochs * len(batches)),
         generators=(drawing,),
         accumulation=accumulation,
         processes=processes,
@@ -146,8 +145,8 @@ def lead_or_follow(training: Training, processes: Processes, epochs: int) -> lis
 
 def digest(training: Training) -> str:
     """Return the hash of averages and moments, which every step changed; the leader has put others in the network."""
-    slots = [value for slot in training.optimizer.state_dict()["state"].values() for value in slot.values()]
-    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in (training.average.values, *slots))).hexdigest()
+    changed = (training.average.values, *training.optimizer.state().values())
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in changed)).hexdigest()
 
 
 def train_all(processes: Processes) -> dict[str, Seen]:

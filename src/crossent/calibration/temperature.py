@@ -24,7 +24,7 @@ LOWEST, HIGHEST = -6.0, 3.0
 NEAR = 1e-5
 MOST_STEPS = 60
 # Elements that a thread works on at once: they stay in its cache.
-CHUNK_ELEMENTS = 1 << 16
+CHUNK_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "memory.h"
+#include "parallel.h"
 
 #define CROSSENT_JOIN(a, b) a##b
 #define CROSSENT_NAMED(name, level) CROSSENT_JOIN(name, level)
@@ -132,17 +133,13 @@ void take_numbers(int64_t begin, int64_t end, void* context) {
   for (int64_t number = begin; number < end; ++number) (p.size == kUsualSize ? usual : other)(p, number);
 }
 
-void run(CurveProblem& p, crossent::Body body) {
-  if (p.parallel_for && p.numbers > 1) {
-    p.parallel_for(0, p.numbers, 1, body, &p);
-  } else {
-    body(0, p.numbers, &p);
-  }
+void forward(CurveProblem* p) {
+  for_parts(p->parallel_for, p->numbers, 1, take_numbers<embed<kUsualSize>, embed<0>>, p);
 }
 
-void forward(CurveProblem* p) { run(*p, take_numbers<embed<kUsualSize>, embed<0>>); }
-
-void backward(CurveProblem* p) { run(*p, take_numbers<sum_gradients<kUsualSize>, sum_gradients<0>>); }
+void backward(CurveProblem* p) {
+  for_parts(p->parallel_for, p->numbers, 1, take_numbers<sum_gradients<kUsualSize>, sum_gradients<0>>, p);
+}
 
 }  // namespace
 

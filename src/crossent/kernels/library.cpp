@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "adamw.h"
 #include "curves.h"
 #include "dual_ascent.h"
 #include "linear.h"
@@ -26,11 +27,13 @@
   extern const RegressionKernels regression_kernels_##level; \
   extern const DualKernels dual_kernels_##level;             \
   extern const ProductKernels product_kernels_##level;       \
-  extern const CurveKernels curve_kernels_##level;
+  extern const CurveKernels curve_kernels_##level;           \
+  extern const AdamWKernel adamw_kernel_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
       &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,                 \
-      &crossent::product_kernels_##level, &crossent::curve_kernels_##level
+      &crossent::product_kernels_##level, &crossent::curve_kernels_##level,                   \
+      &crossent::adamw_kernel_##level
 
 namespace crossent {
 CROSSENT_DECLARE(baseline)
@@ -50,6 +53,7 @@ struct Level {
   const crossent::DualKernels* dual;
   const crossent::ProductKernels* products;
   const crossent::CurveKernels* curves;
+  const crossent::AdamWKernel* adamw;
   bool (*runs_here)();
 };
 
@@ -76,7 +80,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 11; }
+CROSSENT_EXPORT int crossent_abi_version() { return 12; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -117,4 +121,9 @@ CROSSENT_EXPORT const crossent::DualKernels* crossent_dual_kernels(const char* n
 CROSSENT_EXPORT const crossent::CurveKernels* crossent_curve_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->curves : nullptr;
+}
+
+CROSSENT_EXPORT crossent::AdamWKernel crossent_adamw_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->adamw : nullptr;
 }

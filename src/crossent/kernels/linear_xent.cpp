@@ -8,6 +8,7 @@
 
 #include "linear.h"
 #include "memory.h"
+#include "parallel.h"
 #include "products.h"
 
 #define CROSSENT_JOIN(a, b) a##b
@@ -183,11 +184,7 @@ int64_t losses_and_gradients(LinearProblem& p) {
   use_large_pages(p.grad_input, p.rows.outer_rows * d * sizeof(A));
   Array<int64_t> wrong(p.parts);
   Job<A> job{p, weights, wrong};
-  if (p.rows.parallel_for) {
-    p.rows.parallel_for(0, p.parts, 1, take_parts<A>, &job);
-  } else {
-    take_parts<A>(0, p.parts, &job);
-  }
+  for_parts(p.rows.parallel_for, p.parts, 1, take_parts<A>, &job);
   for (int64_t part = 0; part < p.parts; ++part) {
     if (wrong[part]) return wrong[part];
   }

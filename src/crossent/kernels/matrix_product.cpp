@@ -9,6 +9,7 @@
 #include "elements.h"
 #include "matrix_product.h"
 #include "memory.h"
+#include "parallel.h"
 #include "transpose.h"
 
 #define CROSSENT_JOIN(a, b) a##b
@@ -206,19 +207,11 @@ void take_tiles(int64_t begin, int64_t end, void* context) {
   }
 }
 
-inline void run(crossent::ParallelFor parallel_for, int64_t count, crossent::Body body, void* context) {
-  if (parallel_for && count > 1) {
-    parallel_for(0, count, 1, body, context);
-  } else {
-    body(0, count, context);
-  }
-}
-
 template <class A>
 void product(ProductProblem& p) {
   if (p.rows == 0 || p.columns == 0) return;
   ProductJob job{p, grid_of<A>(p)};
-  run(p.parallel_for, job.grid.down * job.grid.across, take_tiles<A>, &job);
+  for_parts(p.parallel_for, job.grid.down * job.grid.across, 1, take_tiles<A>, &job);
 }
 
 // Columns that are summed side by side.
@@ -250,7 +243,7 @@ void sum_stripes(int64_t begin, int64_t end, void* context) {
 
 template <class A>
 void column_sums(ColumnSumProblem& p) {
-  run(p.parallel_for, whole(p.columns, kStripe<A>), sum_stripes<A>, &p);
+  for_parts(p.parallel_for, whole(p.columns, kStripe<A>), 1, sum_stripes<A>, &p);
 }
 
 template <class A>
@@ -269,7 +262,7 @@ void scatter_stripes(int64_t begin, int64_t end, void* context) {
 
 template <class A>
 void scatter(ScatterProblem& p) {
-  run(p.parallel_for, whole(p.columns, kStripe<A>), scatter_stripes<A>, &p);
+  for_parts(p.parallel_for, whole(p.columns, kStripe<A>), 1, scatter_stripes<A>, &p);
 }
 
 void product_by_dtype(ProductProblem* p) {

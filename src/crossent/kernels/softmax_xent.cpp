@@ -4,6 +4,7 @@
 
 #include "memory.h"
 #include "one_row.h"
+#include "parallel.h"
 #include "row_groups.h"
 #include "rows.h"
 
@@ -78,12 +79,7 @@ void write_result(const RowProblem& p) {
 template <void (*body)(int64_t, int64_t, void*)>
 void run(RowProblem& p) {
   const int64_t rows = p.outer_rows * p.inner_rows;
-  const int64_t grain = 1 + kGrain / (p.classes + 1);
-  if (!p.parallel_for || rows <= grain) {
-    body(0, rows, &p);
-  } else {
-    p.parallel_for(0, rows, grain, body, &p);
-  }
+  for_parts(p.parallel_for, rows, 1 + kGrain / (p.classes + 1), body, &p);
 }
 
 // The target's logit is wanted before all others of its row.

@@ -31,14 +31,14 @@ from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
 from crossent.train.loop import StopBy, Stopping, fit_network, follow_training
 from crossent.train.mixup import Mixup
 from crossent.train.monitor import HeldOutLogits, OnEpoch
-from crossent.train.optim import adamw, warm_up_and_cosine
+from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
 from crossent.train.threads import Threads, one_thread
 from crossent.train.training import LEAST_DIVIDED, Training
 
-# Rows whose logits are computed at once.
-CHUNK = 4096
+# Rows whose logits are computed at once: what all heads make of them stays in the caches.
+CHUNK = 512
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
 # Of the parameters and of dropout, of the order of the rows, and of mixup.
@@ -208,7 +208,7 @@ class Network:
                 network,
                 batches,
                 loss=heads_loss(objective, train, device),
-                optimizer=functools.partial(adamw, learning_rate=self.learning_rate, weight_decay=self.weight_decay),
+                optimizer=functools.partial(AdamW, weight_decay=self.weight_decay),
                 steps=epochs * len(batches),
                 usual=self.learning_rate,
             )
@@ -273,14 +273,13 @@ class Begun:
         model = self.model
         network, batches, generators = model.start(self.train, self.seeds, processes.device)
         parameters = FlatParameters(network)
-        optimizer = adamw(parameters, learning_rate=model.learning_rate, weight_decay=model.weight_decay)
         epochs = model.epochs(len(self.train.features))
         training = Training(
             parameters,
             batches,
             loss=heads_loss(self.objective, self.train, processes.device),
-            optimizer=optimizer,
-            schedule=warm_up_and_cosine(optimizer, epochs * len(batches)),
+            optimizer=AdamW(parameters, weight_decay=model.weight_decay),
+            schedule=warm_up_and_cosine(model.learning_rate, epochs * len(batches)),
             generators=generators,
             accumulation=1,
             processes=processes,

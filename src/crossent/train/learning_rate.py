@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from crossent.train.batches import Batch, Batches
+from crossent.train.optim import Optimizer
 from crossent.train.parameters import FlatParameters
 from crossent.train.training import LONGEST_GRADIENT, Loss
 
@@ -65,7 +66,7 @@ def find_learning_rate(
     batches: Batches,
     *,
     loss: Loss,
-    optimizer: Callable[[FlatParameters], torch.optim.Optimizer],
+    optimizer: Callable[[FlatParameters], Optimizer],
     steps: int,
     usual: float,
 ) -> LearningRateCurve:
@@ -85,7 +86,7 @@ def find_learning_rate(
     loss
         From the logits and the target to a scalar.
     optimizer
-        Makes the optimizer of the parameters of a network; its learning rate is overwritten.
+        Makes the optimizer of the parameters of a network.
     steps
         Of the training that the rate is for.
     usual
@@ -98,14 +99,16 @@ def find_learning_rate(
 
     Examples
     --------
+    >>> from crossent.train.optim import AdamW
     >>> generator = torch.Generator().manual_seed(0)
     >>> inputs = torch.linspace(-1, 1, 64)[:, None]
     >>> batches = Batches((inputs,), (inputs[:, 0] > 0).long(), 16, generator)
-    >>> cross_entropy, sgd = nn.functional.cross_entropy, lambda one: torch.optim.SGD([one.weights, one.others])
+    >>> adamw = lambda one: AdamW(one, weight_decay=0.0)
     >>> network = nn.Linear(1, 2)
     >>> for parameter in network.parameters():
     ...     _ = nn.init.zeros_(parameter)
-    >>> curve = find_learning_rate(network, batches, loss=cross_entropy, optimizer=sgd, steps=20, usual=0.01)
+    >>> loss = nn.functional.cross_entropy
+    >>> curve = find_learning_rate(network, batches, loss=loss, optimizer=adamw, steps=20, usual=1e-5)
     >>> 0.1 < curve.suggested < 10
     True
     """
@@ -138,7 +141,7 @@ def _rates() -> Array:
     return np.geomspace(LOWEST, HIGHEST, STEPS)
 
 
-def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: torch.optim.Optimizer) -> Array:
+def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: Optimizer) -> Array:
     """Step with a rate that rises until the loss diverges; return the loss before each step."""
     network = parameters.network.train()
     losses: list[float] = []
@@ -149,12 +152,10 @@ def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: 
         losses.append(float(value.detach()))
         if _diverged(losses):
             break
-        for group in optimizer.param_groups:
-            group["lr"] = float(rate)
         parameters.gradient.zero_()
         value.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         parameters.shorten_gradient(parameters.gradient.norm(), LONGEST_GRADIENT)
-        optimizer.step()
+        optimizer.step(float(rate))
     return np.array(losses)
 
 

@@ -161,7 +161,7 @@ def _record(
         gradient_norm=trained.gradient_norm,
         first_gradient_norm=trained.first_gradient_norm,
         gradient_ratio=trained.gradient_ratio,
-        learning_rate=float(training.optimizer.param_groups[0]["lr"]),
+        learning_rate=training.learning_rate,
         rows_per_second=rows_per_second,
         memory=peak_memory(),
     )

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from crossent.calibration.temperature import best_temperature
+from crossent.calibration.temperature import fit_temperature
 from crossent.evaluation.calibration import top_label_calibration_error
 from crossent.losses.arrays import log_softmax
+from crossent.solver.passes import open_threads
 
 if sys.platform != "win32":
     import resource
@@ -139,12 +140,13 @@ def measure_held_out(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int
         return HeldOut(float("nan"), accuracy, None, None, None, baseline, None)
     log_probs = log_softmax(logits)
     probs = np.exp(log_probs)
-    temperature = best_temperature(logits, target)
+    with open_threads() as (pool, _):
+        fitted = fit_temperature(logits, target, pool)
     return HeldOut(
         loss=float(-log_probs[rows, target].mean(dtype=np.float64)),
         accuracy=accuracy,
-        refinement=float(-log_softmax(logits / np.float32(temperature))[rows, target].mean(dtype=np.float64)),
-        temperature=temperature,
+        refinement=float(fitted.rows.loss.mean()),
+        temperature=1 / fitted.inverse,
         calibration_error=top_label_calibration_error(probs, target),
         baseline_loss=baseline,
         confidently_wrong=_confidently_wrong(probs, target),

@@ -30,8 +30,8 @@ class FlatParameters:
         The one given.
     values, gradient
         ``(P,)``, weights first. Backward passes add to the gradient.
-    weights, others
-        The part of the values that is multiplied with what comes in, and the part that is added to it.
+    decaying
+        How many of the values are of weights: these are multiplied with what comes in, the others are added to it.
 
     Raises
     ------
@@ -41,8 +41,8 @@ class FlatParameters:
     Examples
     --------
     >>> parameters = FlatParameters(nn.Linear(3, 2))
-    >>> parameters.weights.shape, parameters.others.shape
-    (torch.Size([6]), torch.Size([2]))
+    >>> parameters.decaying
+    6
     >>> parameters.values.zero_()
     tensor([0., 0., 0., 0., 0., 0., 0., 0.])
     >>> parameters.network.bias
@@ -64,29 +64,22 @@ class FlatParameters:
         for one, values, gradient in zip(ordered, *parts, strict=True):
             one.data = values.view_as(one)
             one.grad = gradient.view_as(one)
-        count = sum(one.numel() for one in weights)
-        self.weights, self.others = self._part(slice(0, count)), self._part(slice(count, None))
+        self.decaying = sum(one.numel() for one in weights)
         # Of a network without weights, the first and the last of what it has.
         ends = (weights or ordered)[0], (weights or ordered)[-1]
         self._end_gradients = [one.grad for one in ends if one.grad is not None]
-        self._end_scales = self.values.new_tensor([one.numel() ** -0.5 for one in ends])
-
-    def _part(self, part: slice) -> nn.Parameter:
-        values = nn.Parameter(self.values[part])
-        values.grad = self.gradient[part]
-        return values
+        self._scales = self.values.new_tensor([1.0, *(one.numel() ** -0.5 for one in ends)])
 
     def gradient_lengths(self) -> Tensor:
         """Return the length of the gradient, and those of the first and the last weight by the root of their size."""
-        ends = torch.stack([one.norm() for one in self._end_gradients]) * self._end_scales
-        return torch.cat([self.gradient.norm()[None], ends])
+        lengths = torch.stack([one.norm() for one in (self.gradient, *self._end_gradients)])
+        return lengths.mul_(self._scales)
 
     def shorten_gradient(self, length: Tensor, longest: float) -> None:
         """Multiply a gradient of this length so that it is no longer than the longest."""
-        factor = longest / (length + SHORTEST_GRADIENT)
         # To ask is free on the CPU, and saves a pass; elsewhere it would wait for the device.
-        if factor.device.type != "cpu" or factor < 1:
-            self.gradient.mul_(factor.clamp(max=1))
+        if length.device.type != "cpu" or float(length) > longest:
+            self.gradient.mul_((longest / (length + SHORTEST_GRADIENT)).clamp(max=1))
 
 
 def is_weight(name: str) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from crossent.errors import ProcessError
 from crossent.train.batches import Batch, Batches
 from crossent.train.checkpoint import State
+from crossent.train.optim import Optimizer, Schedule
 from crossent.train.parameters import FlatParameters, ParameterAverage
 from crossent.train.processes import Processes
 
@@ -54,8 +55,10 @@ class Training:
 
     Parameters
     ----------
-    parameters, optimizer, schedule
+    parameters, optimizer
         Of a network, and what steps with them; changed in place.
+    schedule
+        Of the learning rate.
     batches
         Training rows.
     loss
@@ -74,8 +77,8 @@ class Training:
         batches: Batches,
         *,
         loss: Loss,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
+        optimizer: Optimizer,
+        schedule: Schedule,
         generators: tuple[torch.Generator, ...],
         accumulation: int,
         processes: Processes,
@@ -107,6 +110,16 @@ class Training:
         """Epochs that ended since the best one."""
         return self.epoch - 1 - self.best_epoch
 
+    @property
+    def steps(self) -> int:
+        """Number of steps that were taken."""
+        return (self.epoch - 1) * len(self._batches) + self.batch
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._schedule(self.steps)
+
     def batches_left(self) -> Iterator[Batch]:
         """Yield what is left of the epoch that runs."""
         return self._batches.epoch(self.batch)
@@ -119,27 +132,26 @@ class Training:
             return False
         lengths = self._parameters.gradient_lengths()
         self._parameters.shorten_gradient(lengths[0], LONGEST_GRADIENT)
-        self.optimizer.step()
-        self._schedule.step()
+        self.optimizer.step(self.learning_rate)
         self.average.update()
         # Sums stay tensors: reading a number out after each batch would wait for it.
-        self._sums += torch.cat([sums * len(batch[1]), lengths])
+        self._sums += torch.cat([sums, lengths])
         if self.batch == 0:
             self._first_length.copy_(lengths[0])
         self.batch += 1
         return True
 
     def _descend(self, batch: Batch) -> Tensor:
-        """Add up the gradient over the rows of this process; return the sums of loss and right answers, by rows."""
-        sums = [self._sums.new_zeros(2)]
+        """Add up the gradient over the rows of this process; return the sums of their losses and right answers."""
+        sums = self._sums.new_zeros(2)
         for inputs, target in self._own_parts(batch):
-            share = len(target) / len(batch[1])
             with self._processes.autocast():
                 logits = self.network(*inputs)
-            loss = self._loss(logits, target) * share
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-            sums.append(torch.stack([loss.detach(), _accuracy(logits.detach(), target) * share]))
-        return torch.stack(sums).sum(dim=0)
+            loss = self._loss(logits, target)
+            # The part's share of the mean over the batch, without a product to go back through.
+            loss.backward(loss.new_tensor(len(target) / len(batch[1])))  # type: ignore[no-untyped-call]  # torch has no types
+            sums += torch.stack([loss.detach(), _accuracy(logits.detach(), target)]) * len(target)
+        return sums
 
     def _own_parts(self, batch: Batch) -> Iterator[Batch]:
         """Yield the rows of a batch that are this process's, in parts of nearly one size; none is empty."""
@@ -191,15 +203,13 @@ class Training:
 
     def state(self) -> State:
         """Return what a checkpoint holds; its tensors are those in use, not copies."""
-        optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        for i, slots in optimizer["state"].items():
-            tensors |= {f"optimizer.{i}.{slot}": value for slot, value in slots.items() if value is not None}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"generator.{i}": generator.get_state() for i, generator in enumerate(self._generators)}
         tensors |= {"average": self.average.values, "order": self._order}
         tensors |= {"sums": self._sums, "first_length": self._first_length}
         return State(
-            step=(self.epoch - 1) * len(self._batches) + self.batch,
+            step=self.steps,
             tensors=tensors,
             best_epoch=self.best_epoch,
             best={"average": self._best_values},
@@ -208,8 +218,6 @@ class Training:
                 "batch": self.batch,
                 "best_badness": self._best_badness if math.isfinite(self._best_badness) else None,
                 "averaged_steps": self.average.steps,
-                "optimizer": optimizer["param_groups"],
-                "schedule": self._schedule.state_dict(),
             },
         )
 
@@ -223,12 +231,7 @@ class Training:
         """
         tensors, numbers = state.tensors, state.numbers
         self.network.load_state_dict(_below("network", tensors))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer", tensors).items():
-            position, slot = name.split(".")
-            slots.setdefault(int(position), {})[slot] = value
-        self.optimizer.load_state_dict({"state": slots, "param_groups": numbers["optimizer"]})
-        self._schedule.load_state_dict(numbers["schedule"])
+        self.optimizer.restore(_below("optimizer", tensors))
         self.average.restore(tensors["average"], numbers["averaged_steps"])
         for i, generator in enumerate(self._generators):
             generator.set_state(tensors[f"generator.{i}"])

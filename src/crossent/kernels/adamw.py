@@ -1,0 +1,71 @@
+"""A step of AdamW over parameters that lie side by side, by ctypes."""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from crossent.kernels.library import info
+from crossent.kernels.problem import parallel_for
+
+_FACTORS = ("rate", "kept", "mean_share", "square_share", "square_scale", "epsilon")
+
+
+class _AdamWProblem(ctypes.Structure):
+    """The struct of the same name in adamw.h."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("decaying", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in _FACTORS),
+        *((name, ctypes.c_void_p) for name in ("gradient", "values", "mean", "square")),
+        ("parallel_for", ctypes.c_void_p),
+    )
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Numbers of a step.
+
+    Attributes
+    ----------
+    rate
+        Multiplies the mean gradient by the root of the mean square.
+    kept
+        Multiplies the values that decay.
+    mean_share, square_share
+        Shares of the new gradient in its running mean, and of its square in that of squares.
+    square_scale
+        Multiplies the root of the mean square.
+    epsilon
+        Is added to it.
+    """
+
+    rate: float
+    kept: float
+    mean_share: float
+    square_share: float
+    square_scale: float
+    epsilon: float
+
+
+def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decaying: int, factors: Factors) -> None:
+    """Change values, mean and square by a gradient, all contiguous float32 ``(P,)`` on the CPU.
+
+    Of the values, the first ``decaying`` ones decay.
+    """
+    arrays = (one.data_ptr() for one in (gradient, values, mean, square))
+    numbers = (getattr(factors, name) for name in _FACTORS)
+    problem = _AdamWProblem(len(values), decaying, *numbers, *arrays, parallel_for())
+    _kernel()(ctypes.byref(problem))
+
+
+@functools.cache
+def _kernel() -> Callable[..., None]:
+    found = info()
+    library = ctypes.CDLL(found.path)
+    library.crossent_adamw_kernel.restype = ctypes.c_void_p
+    prototype = ctypes.CFUNCTYPE(None, ctypes.POINTER(_AdamWProblem))
+    return prototype(library.crossent_adamw_kernel(found.level.encode()))
