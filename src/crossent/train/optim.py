@@ -45,8 +45,8 @@ class Optimizer(Protocol):
 class AdamW:
     """AdamW with weight decay on weights only: a bias, scale or frequency is not better for being small.
 
-    Torch's own, but in one pass over flat parameters, which a small network gains a tenth of its time by; and without
-    importing torch's compiler, which takes longer than many a training.
+    Torch's own would take several calls for what is one pass here, and import torch's compiler, which takes longer than
+    many a training.
 
     Parameters
     ----------
