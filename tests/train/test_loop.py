@@ -1,4 +1,6 @@
+import itertools
 import math
+import time
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from torch import nn
 
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train.batches import Batches
-from crossent.train.loop import Stopping, fit_network
+from crossent.train.loop import StopBy, Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import AdamW, Optimizer, Schedule, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
@@ -111,6 +113,59 @@ def test_keeps_the_epoch_of_lowest_refinement() -> None:
     train(kept, [0.6, 0.9, 0.7, 0.8, 0.85])
     train(until_then, [0.6, 0.9], most=2)
     assert torch.equal(kept.weight, until_then.weight)
+
+
+# By number of the epoch: how many of 20 rows are right, and how sure those are and the others. In the first many are,
+# far too surely, so that a temperature helps; in the second fewer, as surely as they should be; in the third all but
+# one, which is surer than they are.
+EPOCHS_OF_HELD_OUT = {1: (18, 20.0, 20.0), 2: (16, math.log(4), math.log(4)), 3: (19, 0.1, 100.0)}
+
+
+@pytest.mark.parametrize(("by", "best"), [("refinement", 1), ("log-loss", 2), ("accuracy", 3)])
+def test_the_best_epoch_is_told_by_what_is_asked_for(by: StopBy, best: int) -> None:
+    training = prepare(start(), rows=64)
+
+    def judge() -> HeldOutLogits:
+        right, surely_right, surely_wrong = EPOCHS_OF_HELD_OUT[training.epoch]
+        is_right = np.arange(20) < right
+        logits = np.zeros((20, 2), np.float32)
+        logits[:, 0] = np.where(is_right, surely_right, surely_wrong)
+        return HeldOutLogits(logits, np.where(is_right, 0, 1))
+
+    fit_network(training, judge, stopping=Stopping(3, 3, by), on_epoch=lambda _: False, name="judged")
+    assert training.best_epoch == best
+
+
+def prepare(network: nn.Module, rows: int) -> Training:
+    features, target = draw()
+    batches = Batches((features[:rows],), target[:rows], 16, torch.Generator().manual_seed(0))
+    parameters = FlatParameters(network)
+    return begin(parameters, batches, PlainDescent(parameters), lambda _: 0.1)
+
+
+def test_rows_are_judged_without_what_is_for_training_alone() -> None:
+    network = nn.Sequential(nn.Dropout(0.5), start())
+    training, modes = prepare(network, rows=64), []
+    network.register_forward_hook(lambda *_: modes.append(network.training))
+
+    def judge() -> HeldOutLogits:
+        network(draw()[0])
+        return held_out(0.5)
+
+    fit_network(training, judge, stopping=Stopping(2, 2), on_epoch=lambda _: False, name="judged")
+    assert modes == [*[True] * 4, False] * 2
+
+
+def test_the_rows_of_an_epoch_that_goes_on_are_not_counted_twice() -> None:
+    network = start()
+    training, watch = prepare(network, rows=64), Watch()
+    for batch in itertools.islice(training.batches_left(), 3):
+        training.step(batch)
+    training.network.register_forward_hook(lambda *_: time.sleep(0.02))
+    fit_network(training, None, stopping=Stopping(1, 1), on_epoch=watch, name="resumed")
+    # The last of four batches alone, which takes as long as the network sleeps or longer.
+    assert watch.records[0].rows_per_second is not None
+    assert watch.records[0].rows_per_second < 16 / 0.02
 
 
 def test_keeps_the_last_epoch_where_nothing_is_held_out() -> None:
