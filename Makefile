@@ -21,7 +21,7 @@ check: .venv/installed-dev  ## format, lint, types, layers and all tests, the sl
 
 bench: .venv/installed-dev  ## every benchmark; each prints its table
 	@for name in losses linear_losses softmax_regression text tables large_table calibration imbalance prediction_sets prior mixup \
-		soft_targets learning_rate loop processes kills diagnose; do \
+		soft_targets learning_rate loop threads processes kills diagnose; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: .venv/installed-dev  ## the API pages, in build/docs

@@ -65,6 +65,53 @@ def test_returns_the_epoch_of_lowest_refinement() -> None:
     assert mean_cross_entropy(fitted.logits(valid.features), noisy[1].target) == pytest.approx(best.valid_loss)
 
 
+@pytest.mark.parametrize("lacking", ["numbers", "categories"])
+def test_learns_from_tables_without_numbers_or_categories(lacking: str) -> None:
+    rng = np.random.default_rng(0)
+    codes, numbers = rng.integers(3, size=(600, 2)).astype(np.int32), rng.normal(size=(600, 2)).astype(np.float32)
+    none = np.empty((600, 0))
+    if lacking == "numbers":
+        features = Features(none.astype(np.float32), codes, (3, 3))
+        target = (codes[:, 0] + codes[:, 1]) % 3
+    else:
+        features = Features(numbers, none.astype(np.int32), ())
+        target = np.digitize(numbers[:, 0] * numbers[:, 1], [-0.3, 0.3])
+    fitted = fit(Examples(features, target.astype(np.int64), 3), epochs=30)
+    assert (fitted.logits(features).argmax(axis=1) == target).mean() > 0.9
+
+
+@pytest.mark.slow
+def test_same_bytes_by_one_thread_and_by_two_where_there_are_rows_enough_for_them() -> None:
+    # Large batches go through the network in halves.
+    for size in (None, 2048):
+        found = []
+        for count in (1, 2):
+            before = torch.get_num_threads()
+            torch.set_num_threads(count)
+            try:
+                model = Network(max_epochs=2, batch_size=size, dropout=0.1)
+                rng = np.random.default_rng(0)
+                found.append(model.fit(draw(9000), None, objective=Objective(), rng=rng, on_epoch=ignore_epoch))
+            finally:
+                torch.set_num_threads(before)
+        assert [one.tobytes() for one in arrays(found[0])] == [one.tobytes() for one in arrays(found[1])]
+
+
+def test_weights_decay_and_codes_without_rows_stay_at_zero() -> None:
+    train = draw(300)
+    features = dataclasses.replace(train.features, cardinalities=tuple(n + 1 for n in train.features.cardinalities))
+    weights = []
+    for decay in (0.0, 5.0):
+        model = Network(max_epochs=5, weight_decay=decay)
+        examples = dataclasses.replace(train, features=features)
+        rng = np.random.default_rng(0)
+        fitted = model.fit(examples, None, objective=Objective(), rng=rng, on_epoch=ignore_epoch)
+        assert (fitted.category_table[-1] == 0).all()
+        assert (fitted.category_table[:-1] != 0).any()
+        weights.append(np.abs(fitted.weights[1]).mean())
+    assert weights[1] < 0.9 * weights[0]
+
+
 def test_same_seed_same_bytes_whatever_the_threads_and_the_global_generator() -> None:
     train, valid = draw(300), draw(100, seed=1)
     first = fit(train, valid, epochs=3)
@@ -183,11 +230,11 @@ class Interruption:
         return self._left == 0
 
 
-def test_with_mixup_it_learns_and_goes_on_to_the_bit_after_an_interruption(tmp_path: Path) -> None:
+def test_with_mixup_and_dropout_it_learns_and_goes_on_to_the_bit_after_an_interruption(tmp_path: Path) -> None:
     train, valid = draw(600), draw(300, seed=1)
 
     def fit_mixed(mixup: float, checkpoint: Checkpoint | None = None) -> FittedNetwork:
-        model = Network(max_epochs=8, mixup=mixup)
+        model = Network(max_epochs=8, mixup=mixup, dropout=0.1)
         rng = np.random.default_rng(0)
         return model.fit(train, valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch, checkpoint=checkpoint)
 

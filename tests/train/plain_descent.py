@@ -16,7 +16,7 @@ class PlainDescent(Optimizer):
     def __init__(self, parameters: FlatParameters) -> None:
         self._parameters = parameters
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float, step: int) -> None:  # noqa: ARG002 - each is as the first
         self._parameters.values.sub_(self._parameters.gradient, alpha=learning_rate)
 
     def state(self) -> dict[str, Tensor]:

@@ -181,11 +181,12 @@ def test_damage_is_found_and_named(tmp_path: Path, cut: str) -> None:
             Checkpoint(tmp_path, never_interrupted).load()
 
 
-def test_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"format": "9"}, {"format_version": 9}])
+def test_another_format_is_refused(tmp_path: Path, other: dict[str, object]) -> None:
     with pytest.raises(TrainingInterruptedError):
         Checkpoint(tmp_path, lambda: True).after_step(lambda: state(1))
     index = json.loads((tmp_path / module.INDEX).read_text())
-    (tmp_path / module.INDEX).write_text(json.dumps(index | {"format_version": 9}))
+    (tmp_path / module.INDEX).write_text(json.dumps(index | other))
     with pytest.raises(CheckpointError, match="9"):
         Checkpoint(tmp_path, never_interrupted).load()
 

@@ -136,6 +136,21 @@ def test_the_best_epoch_is_told_by_what_is_asked_for(by: StopBy, best: int) -> N
     assert training.best_epoch == best
 
 
+@pytest.mark.parametrize("by", ["refinement", "log-loss", "accuracy"])
+def test_an_epoch_whose_logits_are_not_finite_is_never_the_best(by: StopBy) -> None:
+    training = prepare(start(), rows=64)
+
+    def judge() -> HeldOutLogits:
+        # The first of two classes is taken where there is none to choose, and is right.
+        logits = held_out(0.5).logits * (1.0 if training.epoch == 1 else np.nan)
+        return HeldOutLogits(
+            logits.astype(np.float32), np.repeat([0, 1], [15, 5]) if training.epoch > 1 else np.arange(20) % 2
+        )
+
+    fit_network(training, judge, stopping=Stopping(2, 2, by), on_epoch=lambda _: False, name="judged")
+    assert training.best_epoch == 1
+
+
 def prepare(network: nn.Module, rows: int) -> Training:
     features, target = draw()
     batches = Batches((features[:rows],), target[:rows], 16, torch.Generator().manual_seed(0))

@@ -46,7 +46,7 @@ def test_steps_are_those_of_torch_in_float64(dtype: torch.dtype, tolerance: floa
         fill_gradient(theirs, step)
         fill_gradient(mine, step)
         torchs.step()
-        own.step(RATE)
+        own.step(RATE, step + 1)
     torch.testing.assert_close(mine.values.double(), theirs.values, rtol=tolerance, atol=tolerance)
 
 
@@ -54,7 +54,7 @@ def test_only_weights_decay() -> None:
     network = start()
     before = copy.deepcopy(network.state_dict())
     # Without a gradient a step is the decay alone.
-    AdamW(FlatParameters(network), weight_decay=0.5).step(0.1)
+    AdamW(FlatParameters(network), weight_decay=0.5).step(0.1, 1)
     for name, after in network.state_dict().items():
         factor = 1 - 0.1 * 0.5 if name.endswith("weight") else 1.0
         torch.testing.assert_close(after, before[name] * factor)
@@ -71,7 +71,7 @@ def test_steps_are_the_same_bits_by_any_number_of_threads() -> None:
             optimizer = AdamW(parameters, weight_decay=DECAY)
             for step in range(3):
                 fill_gradient(parameters, step)
-                optimizer.step(RATE)
+                optimizer.step(RATE, step + 1)
             found.append([parameters.values, *optimizer.state().values()])
     finally:
         torch.set_num_threads(before)
@@ -86,16 +86,16 @@ def test_goes_on_from_its_state_to_the_bit(dtype: torch.dtype) -> None:
     straight, begun, resumed = (AdamW(one, weight_decay=DECAY) for one in (whole, half, other))
     for step in range(6):
         fill_gradient(whole, step)
-        straight.step(RATE)
+        straight.step(RATE, step + 1)
     for step in range(3):
         fill_gradient(half, step)
-        begun.step(RATE)
-    resumed.step(RATE)
+        begun.step(RATE, step + 1)
+    resumed.step(RATE, 1)
     resumed.restore(begun.state())
     other.values.copy_(half.values)
     for step in range(3, 6):
         fill_gradient(other, step)
-        resumed.step(RATE)
+        resumed.step(RATE, step + 1)
     assert torch.equal(other.values, whole.values)
 
 
@@ -103,7 +103,7 @@ def test_goes_on_from_its_state_to_the_bit(dtype: torch.dtype) -> None:
 def test_a_gradient_that_is_not_finite_shows(odd: float) -> None:
     parameters = FlatParameters(start())
     parameters.gradient[7] = odd
-    AdamW(parameters, weight_decay=0.0).step(RATE)
+    AdamW(parameters, weight_decay=0.0).step(RATE, 1)
     assert parameters.values.isnan().nonzero().tolist() == [[7]]
 
 
@@ -112,6 +112,7 @@ def test_learning_rate_rises_to_its_peak_once_and_falls_to_nearly_nothing(steps:
     shares = [cosine_share(step, steps) for step in range(steps)]
     peak = shares.index(max(shares))
     assert max(shares) == 1
+    assert peak < max(1, 0.06 * steps)
     assert shares[: peak + 1] == sorted(shares[: peak + 1])
     assert shares[peak:] == sorted(shares[peak:], reverse=True)
     assert min(shares) > 0

@@ -44,7 +44,8 @@ def test_gradients_of_two_passes_add_up() -> None:
     torch.testing.assert_close(parameters.gradient, 2 * once)
 
 
-@pytest.mark.parametrize("longest", [1e-3, 1.0])
+# The length is about 0.6.
+@pytest.mark.parametrize("longest", [1e-3, 0.5, 1.0])
 def test_lengths_and_shortening_are_those_of_torch(longest: float) -> None:
     apart, network = start(), start()
     parameters = FlatParameters(network)
@@ -56,6 +57,16 @@ def test_lengths_and_shortening_are_those_of_torch(longest: float) -> None:
     nn.utils.clip_grad_norm_(apart.parameters(), longest)
     for mine, theirs in zip(network.parameters(), apart.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_the_ends_are_those_of_the_layers_and_what_has_no_size_is_no_end() -> None:
+    embedding, layers = nn.Embedding(5, 4), nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    layers.append(nn.ParameterDict({"weight": torch.empty(0, 3)}))
+    parameters = FlatParameters(nn.ModuleList([embedding, layers]), layers)
+    parameters.gradient.fill_(1.0)
+    layers[0].weight.grad.mul_(3)
+    layers[1].weight.grad.mul_(5)
+    assert parameters.gradient_lengths()[1:].tolist() == pytest.approx([3, 5])
 
 
 def test_what_does_not_learn_stays_where_it_is() -> None:
@@ -92,7 +103,7 @@ def test_average_is_the_recurrence_written_out() -> None:
     expected = 2.0
     for step in range(1, 2000):
         parameters.fill_(float(step % 7))
-        average.update()
+        average.update(step)
         decay = min(DECAY, step / (step + YOUNG_STEPS))
         expected = decay * expected + (1 - decay) * (step % 7)
     assert average.values.item() == pytest.approx(expected, rel=1e-4)

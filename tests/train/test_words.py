@@ -1,6 +1,6 @@
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossent.train.monitor import EpochRecord
@@ -8,6 +8,7 @@ from crossent.train.words import duration, epoch_line, sparkline
 
 
 @given(st.lists(st.floats(), max_size=40))
+@example([1.7e308, -1.7e308, 0.0])
 def test_any_values_are_drawn_in_their_width(values: list[float]) -> None:
     drawn = sparkline(values, 12)
     assert len(drawn) == min(12, len(values))

@@ -3,30 +3,15 @@
 import ctypes
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from crossent.kernels.library import info
 from crossent.kernels.problem import parallel_for
 
-_FACTORS = ("rate", "kept", "mean_share", "square_share", "square_scale", "epsilon")
 
-
-class _AdamWProblem(ctypes.Structure):
-    """The struct of the same name in adamw.h."""
-
-    _fields_ = (
-        ("count", ctypes.c_int64),
-        ("decaying", ctypes.c_int64),
-        *((name, ctypes.c_double) for name in _FACTORS),
-        *((name, ctypes.c_void_p) for name in ("gradient", "values", "mean", "square")),
-        ("parallel_for", ctypes.c_void_p),
-    )
-
-
-@dataclass(frozen=True)
-class Factors:
+class Factors(NamedTuple):
     """Numbers of a step.
 
     Attributes
@@ -51,14 +36,25 @@ class Factors:
     epsilon: float
 
 
+class _AdamWProblem(ctypes.Structure):
+    """The struct of the same name in adamw.h."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("decaying", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in Factors._fields),
+        *((name, ctypes.c_void_p) for name in ("gradient", "values", "mean", "square")),
+        ("parallel_for", ctypes.c_void_p),
+    )
+
+
 def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decaying: int, factors: Factors) -> None:
     """Change values, mean and square by a gradient, all contiguous float32 ``(P,)`` on the CPU.
 
     Of the values, the first ``decaying`` ones decay.
     """
     arrays = (one.data_ptr() for one in (gradient, values, mean, square))
-    numbers = (getattr(factors, name) for name in _FACTORS)
-    problem = _AdamWProblem(len(values), decaying, *numbers, *arrays, parallel_for())
+    problem = _AdamWProblem(len(values), decaying, *factors, *arrays, parallel_for())
     _kernel()(ctypes.byref(problem))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from crossent.kernels.library import info
+
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.bool: 4}
 
 _ABSENT = (None, 0, 0, 0, 0)
@@ -136,6 +138,11 @@ def view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
     if values.ndim == 1:
         return values.data_ptr(), DTYPES[values.dtype], 0, 0, stride[0]
     return values.data_ptr(), DTYPES[values.dtype], stride[0], stride[2] if values.ndim == 3 else 0, stride[1]
+
+
+def can_run_native(*values: Tensor) -> bool:
+    """Say whether there are kernels, and these are float32 numbers on the CPU, in which all of them can compute."""
+    return info().available and all(one.device.type == "cpu" and one.dtype == torch.float32 for one in values)
 
 
 @functools.cache

@@ -272,7 +272,7 @@ class Begun:
         """Return the network and its training, where it begins or goes on."""
         model = self.model
         network, batches, generators = model.start(self.train, self.seeds, processes.device)
-        parameters = FlatParameters(network)
+        parameters = FlatParameters(network, network.layers)
         epochs = model.epochs(len(self.train.features))
         training = Training(
             parameters,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from crossent import kernels
 from crossent.kernels import curves
+from crossent.kernels.problem import can_run_native
 
 # Numbers are bent so that none counts as farther out than this.
 FARTHEST = 3.0
@@ -66,9 +66,7 @@ class NumberEmbedding(nn.Module):
 
 
 def _can_run_native(numbers: Tensor, weight: Tensor) -> bool:
-    if not kernels.info().available or torch.compiler.is_compiling() or not weight.numel():
-        return False
-    return all(one.device.type == "cpu" and one.dtype == torch.float32 for one in (numbers, weight))
+    return not torch.compiler.is_compiling() and weight.numel() > 0 and can_run_native(numbers, weight)
 
 
 class _NativeCurves(torch.autograd.Function):

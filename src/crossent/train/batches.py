@@ -42,7 +42,7 @@ class Batches:
 
     def epoch(self, first: int = 0) -> Iterator[Batch]:
         """Draw an order, and yield its batches from the given one on, counted from 0."""
-        order = torch.randperm(len(self.target), generator=self.generator)
+        order = torch.randperm(len(self.target), generator=self.generator).to(self.target.device)
         for rows in itertools.islice(order.tensor_split(len(self)), first, None):
             batch: Batch = tuple(values[rows] for values in self.inputs), self.target[rows]
             for augment in self.augments:

@@ -21,7 +21,7 @@ from crossent.errors import CheckpointError
 from crossent.storage import load_folder, save_folder, write_file
 
 INDEX = "checkpoint.json"
-FORMAT, FORMAT_VERSION = "crossent-checkpoint", 1
+FORMAT, FORMAT_VERSION = "crossent-checkpoint", 2
 FITTED = "fitted"
 # The next checkpoint waits so many times as long as the last one took: then keeping them takes 2 % of the time at most.
 PAUSE = 50

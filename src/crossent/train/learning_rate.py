@@ -145,7 +145,7 @@ def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: 
     """Step with a rate that rises until the loss diverges; return the loss before each step."""
     network = parameters.network.train()
     losses: list[float] = []
-    for rate, (inputs, target) in zip(_rates(), _endless(batches), strict=False):
+    for step, (rate, (inputs, target)) in enumerate(zip(_rates(), _endless(batches), strict=False), start=1):
         value = loss(network(*inputs), target)
         if not torch.isfinite(value):
             break
@@ -155,7 +155,7 @@ def _train(parameters: FlatParameters, batches: Batches, loss: Loss, optimizer: 
         parameters.gradient.zero_()
         value.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         parameters.shorten_gradient(parameters.gradient.norm(), LONGEST_GRADIENT)
-        optimizer.step(float(rate))
+        optimizer.step(float(rate), step)
     return np.array(losses)
 
 

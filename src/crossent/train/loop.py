@@ -136,13 +136,10 @@ def _badness(record: EpochRecord, stop_by: StopBy) -> float | None:
     """Return what the best epoch has least of; None where nothing is held out."""
     if record.valid_accuracy is None:
         return None
-    measured = {
-        "refinement": record.refinement,
-        "log-loss": record.valid_loss,
-        "accuracy": -record.valid_accuracy,
-    }[stop_by]
-    # Logits that are not finite have no refinement.
-    return math.inf if measured is None else measured
+    # Logits that are not finite have no refinement, and an accuracy by chance.
+    if record.refinement is None:
+        return math.inf
+    return {"refinement": record.refinement, "log-loss": record.valid_loss, "accuracy": -record.valid_accuracy}[stop_by]
 
 
 def _record(

@@ -9,9 +9,9 @@ from typing import Protocol, final
 import torch
 from torch import Tensor
 
-from crossent import kernels
 from crossent.kernels import adamw
 from crossent.kernels.adamw import Factors
+from crossent.kernels.problem import can_run_native
 from crossent.train.parameters import FlatParameters
 
 # From the steps that were taken to the learning rate of the next.
@@ -29,8 +29,8 @@ class Optimizer(Protocol):
     """Steps against the gradient of the parameters that it was made for."""
 
     @abstractmethod
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters."""
+    def step(self, learning_rate: float, step: int) -> None:
+        """Change the parameters in a step that is counted from 1."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ class AdamW:
     --------
     >>> parameters = FlatParameters(torch.nn.Linear(1, 1, bias=False))
     >>> _ = parameters.values.fill_(2.0), parameters.gradient.fill_(0.3)
-    >>> AdamW(parameters, weight_decay=0.5).step(0.1)
+    >>> AdamW(parameters, weight_decay=0.5).step(0.1, 1)
     >>> parameters.values
     tensor([1.8000])
     """
@@ -71,15 +71,12 @@ class AdamW:
     def __init__(self, parameters: FlatParameters, *, weight_decay: float) -> None:
         self._parameters, self._weight_decay = parameters, weight_decay
         self._mean, self._square = torch.zeros_like(parameters.values), torch.zeros_like(parameters.values)
-        self._steps = 0
-        arrays = (parameters.values, parameters.gradient)
-        on_cpu = all(one.device.type == "cpu" and one.dtype == torch.float32 for one in arrays)
-        self._step = adamw.step if on_cpu and kernels.info().available else _plain_step
+        self._step = adamw.step if can_run_native(parameters.values) else _plain_step
 
-    def step(self, learning_rate: float) -> None:
-        """Change the parameters."""
-        self._steps += 1
-        of_mean, of_square = (1 - beta**self._steps for beta in BETAS)
+    def step(self, learning_rate: float, step: int) -> None:
+        """Change the parameters in a step that is counted from 1."""
+        # Young running means hold too little, by so much.
+        of_mean, of_square = (1 - beta**step for beta in BETAS)
         factors = Factors(
             rate=learning_rate / of_mean,
             kept=1 - learning_rate * self._weight_decay,
@@ -93,13 +90,12 @@ class AdamW:
 
     def state(self) -> dict[str, Tensor]:
         """Return all that the steps so far left, as it is in use."""
-        return {"mean": self._mean, "square": self._square, "steps": torch.tensor(self._steps)}
+        return {"mean": self._mean, "square": self._square}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Put everything where it was when the state was taken."""
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
-        self._steps = int(state["steps"])
 
 
 def _plain_step(

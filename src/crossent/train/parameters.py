@@ -23,6 +23,9 @@ class FlatParameters:
     ----------
     network
         Changed in place: where its parameters lie, not what they are. All that learn have one dtype and device.
+    layers
+        The part of it whose first and last weights are measured; None for all. Embeddings are better left out: what a
+        batch does not look up has no gradient.
 
     Attributes
     ----------
@@ -50,13 +53,12 @@ class FlatParameters:
     tensor([0., 0.], requires_grad=True)
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, layers: nn.Module | None = None) -> None:
         self.network = network
-        learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
-        if not learning:
+        weights, others = _learning(network)
+        ordered = [*weights, *others]
+        if not ordered:
             raise ValueError("a network without parameters that learn cannot be trained")
-        weights = [one for name, one in learning if is_weight(name)]
-        ordered = [*weights, *(one for name, one in learning if not is_weight(name))]
         sizes = [one.numel() for one in ordered]
         self.values = torch.cat([one.detach().flatten() for one in ordered])
         self.gradient = torch.zeros_like(self.values)
@@ -65,8 +67,9 @@ class FlatParameters:
             one.data = values.view_as(one)
             one.grad = gradient.view_as(one)
         self.decaying = sum(one.numel() for one in weights)
-        # Of a network without weights, the first and the last of what it has.
-        ends = (weights or ordered)[0], (weights or ordered)[-1]
+        weights, others = _learning(network if layers is None else layers)
+        # Where there are no weights, the first and the last of what there is.
+        ends = (weights or others)[0], (weights or others)[-1]
         self._end_gradients = [one.grad for one in ends if one.grad is not None]
         self._scales = self.values.new_tensor([1.0, *(one.numel() ** -0.5 for one in ends)])
 
@@ -80,6 +83,13 @@ class FlatParameters:
         # To ask is free on the CPU, and saves a pass; elsewhere it would wait for the device.
         if length.device.type != "cpu" or float(length) > longest:
             self.gradient.mul_((longest / (length + SHORTEST_GRADIENT)).clamp(max=1))
+
+
+def _learning(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the weights that learn, and the others, in their order; those of no size, as of no columns, do not."""
+    learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad and one.numel()]
+    weights = [one for name, one in learning if is_weight(name)]
+    return weights, [one for name, one in learning if not is_weight(name)]
 
 
 def is_weight(name: str) -> bool:
@@ -108,17 +118,10 @@ class ParameterAverage:
     def __init__(self, parameters: Tensor) -> None:
         self._parameters = parameters
         self.values = parameters.clone()
-        self.steps = 0
 
-    def update(self) -> None:
-        """Move towards the parameters as they are now."""
-        self.steps += 1
-        self.values.lerp_(self._parameters, 1 - min(DECAY, self.steps / (self.steps + YOUNG_STEPS)))
-
-    def restore(self, values: Tensor, steps: int) -> None:
-        """Put the average where it was after so many steps."""
-        self.values.copy_(values)
-        self.steps = steps
+    def update(self, step: int) -> None:
+        """Move towards the parameters as they are after so many steps."""
+        self.values.lerp_(self._parameters, 1 - min(DECAY, step / (step + YOUNG_STEPS)))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -132,8 +132,9 @@ class Training:
             return False
         lengths = self._parameters.gradient_lengths()
         self._parameters.shorten_gradient(lengths[0], LONGEST_GRADIENT)
-        self.optimizer.step(self.learning_rate)
-        self.average.update()
+        step = self.steps + 1
+        self.optimizer.step(self.learning_rate, step)
+        self.average.update(step)
         # Sums stay tensors: reading a number out after each batch would wait for it.
         self._sums += torch.cat([sums, lengths])
         if self.batch == 0:
@@ -149,7 +150,7 @@ class Training:
                 logits = self.network(*inputs)
             loss = self._loss(logits, target)
             # The part's share of the mean over the batch, without a product to go back through.
-            loss.backward(loss.new_tensor(len(target) / len(batch[1])))  # type: ignore[no-untyped-call]  # torch has no types
+            loss.backward(torch.full_like(loss, len(target) / len(batch[1])))  # type: ignore[no-untyped-call]  # torch has no types
             sums += torch.stack([loss.detach(), _accuracy(logits.detach(), target)]) * len(target)
         return sums
 
@@ -217,7 +218,6 @@ class Training:
                 "epoch": self.epoch,
                 "batch": self.batch,
                 "best_badness": self._best_badness if math.isfinite(self._best_badness) else None,
-                "averaged_steps": self.average.steps,
             },
         )
 
@@ -232,7 +232,7 @@ class Training:
         tensors, numbers = state.tensors, state.numbers
         self.network.load_state_dict(_below("network", tensors))
         self.optimizer.restore(_below("optimizer", tensors))
-        self.average.restore(tensors["average"], numbers["averaged_steps"])
+        self.average.values.copy_(tensors["average"])
         for i, generator in enumerate(self._generators):
             generator.set_state(tensors[f"generator.{i}"])
         self._order = tensors["order"]

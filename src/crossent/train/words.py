@@ -28,8 +28,9 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
     finite = shown[np.isfinite(shown)]
     if not len(finite):
         return " " * len(shown)
-    low, span = finite.min(), max(float(np.ptp(finite)), 1e-12)
-    heights = [(value - low) / span * (len(_BLOCKS) - 1) if np.isfinite(value) else -1 for value in shown]
+    # Halves, for the span of the largest numbers would overflow.
+    low, span = finite.min() / 2, max(float(finite.max() / 2 - finite.min() / 2), 1e-12)
+    heights = [(value / 2 - low) / span * (len(_BLOCKS) - 1) if np.isfinite(value) else -1 for value in shown]
     return "".join(" " if height < 0 else _BLOCKS[round(height)] for height in heights)
 
 
