@@ -244,12 +244,11 @@ def _text_columns(dataset: Dataset) -> str:
 
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
-    together = recipe.duplicates == "together"
     many = MANY_TEXTS if has_text(dataset) else MANY_ROWS
     count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
     if count == 1:
-        return [hold_out(dataset, VALID_SHARE, duplicates_together=together, rng=rng) == 1]
-    fold = folds(dataset, count, duplicates_together=together, rng=rng)
+        return [hold_out(dataset, VALID_SHARE, duplicates=recipe.duplicates, rng=rng) == 1]
+    fold = folds(dataset, count, duplicates=recipe.duplicates, rng=rng)
     held_out = [fold == i for i in range(count)]
     # Few rows or few groups can leave a fold with none to hold out, or none to train on.
     useful = [side for side in held_out if side.any() and not side.all()]

@@ -51,8 +51,10 @@ class Recipe:
     folds: int | None = _setting(
         None, "Train on so many folds and average the models; 1 is a single split. Default: 5, for many rows 1.", 1, 100
     )
-    duplicates: Literal["together", "anywhere"] = _setting(
-        "together", "Where rows with the same features go in a split: all to one side, or anywhere."
+    duplicates: Literal["auto", "together", "anywhere"] = _setting(
+        "auto",
+        "Where rows with the same features go in a split: all to one side (together), anywhere, or to one side where"
+        " chance alone does not make so many alike (auto).",
     )
     C: float | None = _setting(
         None, "Inverse L2 penalty of linear, as in scikit-learn. Default: the best on rows held out.", 1e-9, 1e9

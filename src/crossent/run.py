@@ -93,7 +93,7 @@ def begin_run(
 def _sides(dataset: Dataset, recipe: Recipe, held_out: float) -> npt.NDArray[np.int64]:
     """Return 1 for each row that is held out, and 0 for the others."""
     rng = np.random.default_rng(recipe.seed)
-    return hold_out(dataset, held_out, duplicates_together=recipe.duplicates == "together", rng=rng)
+    return hold_out(dataset, held_out, duplicates=recipe.duplicates, rng=rng)
 
 
 def finish_run(

@@ -52,35 +52,35 @@ def test_duplicates_stay_together_unless_asked() -> None:
     frame = pd.DataFrame({"x": np.repeat(np.arange(50) / 7, 4), "y": np.tile([0, 1, 1, 2], 50)})
     dataset = read(frame, "y")
     rng = np.random.default_rng(0)
-    sides = hold_out(dataset, 0.25, duplicates_together=True, rng=rng)
+    sides = hold_out(dataset, 0.25, duplicates="together", rng=rng)
     for value in frame["x"].unique():
         assert len(set(sides[frame["x"] == value])) == 1
-    apart = hold_out(dataset, 0.25, duplicates_together=False, rng=rng)
+    apart = hold_out(dataset, 0.25, duplicates="anywhere", rng=rng)
     assert any(len(set(apart[frame["x"] == value])) == 2 for value in frame["x"].unique())
 
 
 def test_groups_and_duplicates_join_into_one_unit() -> None:
     frame = pd.DataFrame({"x": [1.0, 1.0, 2.0, 3.0], "who": ["p", "q", "q", "r"], "y": [0, 1, 0, 1]})
-    units = row_units(read(frame, "y", groups="who"), duplicates_together=True)
+    units = row_units(read(frame, "y", groups="who"), duplicates="auto")
     assert units[0] == units[1] == units[2] != units[3]
 
 
 def test_latest_rows_are_held_out() -> None:
     frame = pd.DataFrame({"x": np.arange(100) % 7, "day": np.arange(100)[::-1] / 2, "y": np.arange(100) % 2})
     dataset = read(frame, "y", time="day")
-    sides = hold_out(dataset, 0.25, duplicates_together=True, rng=np.random.default_rng(0))
+    sides = hold_out(dataset, 0.25, duplicates="auto", rng=np.random.default_rng(0))
     assert sides.tolist() == [1] * 25 + [0] * 75
 
 
 def test_a_side_without_rows_is_an_error() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "who": ["p", "p", "p"], "y": [0, 1, 0]})
     with pytest.raises(DataError, match="held out"):
-        hold_out(read(frame, "y", groups="who"), 0.25, duplicates_together=True, rng=np.random.default_rng(0))
+        hold_out(read(frame, "y", groups="who"), 0.25, duplicates="auto", rng=np.random.default_rng(0))
 
 
 def test_folds_cover_every_row_once(hpc: pd.DataFrame) -> None:
     dataset = read(hpc, "class")
-    fold = folds(dataset, 5, duplicates_together=True, rng=np.random.default_rng(0))
+    fold = folds(dataset, 5, duplicates="auto", rng=np.random.default_rng(0))
     table = pd.crosstab(dataset.target, fold).to_numpy()
     assert table.shape == (4, 5)
     assert (table.max(axis=1) - table.min(axis=1) <= 1).all()

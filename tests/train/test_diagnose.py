@@ -42,6 +42,12 @@ def test_a_sound_training_asks_for_nothing() -> None:
     assert diagnose([]) == ()
 
 
+def test_rows_held_out_of_one_class_alone_give_no_scale_that_all_is_far_from() -> None:
+    assert names(history(FALLING, FALLING + 0.05, **(SOUND | {"baseline_loss": 0.0}))) == []
+    done = np.array([1e-3, 1e-6, 1e-9, 1e-9, 1e-8, 1e-8, 1e-8])
+    assert names(history(done, done, **(SOUND | {"baseline_loss": 0.0}))) == []
+
+
 def test_overfitting_says_since_when() -> None:
     valid = np.concatenate([FALLING[:8], FALLING[7] + 0.05 * np.arange(1, 13)])
     (finding,) = diagnose(history(FALLING, valid))

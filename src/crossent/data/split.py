@@ -1,19 +1,19 @@
-"""Splits: stratified by class, whole groups on one side, duplicate rows together, or the latest rows apart."""
+"""Splits: stratified by class, whole groups on one side, copies of a row together, or the latest rows apart."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import scipy.sparse
 
 from crossent.data.dataset import Dataset
+from crossent.data.duplicates import Duplicates, copy_codes, duplicate_codes
 from crossent.errors import DataError
 
 Sides = npt.NDArray[np.int64]
 
 
-def hold_out(dataset: Dataset, fraction: float, *, duplicates_together: bool, rng: np.random.Generator) -> Sides:
+def hold_out(dataset: Dataset, fraction: float, *, duplicates: Duplicates, rng: np.random.Generator) -> Sides:
     """Choose the rows to hold out: 1 for these, 0 for the others.
 
     With a time column these are the latest rows; otherwise they are drawn, stratified by class, whole groups at a time.
@@ -28,7 +28,7 @@ def hold_out(dataset: Dataset, fraction: float, *, duplicates_together: bool, rn
     >>> from crossent.data.read import read
     >>> from crossent.datasets import hpc_path
     >>> dataset = read(hpc_path(), "class")
-    >>> sides = hold_out(dataset, 0.25, duplicates_together=True, rng=np.random.default_rng(0))
+    >>> sides = hold_out(dataset, 0.25, duplicates="auto", rng=np.random.default_rng(0))
     >>> int(sides.sum())
     1083
     """
@@ -36,7 +36,7 @@ def hold_out(dataset: Dataset, fraction: float, *, duplicates_together: bool, rn
         # Rows of one moment stay together.
         sides = (dataset.time > np.quantile(dataset.time, 1 - fraction, method="lower")).astype(np.int64)
     else:
-        units = row_units(dataset, duplicates_together=duplicates_together)
+        units = row_units(dataset, duplicates=duplicates)
         sides = deal(dataset.target, units, np.array([1 - fraction, fraction]), rng)
     if sides.all() or not sides.any():
         raise DataError(
@@ -47,18 +47,18 @@ def hold_out(dataset: Dataset, fraction: float, *, duplicates_together: bool, rn
     return sides
 
 
-def folds(dataset: Dataset, count: int, *, duplicates_together: bool, rng: np.random.Generator) -> Sides:
+def folds(dataset: Dataset, count: int, *, duplicates: Duplicates, rng: np.random.Generator) -> Sides:
     """Return the fold of each row, counted from 0: stratified by class, whole groups at a time."""
-    units = row_units(dataset, duplicates_together=duplicates_together)
+    units = row_units(dataset, duplicates=duplicates)
     return deal(dataset.target, units, np.full(count, 1 / count), rng)
 
 
-def row_units(dataset: Dataset, *, duplicates_together: bool) -> npt.NDArray[np.int64]:
+def row_units(dataset: Dataset, *, duplicates: Duplicates) -> npt.NDArray[np.int64]:
     """Return the unit of each row, which no split may part: its group and, where asked, its duplicates."""
     n = len(dataset)
     same = []
-    if duplicates_together:
-        same.append(duplicate_codes(dataset.frame))
+    if duplicates != "anywhere":
+        same.append({"auto": copy_codes, "together": duplicate_codes}[duplicates](dataset.frame))
     if dataset.groups is not None:
         same.append(dataset.groups)
     if not same:
@@ -71,12 +71,6 @@ def row_units(dataset: Dataset, *, duplicates_together: bool) -> npt.NDArray[np.
     graph = scipy.sparse.coo_array((np.ones(n, dtype=np.int8), (first, second)), shape=(size, size))
     _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return np.asarray(component[first], dtype=np.int64)
-
-
-def duplicate_codes(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return a number for each row; rows of equal values get equal numbers."""
-    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    return np.unique(hashes, return_inverse=True)[1].astype(np.int64)
 
 
 def deal(

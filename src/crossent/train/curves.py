@@ -66,7 +66,8 @@ class Curves:
 def curves(records: Sequence[EpochRecord]) -> Curves:
     """Return the records of one training, one or more, as arrays."""
     first, last = records[0], records[-1]
-    measured = [record.baseline_loss for record in records if record.baseline_loss is not None]
+    # Rows held out of one class alone have a baseline of nothing, by which no loss can be judged.
+    measured = [record.baseline_loss for record in records if record.baseline_loss]
     started = [loss for loss in (first.train_loss, first.valid_loss) if np.isfinite(loss)]
     return Curves(
         epoch=np.array([record.epoch for record in records]),

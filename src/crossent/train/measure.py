@@ -143,7 +143,8 @@ def measure_held_out(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int
     with open_threads() as (pool, _):
         fitted = fit_temperature(logits, target, pool)
     return HeldOut(
-        loss=float(-log_probs[rows, target].mean(dtype=np.float64)),
+        # A difference, for minus zero would be shown with its sign.
+        loss=float(0 - log_probs[rows, target].mean(dtype=np.float64)),
         accuracy=accuracy,
         refinement=float(fitted.rows.loss.mean()),
         temperature=1 / fitted.inverse,
