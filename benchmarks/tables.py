@@ -112,15 +112,14 @@ def realmlp_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> P
 
 
 def tabm_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
+    """Fit with the tuned defaults, early stopping by errors among them, and temperature scaling.
+
+    To stop by cross entropy harms it: pytabkit 1.7.3 takes it of probabilities as if these were logits, which goes on
+    falling when confidence is far too high.
+    """
     from pytabkit import TabM_D_Classifier  # noqa: PLC0415 - a peer, not a dependency
 
-    model = TabM_D_Classifier(
-        device="cpu",
-        random_state=0,
-        n_threads=os.cpu_count(),
-        val_metric_name="cross_entropy",
-        calibration_method="ts-mix",
-    )
+    model = TabM_D_Classifier(device="cpu", random_state=0, n_threads=os.cpu_count(), calibration_method="ts-mix")
     return np.asarray(model.fit(train, target, cat_col_names=names(train)).predict_proba(test))
 
 

@@ -156,6 +156,5 @@ def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
     right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not right_type or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
-        raise SettingError(
-            f"{field.name} is {kind} from {low:g} to {high:g}.", f"It is {value!r}.", f"Default: {field.default}."
-        )
+        fix = "Leave it out to have it chosen." if field.default is None else f"Default: {field.default}."
+        raise SettingError(f"{field.name} is {kind} from {low:g} to {high:g}.", f"It is {value!r}.", fix)
