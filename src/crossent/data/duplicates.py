@@ -43,6 +43,8 @@ def copy_codes(frame: pd.DataFrame) -> Codes:
     """
     codes = duplicate_codes(frame)
     n, sizes = len(frame), np.bincount(codes)
+    if len(sizes) == n:
+        return codes
     first = np.unique(codes, return_index=True)[1]
     chance = np.ones(len(sizes))
     for name in frame:
