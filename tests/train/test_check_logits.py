@@ -48,6 +48,15 @@ def test_fresh_networks_give_no_alarm_at_the_start(seed: int, classes: int, rows
     assert check_logits(layers(torch.randn(rows, 20)), target, at_start=True) == ()
 
 
+@pytest.mark.parametrize("rows", [1, 8, 64])
+def test_a_start_far_above_that_of_equal_probabilities_is_seen_in_few_rows_too(rows: int) -> None:
+    logits = torch.tensor([[20.0, 0.0, 0.0]]).repeat(rows, 1) + torch.arange(rows)[:, None] * torch.tensor(
+        [0.0, 0.0, 0.01]
+    )
+    findings = check_logits(logits, torch.ones(rows, dtype=torch.long), at_start=True)
+    assert "loss starts too high" in [finding.name for finding in findings]
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**31), classes=st.integers(2, 30))
 def test_each_form_of_probabilities_is_seen(seed: int, classes: int) -> None:

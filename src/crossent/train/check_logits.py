@@ -239,8 +239,9 @@ def _start_findings(log_probs: Array, target: Indices) -> tuple[Finding, ...]:
     loss = float(-log_probs[np.arange(len(target)), target].mean())
     even = math.log(log_probs.shape[1])
     seen = f"The loss starts at {loss:.3f}; equal probabilities for {log_probs.shape[1]} classes give {even:.3f}."
-    # The mean over few rows is a matter of chance.
-    if loss > 1.3 * even + 0.3 and len(target) >= _FEWEST_ROWS:
+    # The mean over few rows scatters more.
+    scatter = 0.3 * math.sqrt(max(1.0, _FEWEST_ROWS / len(target)))
+    if loss > 1.3 * even + scatter:
         fix = "Scale the inputs to about -1 to 1, and start the last layer with small weights."
         return (Finding("loss starts too high", seen, fix),)
     if loss < 0.5 * even and len(target) >= _FEWEST_ROWS:
