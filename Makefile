@@ -1,10 +1,10 @@
-# The only commands to remember: make demo, make test, make check, make bench, make docs.
+# The only commands to remember: make demo, make test, make check, make bench, make fuzz, make docs.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 PYTEST := $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench fuzz docs clean
 
 demo: .venv/installed  ## train on the bundled data set and say where the report is
 	$(BIN)/crossent demo
@@ -21,8 +21,11 @@ check: .venv/installed-dev  ## format, lint, types, layers and all tests, the sl
 
 bench: .venv/installed-dev  ## every benchmark; each prints its table
 	@for name in losses linear_losses softmax_regression text tables large_table calibration imbalance prediction_sets prior mixup \
-		soft_targets learning_rate loop threads processes kills diagnose; do \
+		soft_targets learning_rate loop threads processes diagnose; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+fuzz: .venv/installed-dev  ## the long campaigns against damaged and hostile input, kills and full disks; hours
+	@for name in kills; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: .venv/installed-dev  ## the API pages, in build/docs
 	$(BIN)/pdoc crossent -o build/docs --docformat numpy
