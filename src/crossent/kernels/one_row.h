@@ -29,6 +29,8 @@ static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight 
 template <class A, bool keeps>
 void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Ahead next) {
   const A top = largest_value(logits, n);
+  // Before any exponential is left, which may be where the logits lie.
+  const double below = weight ? weighted_below(logits, weight, n, top > s.top ? top : A(s.top)) : 0;
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
     // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
@@ -49,7 +51,7 @@ void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t f
       s.weight_others += total;
     }
   }
-  if (weight) s.below += weighted_below(logits, weight, n, A(s.top));
+  s.below += below;
 }
 
 // Column of the target's class among the logits given here, or -1.
