@@ -185,10 +185,11 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   const double prob = is_top ? s.prob : std::exp(logit - s.top) * s.prob;
   const double less = is_top ? -s.others : prob - 1;  // prob - 1
   const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
-  double rest = s.spread * prob - s.g * weight;
-  // All but the z-loss, if most of the target's weight is on the largest logit.
+  // Nothing is rounded before the difference, so that a class without others gives 0.
   const double total = stat<A>(p, kWeight, row);
-  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > total) {
+  double rest = s.g * (total * prob - weight) + s.z * prob;
+  // All but the z-loss, if most of the target's weight is on the largest logit.
+  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * std::fabs(weight) > std::fabs(total)) {
     rest = s.g * (stat<A>(p, kWeightOthers, row) + total * less) + s.z * prob;
   }
   return beta + rest;
