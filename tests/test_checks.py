@@ -11,7 +11,6 @@ from crossent.checks import (
     check_number,
     check_per_class,
     check_per_row,
-    check_positive,
     check_target,
 )
 from crossent.errors import SettingError, ShapeError
@@ -70,11 +69,7 @@ def test_numbers_outside_their_bounds(value: float) -> None:
 def test_numbers_without_an_upper_bound(value: float) -> None:
     with pytest.raises(SettingError, match="at least 0"):
         check_number("share", value, 0)
-    with pytest.raises(SettingError, match="above 0"):
-        check_positive("share", value)
     check_number("share", 0.0, 0)
-    with pytest.raises(SettingError, match="above 0"):
-        check_positive("share", 0.0)
 
 
 def test_choices_are_listed() -> None:

@@ -5,6 +5,8 @@ None reads the values of a tensor on the path of a correct call: on a GPU that w
 """
 
 import math
+import operator
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -135,28 +137,37 @@ def check_per_row(name: str, values: Tensor, shape: torch.Size) -> None:
         )
 
 
-def check_out(logits: Tensor, out: Tensor | None) -> None:
+def check_out(logits: Tensor, out: Tensor) -> None:
     """Check that a tensor has room for the gradient of the logits.
 
     Raises
     ------
     ShapeError
-        Unless it is None or of shape, dtype and device of the logits, each element in a place of its own.
+        Unless it is of shape, dtype and device of the logits, each element in a place of its own.
     """
-    if out is None:
-        return
     if (out.shape, out.dtype, out.device) != (logits.shape, logits.dtype, logits.device):
         raise ShapeError(
             f"out is like the logits: {logits.dtype} of shape {tuple(logits.shape)} on {logits.device}.",
             f"It is {out.dtype} of shape {tuple(out.shape)} on {out.device}.",
             "Give torch.empty_like(logits), or the logits themselves.",
         )
-    if any(size > 1 and step == 0 for size, step in zip(out.shape, out.stride(), strict=True)):
+    if not (out.is_contiguous() or _has_separate_elements(out)):
         raise ShapeError(
-            "Each element of out has a place of its own.",
-            f"Its strides are {out.stride()}: it was expanded.",
+            "Each element of out has a place of its own, and each dimension lies within one step of the next larger one.",
+            f"Its shape is {tuple(out.shape)} and its strides are {out.stride()}, as of an expanded or overlapping view.",
             "Give torch.empty_like(logits), or the logits themselves.",
         )
+
+
+def _has_separate_elements(values: Tensor) -> bool:
+    """Say whether the strides of a tensor, from the smallest on, each step over all that is within."""
+    extent = 1
+    for step, size in sorted(zip(values.stride(), values.shape, strict=True)):
+        if size > 1:
+            if step < extent:
+                return False
+            extent += step * (size - 1)
+    return True
 
 
 def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -236,13 +247,23 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
         raise SettingError(f"{name} is {bounds}.", f"It is {value!r}.", "Choose such a value.")
 
 
-def check_positive(name: str, value: float) -> None:
-    """Check a number setting that divides.
+def is_int64(value: SupportsIndex) -> bool:
+    """Say whether a value is a whole number that 64 bits hold, and so does not become another one in a kernel."""
+    try:
+        return -(2**63) <= operator.index(value) < 2**63
+    except TypeError:
+        return False
+
+
+def check_int64(name: str, value: SupportsIndex) -> None:
+    """Check a setting that is any whole number.
 
     Raises
     ------
     SettingError
-        If it is not finite or is not above 0.
+        If it is no whole number, or needs more than 64 bits.
     """
-    if not 0 < value < math.inf:
-        raise SettingError(f"{name} is finite and above 0.", f"It is {value!r}.", "Choose such a value.")
+    if not is_int64(value):
+        raise SettingError(
+            f"{name} is a whole number from -2**63 to 2**63 - 1.", f"It is {value!r}.", "Choose such a value."
+        )

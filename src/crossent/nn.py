@@ -57,7 +57,7 @@ class CrossEntropyLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         check_reduction(reduction, normalizer, empty)
-        check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+        check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
         self.register_buffer("class_weight", class_weight)
         self.register_buffer("log_prior", log_prior)
         self.ignore_index = ignore_index

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import parallel_for
 
 
@@ -53,15 +53,27 @@ def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decayin
 
     Of the values, the first ``decaying`` ones decay.
     """
-    arrays = (one.data_ptr() for one in (gradient, values, mean, square))
-    problem = _AdamWProblem(len(values), decaying, *factors, *arrays, parallel_for())
+    problem = _AdamWProblem(
+        count=len(values),
+        decaying=decaying,
+        rate=factors.rate,
+        kept=factors.kept,
+        mean_share=factors.mean_share,
+        square_share=factors.square_share,
+        square_scale=factors.square_scale,
+        epsilon=factors.epsilon,
+        gradient=gradient.data_ptr(),
+        values=values.data_ptr(),
+        mean=mean.data_ptr(),
+        square=square.data_ptr(),
+        parallel_for=parallel_for(),
+    )
     _kernel()(ctypes.byref(problem))
 
 
 @functools.cache
 def _kernel() -> Callable[..., None]:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_AdamWProblem)
     library.crossent_adamw_kernel.restype = ctypes.c_void_p
     prototype = ctypes.CFUNCTYPE(None, ctypes.POINTER(_AdamWProblem))
-    return prototype(library.crossent_adamw_kernel(found.level.encode()))
+    return prototype(library.crossent_adamw_kernel(info().level.encode()))

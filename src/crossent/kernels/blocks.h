@@ -54,9 +54,9 @@ template <class A>
 void cap(A* logits, int64_t n, A softcap, A* derivative) {
   for (int64_t j = n; j % kWidth<A>; ++j) logits[j] = 0;
   for (int64_t j = 0; j < n; j += kWidth<A>) {
-    const Vector<A> t = tanh_of<A>(load(logits + j) / softcap);
-    store<A>(logits + j, t * softcap);
-    store<A>(derivative + j, A(1) - t * t);
+    const Tanh<A> t = tanh_of<A>(load(logits + j) / softcap);
+    store<A>(logits + j, t.value * softcap);
+    store<A>(derivative + j, t.slope);
   }
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import parallel_for
 
 
@@ -70,9 +70,21 @@ def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tens
 
 
 def _problem(values: Tensor, curves: Curves) -> _CurveProblem:
-    arrays = (values, curves.left, curves.slope, curves.weight, curves.line, curves.bias)
-    addresses = (one.data_ptr() for one in arrays)
-    return _CurveProblem(len(values), *curves.weight.shape, curves.farthest, *addresses, parallel_for=parallel_for())
+    numbers, pieces, size = curves.weight.shape
+    return _CurveProblem(
+        rows=len(values),
+        numbers=numbers,
+        pieces=pieces,
+        size=size,
+        farthest=curves.farthest,
+        values=values.data_ptr(),
+        left=curves.left.data_ptr(),
+        slope=curves.slope.data_ptr(),
+        weight=curves.weight.data_ptr(),
+        line=curves.line.data_ptr(),
+        bias=curves.bias.data_ptr(),
+        parallel_for=parallel_for(),
+    )
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,7 @@ class _Kernels:
 
 @functools.cache
 def _kernels() -> _Kernels:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_CurveProblem)
     library.crossent_curve_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
-    kernels = library.crossent_curve_kernels(found.level.encode()).contents
+    kernels = library.crossent_curve_kernels(info().level.encode()).contents
     return _Kernels(*(ctypes.CFUNCTYPE(None, ctypes.POINTER(_CurveProblem))(kernel) for kernel in kernels))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 
 # Logs of nothing, as logits and as duals: even their product counts for nothing.
@@ -156,7 +156,7 @@ def ascend(
         stay, is by how much the objective is above its optimum at most. Neither means anything where classes are left
         out.
     """
-    problem = _DualProblem(len(order), len(duals.weight) - 1, num_classes)
+    problem = _DualProblem(visits=len(order), features=len(duals.weight) - 1, classes=num_classes)
     problem.order, problem.ends = order.ctypes.data, rows.ends.ctypes.data
     problem.columns, problem.values = rows.columns.ctypes.data, rows.values.ctypes.data
     problem.target = None if target is None else target.ctypes.data
@@ -169,8 +169,7 @@ def ascend(
 
 @functools.cache
 def _kernel(wide: bool) -> Callable[..., None]:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_DualProblem)
     library.crossent_dual_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
-    addresses = library.crossent_dual_kernels(found.level.encode()).contents
+    addresses = library.crossent_dual_kernels(info().level.encode()).contents
     return ctypes.CFUNCTYPE(None, ctypes.POINTER(_DualProblem))(addresses[int(wide)])

@@ -7,6 +7,7 @@
 #include "dual_ascent.h"
 #include "linear.h"
 #include "matrix_product.h"
+#include "ngrams.h"
 #include "regression.h"
 #include "rows.h"
 
@@ -77,10 +78,31 @@ const Level* find(const char* name) {
   return nullptr;
 }
 
+struct Struct {
+  const char* name;
+  int64_t bytes;
+};
+
+#define CROSSENT_STRUCT(name) {#name, int64_t(sizeof(crossent::name))}
+const Struct kStructs[] = {
+    CROSSENT_STRUCT(RowProblem),       CROSSENT_STRUCT(LinearProblem),   CROSSENT_STRUCT(RegressionProblem),
+    CROSSENT_STRUCT(CouplingProblem),  CROSSENT_STRUCT(DualProblem),     CROSSENT_STRUCT(ProductProblem),
+    CROSSENT_STRUCT(ColumnSumProblem), CROSSENT_STRUCT(ScatterProblem),  CROSSENT_STRUCT(CurveProblem),
+    CROSSENT_STRUCT(AdamWProblem),     CROSSENT_STRUCT(NgramProblem),
+};
+
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 12; }
+CROSSENT_EXPORT int crossent_abi_version() { return 13; }
+
+// Bytes of a struct that Python fills, by its name; 0 if there is none. The binding refuses to fill another.
+CROSSENT_EXPORT int64_t crossent_size_of(const char* name) {
+  for (const Struct& known : kStructs) {
+    if (std::strcmp(name, known.name) == 0) return known.bytes;
+  }
+  return 0;
+}
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 

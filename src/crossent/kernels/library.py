@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 12
+ABI_VERSION = 13
 LEVELS = ("avx512", "avx2", "baseline")
 
 
@@ -75,6 +75,33 @@ def info() -> KernelInfo:
             "Unset it to take the best one.",
         )
     return KernelInfo(True, level, str(path), _text(library, "architecture"), _text(library, "compiler"), "")
+
+
+def open_library(*structs: type[ctypes.Structure]) -> ctypes.CDLL:
+    """Open the library of `info`, after a look at the structs that a binding shares with it.
+
+    Parameters
+    ----------
+    structs
+        Each named as in the library, save for a leading underscore.
+
+    Raises
+    ------
+    ImportError
+        If the library holds one of another size: it was built from other sources than these.
+    """
+    path = info().path
+    library = ctypes.CDLL(path)
+    library.crossent_size_of.restype = ctypes.c_int64
+    for struct in structs:
+        name, size = struct.__name__.lstrip("_"), ctypes.sizeof(struct)
+        size_there = library.crossent_size_of(name.encode())
+        if size_there != size:
+            raise ImportError(
+                f"Python and the kernels share structs of one size. {name} has {size_there} bytes in {path} and {size} here."
+                " Install the package again."
+            )
+    return library
 
 
 def _absent(reason: str) -> KernelInfo:

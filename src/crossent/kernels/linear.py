@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import RowProblem, RowTerms, address, row_problem
 from crossent.kernels.rows import BadTargetError
 
@@ -99,11 +99,20 @@ def linear_losses(
     if gradient.weight is not None or gradient.bias is not None:
         sums = losses.new_empty(parts, num_classes * _padded(d) + _padded(num_classes))
     like_logits = losses.new_empty(()).expand(n, num_classes)
-    of_layer = map(address, (layer.input, layer.weight, layer.bias))
-    of_gradient = map(address, (gradient.input, gradient.weight, gradient.bias))
     row_part = row_problem(like_logits, terms, None)
     row_part.normalizer, row_part.grad_rows, row_part.losses = normalizer, address(grad_rows), losses.data_ptr()
-    problem = _LinearProblem(row_part, d, *of_layer, parts, address(sums), *of_gradient)
+    problem = _LinearProblem(
+        rows=row_part,
+        features=d,
+        input=address(layer.input),
+        weight=address(layer.weight),
+        bias=address(layer.bias),
+        parts=parts,
+        sums=address(sums),
+        grad_input=address(gradient.input),
+        grad_weight=address(gradient.weight),
+        grad_bias=address(gradient.bias),
+    )
     if _kernel()(ctypes.byref(problem)):
         raise BadTargetError
     return losses
@@ -115,8 +124,7 @@ def _padded(n: int) -> int:
 
 @functools.cache
 def _kernel() -> Callable[..., int]:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_LinearProblem)
     library.crossent_linear_kernel.restype = ctypes.c_void_p
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(_LinearProblem))
-    return prototype(library.crossent_linear_kernel(found.level.encode()))
+    return prototype(library.crossent_linear_kernel(info().level.encode()))

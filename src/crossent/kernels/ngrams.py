@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.library import info
+from crossent.kernels.library import open_library
 
 # What a code point counts as.
 SEPARATOR, LETTER, SYMBOL = 0, 1, 2
@@ -110,13 +110,13 @@ def count_ngrams(documents: Documents, alphabet: Alphabet) -> NgramCounts:
     """
     library = _library()
     problem = _NgramProblem(
-        len(documents),
-        documents.text,
-        documents.ends.ctypes.data,
-        alphabet.kinds.ctypes.data,
-        len(alphabet.kinds),
-        alphabet.shortest_piece,
-        alphabet.longest_piece,
+        documents=len(documents),
+        text=documents.text,
+        ends=documents.ends.ctypes.data,
+        kinds=alphabet.kinds.ctypes.data,
+        kinds_size=len(alphabet.kinds),
+        shortest_piece=alphabet.shortest_piece,
+        longest_piece=alphabet.longest_piece,
     )
     counted = library.crossent_count_ngrams(ctypes.byref(problem))
     if not counted:
@@ -134,7 +134,7 @@ def count_ngrams(documents: Documents, alphabet: Alphabet) -> NgramCounts:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(info().path)
+    library = open_library(_NgramProblem)
     library.crossent_count_ngrams.restype = ctypes.c_void_p
     library.crossent_take_ngrams.argtypes = [ctypes.c_void_p] * 5
     library.crossent_take_ngrams.restype = None

@@ -29,6 +29,8 @@ static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight 
 template <class A, bool keeps>
 void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Ahead next) {
   const A top = largest_value(logits, n);
+  // Before any exponential is left, which may be where the logits lie.
+  const double below = weight ? weighted_below(logits, weight, n, top > s.top ? top : A(s.top)) : 0;
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
     // Without logits above minus infinity so far, `others` is 0, or NaN if one was.
@@ -49,7 +51,7 @@ void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t f
       s.weight_others += total;
     }
   }
-  if (weight) s.below += weighted_below(logits, weight, n, A(s.top));
+  s.below += below;
 }
 
 // Column of the target's class among the logits given here, or -1.
@@ -183,10 +185,11 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   const double prob = is_top ? s.prob : std::exp(logit - s.top) * s.prob;
   const double less = is_top ? -s.others : prob - 1;  // prob - 1
   const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
-  double rest = s.spread * prob - s.g * weight;
-  // All but the z-loss, if most of the target's weight is on the largest logit.
+  // Nothing is rounded before the difference, so that a class without others gives 0.
   const double total = stat<A>(p, kWeight, row);
-  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * weight > total) {
+  double rest = s.g * (total * prob - weight) + s.z * prob;
+  // All but the z-loss, if most of the target's weight is on the largest logit.
+  if (p.distribution.data && column + p.first_class == p.largest[row] && 2 * std::fabs(weight) > std::fabs(total)) {
     rest = s.g * (stat<A>(p, kWeightOthers, row) + total * less) + s.z * prob;
   }
   return beta + rest;

@@ -12,24 +12,25 @@ from crossent.kernels.library import info
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3, torch.bool: 4}
 
-_ABSENT = (None, 0, 0, 0, 0)
 
+class View(ctypes.Structure):
+    """The struct of the same name in rows.h."""
 
-def view_fields(*names: str) -> list[tuple[str, type]]:
-    """Return the fields of views, flattened."""
-    return [
-        (f"{name}_{part}", ctypes.c_void_p if part == "data" else ctypes.c_int64)
-        for name in names
-        for part in ("data", "dtype", "outer", "inner", "classes")
-    ]
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int64),
+        ("outer", ctypes.c_int64),
+        ("inner", ctypes.c_int64),
+        ("classes", ctypes.c_int64),
+    )
 
 
 class RowProblem(ctypes.Structure):
-    """The struct of the same name in rows.h, its views flattened."""
+    """The struct of the same name in rows.h."""
 
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("outer_rows", "inner_rows", "classes", "first_class", "total_classes")]
-        + view_fields("logits", "distribution", "possible", "gradient")
+        + [(name, View) for name in ("logits", "distribution", "possible", "gradient")]
         + [("target", ctypes.c_void_p), ("ignore_index", ctypes.c_int64)]
         + [(name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")]
         + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
@@ -92,32 +93,35 @@ def real_dtype(logits: Tensor) -> torch.dtype:
 def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> RowProblem:
     """Return the call, its results apart."""
     num_classes = num_classes_of(logits)
-    return RowProblem(
-        1 if logits.ndim == 1 else logits.shape[0],
-        logits.shape[2] if logits.ndim == 3 else 1,
-        num_classes,
-        0,
-        num_classes,
-        *view(logits),
-        *view(terms.distribution),
-        *view(terms.possible),
-        *view(gradient),
-        address(terms.target),
-        terms.ignore_index,
-        address(terms.class_weight),
-        address(terms.sample_weight),
-        address(terms.log_prior),
-        terms.label_smoothing,
-        terms.temperature,
-        terms.softcap,
-        terms.z_loss,
-        terms.focal_gamma,
-        terms.weighted_smoothing,
-        address(terms.possible_count),
-        states=None,
+    problem = RowProblem(
+        outer_rows=1 if logits.ndim == 1 else logits.shape[0],
+        inner_rows=logits.shape[2] if logits.ndim == 3 else 1,
+        classes=num_classes,
+        total_classes=num_classes,
+        logits=view(logits),
+        target=address(terms.target),
+        ignore_index=terms.ignore_index,
+        class_weight=address(terms.class_weight),
+        sample_weight=address(terms.sample_weight),
+        log_prior=address(terms.log_prior),
+        label_smoothing=terms.label_smoothing,
+        temperature=terms.temperature,
+        softcap=terms.softcap,
+        z_loss=terms.z_loss,
+        focal_gamma=terms.focal_gamma,
+        weighted_smoothing=terms.weighted_smoothing,
+        possible_count=address(terms.possible_count),
         last=1,
         parallel_for=parallel_for(),
     )
+    # To fill in a view takes a microsecond, also one of nothing.
+    if terms.distribution is not None:
+        problem.distribution = view(terms.distribution)
+    if terms.possible is not None:
+        problem.possible = view(terms.possible)
+    if gradient is not None:
+        problem.gradient = view(gradient)
+    return problem
 
 
 def num_classes_of(logits: Tensor) -> int:
@@ -130,10 +134,8 @@ def address(values: Tensor | None) -> int | None:
     return None if values is None else values.data_ptr()
 
 
-def view(values: Tensor | None) -> tuple[int | None, int, int, int, int]:
-    """Return address, dtype, and the strides of outer rows, inner rows and classes."""
-    if values is None:
-        return _ABSENT
+def view(values: Tensor) -> tuple[int, int, int, int, int]:
+    """Return what a `View` holds: address, dtype, and the strides of outer rows, inner rows and classes."""
     stride = values.stride()
     if values.ndim == 1:
         return values.data_ptr(), DTYPES[values.dtype], 0, 0, stride[0]

@@ -8,46 +8,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossent.kernels.library import info
-from crossent.kernels.problem import address, parallel_for, view, view_fields
+from crossent.kernels.library import info, open_library
+from crossent.kernels.problem import View, address, parallel_for, view
 
 # A product may be cut along its depth after multiples of this many terms without a change of its bits.
 SUM_BLOCK = 128
 
 
 class _ProductProblem(ctypes.Structure):
-    """The struct of the same name in matrix_product.h, its views flattened."""
+    """The struct of the same name in matrix_product.h."""
 
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("rows", "depth", "columns")]
-        + view_fields("left", "right", "out")
+        + [(name, View) for name in ("left", "right", "out")]
         + [("bias", ctypes.c_void_p), ("add", ctypes.c_int64), ("threads", ctypes.c_int64)]
         + [("parallel_for", ctypes.c_void_p)]
     )
 
 
 class _ColumnSumProblem(ctypes.Structure):
-    """The struct of the same name in matrix_product.h, its view flattened."""
+    """The struct of the same name in matrix_product.h."""
 
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("columns", ctypes.c_int64),
-        *view_fields("values"),
+        ("values", View),
         ("out", ctypes.c_void_p),
         ("parallel_for", ctypes.c_void_p),
     )
 
 
 class _ScatterProblem(ctypes.Structure):
-    """The struct of the same name in matrix_product.h, its views flattened."""
+    """The struct of the same name in matrix_product.h."""
 
     _fields_ = (
         ("rows", ctypes.c_int64),
         ("columns", ctypes.c_int64),
-        *view_fields("values"),
+        ("values", View),
         ("factor", ctypes.c_void_p),
         ("target", ctypes.c_void_p),
-        *view_fields("out"),
+        ("out", View),
         ("parallel_for", ctypes.c_void_p),
     )
 
@@ -90,7 +90,10 @@ def add_column_sums(values: Tensor, out: Tensor) -> None:
     out
         ``(n,)`` contiguous, of their dtype.
     """
-    problem = _ColumnSumProblem(*values.shape, *view(values), out.data_ptr(), parallel_for())
+    rows, columns = values.shape
+    problem = _ColumnSumProblem(
+        rows=rows, columns=columns, values=view(values), out=out.data_ptr(), parallel_for=parallel_for()
+    )
     _kernels().column_sums(ctypes.byref(problem))
 
 
@@ -108,15 +111,32 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
     out
         ``(m, d)`` float32 or float64, the elements of its rows side by side.
     """
-    of_rows = (factor.data_ptr(), target.data_ptr())
-    problem = _ScatterProblem(*values.shape, *view(values), *of_rows, *view(out), parallel_for())
+    rows, columns = values.shape
+    problem = _ScatterProblem(
+        rows=rows,
+        columns=columns,
+        values=view(values),
+        factor=factor.data_ptr(),
+        target=target.data_ptr(),
+        out=view(out),
+        parallel_for=parallel_for(),
+    )
     _kernels().scatter(ctypes.byref(problem))
 
 
 def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, *, add: bool) -> None:
-    sizes = (*left.shape, right.shape[1])
-    views = (*view(left), *view(right.t()), *view(out))
-    problem = _ProductProblem(*sizes, *views, address(bias), add, torch.get_num_threads(), parallel_for())
+    problem = _ProductProblem(
+        rows=left.shape[0],
+        depth=left.shape[1],
+        columns=right.shape[1],
+        left=view(left),
+        right=view(right.t()),
+        out=view(out),
+        bias=address(bias),
+        add=add,
+        threads=torch.get_num_threads(),
+        parallel_for=parallel_for(),
+    )
     _kernels().product(ctypes.byref(problem))
 
 
@@ -129,10 +149,9 @@ class _Kernels:
 
 @functools.cache
 def _kernels() -> _Kernels:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_ProductProblem, _ColumnSumProblem, _ScatterProblem)
     library.crossent_product_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 3)
-    product, column_sums, scattering = library.crossent_product_kernels(found.level.encode()).contents
+    product, column_sums, scattering = library.crossent_product_kernels(info().level.encode()).contents
     return _Kernels(
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_ProductProblem))(product),
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_ColumnSumProblem))(column_sums),

@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 _PADDING = 16
@@ -219,13 +219,27 @@ def couplings(features: Real, probs: Real, row_weight: Real) -> Real:
     pairs = d * (d + 1) // 2
     # The kernel writes zeros beyond.
     sums: Real = np.zeros((num_classes * (num_classes + 1) // 2, padded_classes(pairs) + _PADDING), features.dtype)
-    arrays = (features.ctypes.data, probs.ctypes.data, row_weight.ctypes.data, sums.ctypes.data)
-    _kernels(features.dtype == np.float64).couplings(ctypes.byref(_CouplingProblem(n, d, num_classes, *arrays)))
+    problem = _CouplingProblem(
+        rows=n,
+        features=d,
+        classes=num_classes,
+        dense=features.ctypes.data,
+        probs=probs.ctypes.data,
+        row_weight=row_weight.ctypes.data,
+        sums=sums.ctypes.data,
+    )
+    _kernels(features.dtype == np.float64).couplings(ctypes.byref(problem))
     return sums[:, :pairs]
 
 
 def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> _RegressionProblem:
-    problem = _RegressionProblem(len(rows), rows.features, rows.dense.shape[1], num_classes, rows.dense.ctypes.data)
+    problem = _RegressionProblem(
+        rows=len(rows),
+        features=rows.features,
+        dense_features=rows.dense.shape[1],
+        classes=num_classes,
+        dense=rows.dense.ctypes.data,
+    )
     if rows.sparse is not None:
         problem.ends, problem.columns = rows.sparse.ends.ctypes.data, rows.sparse.columns.ctypes.data
         problem.values = rows.sparse.values.ctypes.data
@@ -249,10 +263,9 @@ class _Kernels:
 
 @functools.cache
 def _kernels(wide: bool) -> _Kernels:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_RegressionProblem, _CouplingProblem)
     library.crossent_regression_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 6)
-    addresses = library.crossent_regression_kernels(found.level.encode()).contents
+    addresses = library.crossent_regression_kernels(info().level.encode()).contents
     of_rows = ctypes.CFUNCTYPE(None, ctypes.POINTER(_RegressionProblem))
     gradient, product, coupling = addresses[3:] if wide else addresses[:3]
     return _Kernels(

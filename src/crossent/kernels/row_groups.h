@@ -91,12 +91,18 @@ struct Found {
   int64_t largest[kWidth<A>];  // the class of the largest logit of a distribution that has most of its weight there; or -1
 };
 
+template <class A>
+inline Vector<A> size_of(Vector<A> v) {
+  return v < 0 ? -v : v;
+}
+
 // Looks at the rows of distributions one by one where sums are not enough: where a zero weight meets an infinite distance,
 // and where most of the weight is on the largest logit.
 template <class A>
 void look_again(const RowProblem& p, int64_t row, const bool* counts, Found<A>& found, Buffers<A>& buffers) {
   const Integers<A> is_infinite = found.below - found.below != 0;
-  const Integers<A> is_apart = p.distribution.data ? A(2) * found.weight_others < found.weight : Integers<A>{};
+  const Integers<A> most = A(2) * size_of<A>(found.weight_others) < size_of<A>(found.weight);
+  const Integers<A> is_apart = p.distribution.data ? most : Integers<A>{};
   if (!any_lane<A>(is_infinite | is_apart)) return;
   const Lanes<A> tops = apart<A>(found.top);
   for (int64_t lane = 0; lane < kWidth<A>; ++lane) {
@@ -107,7 +113,7 @@ void look_again(const RowProblem& p, int64_t row, const bool* counts, Found<A>& 
     if (!is_apart[lane]) continue;
     const int64_t largest = find(logits, p.classes, tops.of[lane]);
     found.weight_others[lane] = A(sum_others(weight, p.classes, largest));
-    if (2 * weight[largest] > found.weight[lane]) found.largest[lane] = largest;
+    if (2 * std::fabs(weight[largest]) > std::fabs(found.weight[lane])) found.largest[lane] = largest;
   }
 }
 
@@ -258,10 +264,12 @@ void slopes_of_indices(const RowProblem& p, int64_t row, const bool* counts, con
     slopes.column[lane] = counts[lane] ? p.target[row + lane] : -1;
     if (counts[lane] && p.even_weight) weight.of[lane] = static_cast<const A*>(p.even_weight)[p.target[row + lane]];
   }
-  const Vector<A> at_top = spread * prob - beta * (prob * s.others);
-  const Vector<A> elsewhere = alpha * exp_of<A>(t.logit - s.top) - beta;
+  const Vector<A> even = weight.together();
+  // Nothing is rounded before the difference, so that a class without others gives 0.
+  const Vector<A> at_top = g * (s.weight * prob - even) - beta * (prob * s.others);
+  const Vector<A> elsewhere = alpha * exp_of<A>(t.logit - s.top) - beta - g * even;
   slopes.alpha = apart<A>(alpha);
-  slopes.value = apart<A>((t.logit < s.top ? elsewhere : at_top) - g * weight.together());
+  slopes.value = apart<A>(t.logit < s.top ? elsewhere : at_top);
 }
 
 // Of rows with a distribution: the same, where it has most of its weight on the largest logit.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import RowProblem, RowTerms, address, num_classes_of, real_dtype, row_problem
 
 # Tiles of classes that are multiples of this change no bit: it holds whole blocks of any instruction set.
@@ -240,10 +240,9 @@ class _Kernels:
 
 @functools.cache
 def _kernels() -> _Kernels:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(RowProblem)
     library.crossent_row_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 4)
-    *of_problems, small = library.crossent_row_kernels(found.level.encode()).contents
+    *of_problems, small = library.crossent_row_kernels(info().level.encode()).contents
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(RowProblem))
     forward, backward, forward_backward = (prototype(at) for at in of_problems)
     pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double

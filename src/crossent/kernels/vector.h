@@ -271,15 +271,24 @@ inline Vector<float> exp_of<float>(Vector<float> x) {
 }
 #endif
 
-// tanh(x) by expm1(2|x|), which keeps the digits of small arguments.
+// tanh and its derivative. 1 - tanh^2 would lose the derivative's digits where tanh is near 1.
 template <class A>
-inline Vector<A> tanh_of(Vector<A> x) {
-  const Vector<A> size = x < 0 ? -x : x;
-  const Vector<A> bounded = size > A(22) ? all<A>(22) : size;
-  const Reduced<A> parts = reduce(bounded + bounded);
-  const Vector<A> e = parts.expm1_r * parts.two_to_n + (parts.two_to_n - A(1));
-  const Vector<A> value = e / (e + A(2));
-  return x < 0 ? -value : value;
+struct Tanh {
+  Vector<A> value, slope;
+};
+
+// By e = exp(-2|x|): tanh = (1 - e) / (1 + e) and its derivative 4 e / (1 + e)^2. 1 - e is -expm1(-2|x|), which keeps the
+// digits of small arguments.
+template <class A>
+inline Tanh<A> tanh_of(Vector<A> x) {
+  const Vector<A> twice = (x < 0 ? x : -x) * A(2);
+  const Integers<A> is_zero = twice < kSmallestExponent<A>;
+  const Reduced<A> parts = reduce(is_zero ? all<A>(kSmallestExponent<A>) : twice);
+  const Vector<A> part = parts.expm1_r * parts.two_to_n;
+  const Vector<A> e = is_zero ? Vector<A>{} : part + parts.two_to_n;
+  const Vector<A> sum = A(1) + e;
+  const Vector<A> size = (A(1) - parts.two_to_n - part) / sum;
+  return {x < 0 ? -size : size, A(4) * e / (sum * sum)};
 }
 
 // log(1 + x) for x >= 0: 1 + x = 2^k (1 + f) with f in [-1/4, 1/2]; Chebyshev fit of (log1p(f) - f + f^2 / 2) / f^3.

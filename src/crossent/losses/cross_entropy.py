@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from crossent.checks import check_target
+from crossent.checks import check_target, is_int64
 from crossent.kernels.rows import BadTargetError
 from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
@@ -46,7 +46,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     class_weight
         ``(K,)`` weight of each class.
     ignore_index
-        Rows with this class index count nothing.
+        Rows with this class index, any whole number of 64 bits, count nothing.
     reduction
         ``"none"`` gives one value a row; ``"sum"`` adds them; ``"mean"`` divides the sum by the weights of the rows
         that count: the class weight of their index (for distributions 1, as in torch) times their sample weight.
@@ -60,17 +60,18 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     log_prior
         ``(K,)`` added to the logits after the temperature: logit adjustment (Menon et al. 2021).
     z_loss
-        Adds ``z_loss * log(Z) ** 2`` to the loss of a row, with Z the sum of the exponentials of its logits, to keep
+        From 0 to 1e30. Adds ``z_loss * log(Z) ** 2`` to the loss of a row, with Z the sum of the exponentials of its logits, to keep
         these from drifting (PaLM, Chowdhery et al. 2022); weighted as the row is in ``"mean"``.
     softcap
-        Turns the logits into ``softcap * tanh(logits / softcap)`` before all else (Gemma 2, Gemma Team 2024).
+        From 1e-30 to 1e30. Turns the logits into ``softcap * tanh(logits / softcap)`` before all else (Gemma 2, Gemma Team 2024).
     focal_gamma
-        Multiplies the loss of each class by ``(1 - p) ** focal_gamma``, p being its probability (Lin et al. 2017).
+        From 0 to 1e30. Multiplies the loss of each class by ``(1 - p) ** focal_gamma``, p being its probability (Lin et al. 2017).
     class_mask
         True where a class is possible, of shape ``(K,)`` or of the logits' shape. The logits of impossible classes are
         never read, label smoothing passes them by, and a target there costs infinity.
     normalizer
-        Divides the sum in ``"mean"`` instead of the weights: the number of rows in all batches or processes, say.
+        From 1e-30 to 1e30. Divides the sum in ``"mean"`` instead of the weights: the number of rows in all batches or
+        processes, say.
     empty
         What ``"mean"`` gives where the weights sum to zero: ``"nan"`` as in torch, or ``"zero"``. Gradients are zero
         either way.
@@ -105,6 +106,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         and reduction in ("mean", "sum")
         and empty == "nan"
         and smoothing == "weighted"
+        and (ignore_index == -100 or is_int64(ignore_index))
         and is_small(logits, target)
     ):
         try:
@@ -113,7 +115,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
             pass  # explained below
     check_target(logits, target)
     check_reduction(reduction, normalizer, empty)
-    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     terms = LossTerms(
         class_weight,
         ignore_index,

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from crossent.checks import check_out, check_target
 from crossent.losses.native import can_run_native, native_cross_entropy_and_grad
+from crossent.losses.overlap import check_out_is_apart, lie_in_memory
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
 
@@ -41,7 +42,8 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     sample_weight, temperature, log_prior, z_loss, softcap, focal_gamma, class_mask, normalizer, empty, smoothing
         As in `crossent.cross_entropy`.
     out
-        Where the gradient is to be written, of shape, dtype and device of the logits; may be the logits themselves.
+        Where the gradient is to be written, of shape, dtype and device of the logits. It may lie over the logits in any
+        way, and over nothing else that is given.
 
     Returns
     -------
@@ -51,7 +53,8 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     Raises
     ------
     ShapeError
-        If shapes or dtypes do not fit, or a class index is out of range; nothing is written then.
+        If shapes or dtypes do not fit, `out` shares memory with anything but the logits or lies over itself, or a class
+        index is out of range; nothing is written then.
     SettingError
         If an option is out of bounds.
 
@@ -65,8 +68,9 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     """
     check_target(logits, target)
     check_reduction(reduction, normalizer, empty)
-    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
-    check_out(logits, out)
+    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    if out is not None:
+        check_out(logits, out)
     terms = LossTerms(
         class_weight,
         ignore_index,
@@ -83,9 +87,13 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
         empty,
         smoothing,
     )
+    is_compiling = torch.compiler.is_compiling()
     with torch.no_grad():
-        if can_run_native((logits,), target, terms) and not torch.compiler.is_compiling():
+        if not is_compiling and can_run_native((logits,), target, terms):
             return native_cross_entropy_and_grad(logits, target, terms, out)
+    inputs = target, class_weight, sample_weight, log_prior, class_mask
+    if out is not None and not is_compiling and lie_in_memory(out, *inputs):
+        check_out_is_apart(out, target, terms)
     leaf = logits.detach().requires_grad_()
     with torch.enable_grad():
         loss = plain_cross_entropy(leaf, target, terms)

@@ -88,7 +88,7 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     """
     check_linear(input, weight, bias)
     check_reduction(reduction, normalizer, empty)
-    check_terms(label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     leading, num_classes = input.shape[:-1], len(weight)
     flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
     check_target(_like_logits(flat_input, num_classes), flat_target)

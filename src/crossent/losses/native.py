@@ -11,8 +11,9 @@ from crossent import kernels
 from crossent.checks import check_class_mask, check_per_class, check_per_row
 from crossent.kernels import rows
 from crossent.kernels.problem import DTYPES, RowTerms, real_dtype
+from crossent.losses.overlap import check_out_is_apart, have_common_range
 from crossent.losses.operators import losses_by_operator
-from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
+from crossent.losses.plain import check_counted_indices, class_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
 # Logits, in all, up to which calling a kernel takes longer than its work.
@@ -64,10 +65,15 @@ def native_cross_entropy_and_grad(
     Raises
     ------
     ShapeError
-        If shapes do not fit, or a class index is out of range; nothing is written then.
+        If shapes do not fit, `out` shares memory with anything but the logits, or a class index is out of range;
+        nothing is written then.
     """
     flat, row_terms = _flat(logits), row_terms_of(logits, target, terms)
-    gradient = torch.empty_like(flat) if out is None or not _can_be_written(out, logits) else _flat(out)
+    room = None
+    if out is not None and _is_plain_cpu(out):
+        check_out_is_apart(out, target, terms)
+        room = _flat(out) if _can_be_written(out, logits) else None
+    gradient = torch.empty_like(flat) if room is None else room
     normalizer, empty = _normalizer(terms), math.nan if terms.empty == "nan" else 0.0
     try:
         result = rows.forward_backward(flat, row_terms, gradient, normalizer, empty)
@@ -86,9 +92,8 @@ def native_cross_entropy_and_grad(
 
 def _can_be_written(out: Tensor, logits: Tensor) -> bool:
     """Say whether results may go to their place while the logits are read: if that is theirs, or apart from theirs."""
-    if out.untyped_storage().data_ptr() != logits.untyped_storage().data_ptr():
-        return _is_plain_cpu(out)
-    return out.data_ptr() == logits.data_ptr() and out.stride() == logits.stride() and _is_plain_cpu(out)
+    is_theirs = out.data_ptr() == logits.data_ptr() and out.stride() == logits.stride()
+    return is_theirs or not have_common_range(out, logits)
 
 
 def _is_plain_cpu(tensor: Tensor) -> bool:
@@ -191,7 +196,7 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> RowTerms:
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
     return RowTerms(
-        row_values(target, torch.int64) if is_index else None,
+        row_values(target if target.dtype == torch.int64 else class_indices(target), torch.int64) if is_index else None,
         None if is_index else _flat(target),
         None if mask is None else _flat(mask),
         None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),

@@ -76,7 +76,7 @@ def _transform(logits: Tensor, counts: Tensor, possible: Tensor | None, terms: L
     read = counts.unsqueeze(-1) if possible is None else counts.unsqueeze(-1) & possible
     logits = torch.where(read, widen(logits), 0.0)
     if terms.softcap is not None:
-        logits = terms.softcap * torch.tanh(logits / terms.softcap)
+        logits = terms.softcap * _tanh(logits / terms.softcap)
     if terms.temperature != 1.0:
         logits = logits / terms.temperature
     if terms.log_prior is not None:
@@ -85,13 +85,34 @@ def _transform(logits: Tensor, counts: Tensor, possible: Tensor | None, terms: L
     return logits if possible is None else logits.masked_fill(~possible, -math.inf)
 
 
+def _tanh(values: Tensor) -> Tensor:
+    """Return tanh, with derivatives to the last digit.
+
+    torch derives 1 - tanh ** 2, which loses its digits where tanh is near 1. With s the logistic function, tanh is also
+    1 - 2 s(-2 x), and s(-2 x) keeps all digits there, as does its derivative s (1 - s).
+    """
+    is_negative = values < 0
+    share = torch.sigmoid(torch.where(is_negative, 2 * values, -2 * values))
+    as_shares = torch.where(is_negative, 2 * share, -2 * share)
+    # Its value would lose digits where tanh is near 0, so only its derivative is taken.
+    return torch.tanh(values.detach()) + (as_shares - as_shares.detach())
+
+
 def counted_rows(target: Tensor, shape: torch.Size, terms: LossTerms) -> Tensor:
     """Return where rows, of the given shape, are not ignored."""
     counts = torch.ones(shape, dtype=torch.bool, device=target.device)
     if terms.sample_weight is not None:
         counts = terms.sample_weight != 0
     # As int64, because -100 as an unsigned byte would be class 156.
-    return counts if target.is_floating_point() else counts & (target.long() != terms.ignore_index)
+    return counts if target.is_floating_point() else counts & (class_indices(target) != terms.ignore_index)
+
+
+def class_indices(target: Tensor) -> Tensor:
+    """Return the indices as int64; of uint64, those that need the last bit become the largest, and stay out of range."""
+    indices = target.long()
+    if target.dtype == torch.uint64:
+        return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices)
+    return indices
 
 
 def check_counted_indices(target: Tensor, num_classes: int, counts: Tensor) -> None:
@@ -109,7 +130,7 @@ def fill_ignored(target: Tensor, counts: Tensor) -> Tensor:
     """Return the target with the classes last, and 0 in the rows that are ignored."""
     if target.is_floating_point():
         return torch.where(counts.unsqueeze(-1), classes_last(target), 0.0)
-    return torch.where(counts, target.long(), 0)
+    return torch.where(counts, class_indices(target), 0)
 
 
 def _weighted_distribution(

@@ -1,13 +1,16 @@
 """The options of a loss, checked."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 from torch import Tensor
 
-from crossent.checks import check_choice, check_number, check_positive
+from crossent.checks import check_choice, check_int64, check_number
 from crossent.errors import SettingError
 from crossent.losses.softmax import check_temperature
+
+# Of settings that multiply or divide: float32, in which losses are computed, holds them and leaves room for logits.
+SMALLEST_FACTOR, LARGEST_FACTOR = 1e-30, 1e30
 
 Reduction = Literal["none", "mean", "sum"]
 Empty = Literal["nan", "zero"]
@@ -46,7 +49,7 @@ def check_reduction(reduction: str, normalizer: float | None, empty: str) -> Non
     check_choice("empty", empty, ("nan", "zero"))
     if normalizer is None:
         return
-    check_positive("normalizer", normalizer)
+    check_number("normalizer", normalizer, SMALLEST_FACTOR, LARGEST_FACTOR)
     if reduction != "mean":
         raise SettingError(
             "normalizer divides the sum in reduction='mean'.",
@@ -56,6 +59,7 @@ def check_reduction(reduction: str, normalizer: float | None, empty: str) -> Non
 
 
 def check_terms(
+    ignore_index: SupportsIndex,
     label_smoothing: float,
     temperature: float,
     z_loss: float,
@@ -70,10 +74,11 @@ def check_terms(
     SettingError
         If one is out of bounds.
     """
+    check_int64("ignore_index", ignore_index)
     check_number("label_smoothing", label_smoothing, 0.0, 1.0)
     check_temperature(temperature)
-    check_number("z_loss", z_loss, 0.0)
-    check_number("focal_gamma", focal_gamma, 0.0)
+    check_number("z_loss", z_loss, 0.0, LARGEST_FACTOR)
+    check_number("focal_gamma", focal_gamma, 0.0, LARGEST_FACTOR)
     if softcap is not None:
-        check_positive("softcap", softcap)
+        check_number("softcap", softcap, SMALLEST_FACTOR, LARGEST_FACTOR)
     check_choice("smoothing", smoothing, ("weighted", "unweighted"))
