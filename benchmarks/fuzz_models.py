@@ -194,7 +194,7 @@ def _with_scaling(predictor: Predictor, method: Literal["vector", "matrix"]) -> 
 def main() -> int:
     """Run the campaign of one model, or of all; return 1 if any outcome is not allowed."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--model", choices=(*RECIPES, "all"), default=os.environ.get(CHOSEN, "all"))
+    parser.add_argument("--model", nargs="+", choices=(*RECIPES, "all"), default=os.environ.get(CHOSEN, "all").split())
     parser.add_argument("--kernels", default=os.environ.get(KERNELS, ""))
     arguments, others = parser.parse_known_args()
     sys.argv[1:] = others
@@ -203,7 +203,7 @@ def main() -> int:
     if arguments.kernels:
         crossent.kernels.__path__.insert(0, arguments.kernels)
     is_child, bad = "--child" in others, 0
-    for model in RECIPES if arguments.model == "all" else (arguments.model,):
+    for model in RECIPES if "all" in arguments.model else arguments.model:
         os.environ[CHOSEN] = model
         if not is_child:
             print(f"\n{model}, with kernels {info().path}", flush=True)

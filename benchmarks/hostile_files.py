@@ -66,7 +66,7 @@ def change_bytes(saved: Saved, rng: Random) -> None:
             case 1:
                 return data + bytes(int(other_rng.integers(1, 100)))
             case 2:
-                return (2 ** int(other_rng.integers(64))).to_bytes(8, "little") + data[8:]
+                return (1 << int(other_rng.integers(64))).to_bytes(8, "little") + data[8:]
             case 3:
                 flipped = bytearray(data)
                 for at in other_rng.integers(len(data), size=3):

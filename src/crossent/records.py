@@ -4,6 +4,7 @@ Arrays and long texts are set aside under their dotted key, such as ``.models.0.
 """
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -48,9 +49,16 @@ class RecordEncoder:
         return _encode_scalar(value, key)
 
     def _fields(self, value: Any, key: str) -> dict[str, Any]:
-        hints = typing.get_type_hints(type(value), include_extras=True)
+        cls: Any = type(value)
+        hints = _hints(cls)
         names = [field.name for field in dataclasses.fields(value)]
         return {name: self.encode(getattr(value, name), hints[name], f"{key}.{name}") for name in names}
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the type hints of a dataclass: to find them takes longer than all else that is done with a small one."""
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def _encode_scalar(value: object, key: str) -> object:
@@ -114,7 +122,7 @@ class RecordDecoder:
 
     def _built(self, build: Any, fields: Any, cls: Any, key: str) -> Any:
         names = [field.name for field in dataclasses.fields(cls)]
-        hints = typing.get_type_hints(cls, include_extras=True)
+        hints = _hints(cls)
         items = _part(fields, set(names), key)
         values = {name: self.decode(items[name], hints[name], f"{key}.{name}") for name in names}
         try:

@@ -167,7 +167,7 @@ def _files_to_replace(path: Path) -> set[str]:
 def _read_index(path: Path) -> dict[str, Any]:
     """Return the index, all of it checked but the record of the value."""
     file = path / INDEX
-    if not file.is_file():
+    if not file.is_file() and not file.is_symlink():
         raise ModelFileError(
             f"A saved model is a folder with a {INDEX}.", f"{path} has none.", "Give the folder that `save` wrote."
         )
