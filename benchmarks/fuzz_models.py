@@ -7,6 +7,12 @@ that are finite, from 0 to 1, with a sum of 1. An error of the rows is allowed o
 
 python benchmarks/fuzz_models.py --model all              10,000 cases of each model
 python benchmarks/fuzz_models.py --model text --only 12   one case, with its traceback
+
+With kernels that stop at the first access or operation that C++ leaves undefined:
+
+cmake -S . -B build/sanitized -DCROSSENT_SANITIZE=address,undefined && cmake --build build/sanitized
+LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+    python benchmarks/fuzz_models.py --model all --kernels build/sanitized
 """
 
 import argparse
@@ -49,7 +55,8 @@ RECIPES = {
 }
 ALLOWED = ("ModelFileError", "answered", "answered otherwise", "DataError of renamed columns")
 CASES = 10_000
-# A model without its calibration would not have all that a folder can hold.
+# A case takes 30 ms; on a machine with other work it may wait for long.
+SECONDS = 60.0
 TRAINING_ROWS, NEW_ROWS = 240, 20
 IN_MEMORY = Path("/dev/shm")
 # Environment variables by which a child learns what its parent was asked for.
@@ -212,6 +219,7 @@ def main() -> int:
             allowed=ALLOWED,
             count=CASES,
             description=__doc__,
+            seconds=SECONDS,
             prepare=functools.partial(original, model),
         )
     return bad
