@@ -12,6 +12,7 @@ import pytest
 from crossent.data.read import read
 from crossent.errors import DataError, ModelFileError
 from crossent.fit import FitResult, fit
+from crossent.models.boosting import FittedBoosting
 from crossent.predictor import load, mean_log_probs
 from crossent.recipe import Recipe
 from tests.conftest import draw_reviews, draw_table
@@ -133,8 +134,45 @@ def test_a_saved_text_model_that_does_not_fit_is_refused(text_fit: FitResult, tm
     encoding = text_fit.predictor.encoder.texts[0]
     shorter = dataclasses.replace(encoding, hashes=encoding.hashes[1:], weights=encoding.weights[1:])
     encoder = dataclasses.replace(text_fit.predictor.encoder, texts=(shorter,))
-    with pytest.raises(ValueError, match="n-grams"):
+    with pytest.raises(ValueError, match=r"a model does not fit 3 classes and features of .*ngrams"):
         dataclasses.replace(text_fit.predictor, encoder=encoder)
+
+
+def test_an_encoder_of_other_widths_is_refused(result: FitResult) -> None:
+    predictor = result.predictor
+    table = predictor.encoder.table
+    numbers, categories = table.numbers, table.categories
+    flags = (dataclasses.replace(numbers[0], flag=not numbers[0].flag), *numbers[1:])
+    longer = dataclasses.replace(categories[0], vocabulary=(*categories[0].vocabulary, "mauve"))
+    for other in (
+        dataclasses.replace(table, numbers=()),
+        dataclasses.replace(table, numbers=numbers[1:]),
+        dataclasses.replace(table, numbers=flags),
+        dataclasses.replace(table, categories=categories[1:]),
+        dataclasses.replace(table, categories=(*categories[1:], categories[0])),
+        dataclasses.replace(table, categories=(longer, *categories[1:])),
+    ):
+        encoder = dataclasses.replace(predictor.encoder, table=other)
+        # Trees know how many features they read, but not of which categories.
+        if (
+            isinstance(predictor.models[0], FittedBoosting)
+            and len(other.categories) == len(categories)
+            and (len(other.number_names) == len(table.number_names))
+        ):
+            continue
+        with pytest.raises(ValueError, match="a model does not fit"):
+            dataclasses.replace(predictor, encoder=encoder)
+
+
+def test_columns_and_classes_that_do_not_fit_are_refused(result: FitResult) -> None:
+    predictor = result.predictor
+    first, *others = predictor.columns
+    for columns in ((*others,), (dataclasses.replace(first, kind="text"), *others), (first, first, *others)):
+        with pytest.raises(ValueError, match=r"does not fit a \w+ column|names of columns must be distinct"):
+            dataclasses.replace(predictor, columns=columns)
+    for classes in (("a", "b"), ("a", "b", "a"), ("a", "b", "c", "d")):
+        with pytest.raises(ValueError, match=r"classes|prior"):
+            dataclasses.replace(predictor, classes=classes)
 
 
 def test_text_that_is_empty_missing_or_of_ten_megabytes_is_predicted(text_fit: FitResult) -> None:

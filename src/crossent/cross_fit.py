@@ -25,6 +25,7 @@ from crossent.recipe import Recipe
 from crossent.train.checkpoint import Checkpoint, Checkpoints
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
+from crossent.value_checks import LARGEST_LOGIT, check_bounded
 
 # Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
 # itself: a temperature that gains less than this share of the log-loss would overdo it.
@@ -124,6 +125,12 @@ class FoldFit:
     model: AnyFitted
     restoring: npt.NDArray[np.float64]
     held_out: ApartRows
+
+    def __post_init__(self) -> None:
+        classes = self.model.classes
+        if self.restoring.shape != (classes,) or self.held_out.logits.shape[1] != classes:
+            raise ValueError(f"a model of {classes} classes does not fit rows or shares of others")
+        check_bounded("what logits lack to the class shares of the data", self.restoring, LARGEST_LOGIT)
 
 
 def cross_fit(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, watch: "Watch") -> CrossFit:

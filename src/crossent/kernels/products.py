@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossent.errors import ShapeError
+from crossent.kernels.fits import check_rows, check_tensor
 from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import View, address, parallel_for, view
 
@@ -90,6 +92,8 @@ def add_column_sums(values: Tensor, out: Tensor) -> None:
     out
         ``(n,)`` contiguous, of their dtype.
     """
+    check_rows("values", values, (len(values), values.shape[1]), torch.float32, torch.float64)
+    check_tensor("the sums", out, (values.shape[1],), values.dtype)
     rows, columns = values.shape
     problem = _ColumnSumProblem(
         rows=rows, columns=columns, values=view(values), out=out.data_ptr(), parallel_for=parallel_for()
@@ -112,6 +116,9 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
         ``(m, d)`` float32 or float64, the elements of its rows side by side.
     """
     rows, columns = values.shape
+    check_rows("the sums", out, (len(out), columns), torch.float32, torch.float64)
+    check_tensor("factor", factor, (rows,), out.dtype)
+    check_tensor("target", target, (rows,), torch.int64)
     problem = _ScatterProblem(
         rows=rows,
         columns=columns,
@@ -125,6 +132,15 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
 
 
 def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, *, add: bool) -> None:
+    check_rows("the product", out, (len(left), right.shape[1]), torch.float32, torch.float64)
+    if left.shape[1] != len(right):
+        raise ShapeError(
+            "A matrix has a row for each column of the one that it is multiplied by.",
+            f"Their shapes are {tuple(left.shape)} and {tuple(right.shape)}.",
+            "Turn one of them.",
+        )
+    if bias is not None:
+        check_tensor("bias", bias, (right.shape[1],), out.dtype)
     problem = _ProductProblem(
         rows=left.shape[0],
         depth=left.shape[1],
