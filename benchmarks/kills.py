@@ -26,7 +26,8 @@ from crossent.recipe import Recipe
 from crossent.run import begin_run, finish_run
 from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
-from crossent.train.monitor import ignore_epoch, read_history
+from crossent.train.history_file import read_history
+from crossent.train.monitor import ignore_epoch
 
 # The disks are so many times this large: from too small for a checkpoint to nearly as large as a run.
 DISK_KIB = 200

@@ -4,19 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from crossent.data.dataset import Dataset
 from crossent.data.read import read
 from crossent.errors import DataError
-from crossent.evidence import Evidence
 from crossent.recipe import Recipe
-from crossent.report.content import ClassNgrams
-from crossent.run import Run, begin_run, class_ngrams, finish_run, load_run, worst_rows
+from crossent.run import Run, begin_run, finish_run, load_run
 from crossent.train.checkpoint import never_interrupted
-from crossent.train.monitor import ignore_epoch, read_history
+from crossent.train.history_file import read_history
+from crossent.train.monitor import ignore_epoch
 from tests.conftest import draw_table
 
 
@@ -37,37 +34,6 @@ def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:
     assert metrics["metrics"]["accuracy"]["value"] == run.evaluation.metrics["accuracy"].value
     new = draw_table(20, seed=3)
     assert load_run(folder).logits(new).tobytes() == load_run(folder / "model").logits(new).tobytes()
-
-
-def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=600)
-    label = np.where(x > 0, "up", "down")
-    wrong = np.flatnonzero(np.abs(x) > 1)[:30]
-    label[wrong] = np.where(x[wrong] > 0, "down", "up")
-    dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
-    recipe = Recipe(model="linear")
-    run = train(dataset, recipe, 0.5, tmp_path)
-    log_probs = run.result.predictor.log_probs(dataset.frame)
-    listed = worst_rows(dataset, log_probs)
-    assert {row.row - 1 for row in listed} <= set(wrong.tolist())
-    assert len(listed) == 20
-    assert listed[0].label != listed[0].predicted
-
-
-def test_ngrams_of_a_class_leave_out_parts_of_those_before() -> None:
-    def evidence(label: str, *ngrams: str, is_piece: bool) -> list[Evidence]:
-        return [Evidence(label, "note", ngram, is_piece, 1.0) for ngram in ngrams]
-
-    found = (
-        *evidence("a", "oil", "crude oil", is_piece=False),
-        *evidence("a", "oil", " oil ", "il", " crud", "rude ", is_piece=True),
-        *evidence("b", "tea", is_piece=False),
-    )
-    assert class_ngrams(found) == (
-        ClassNgrams("a", ("oil", "crude oil"), ("oil", "·crud", "rude·")),
-        ClassNgrams("b", ("tea",), ()),
-    )
 
 
 def test_a_run_goes_on_only_with_the_rows_that_it_began_with(tmp_path: Path) -> None:

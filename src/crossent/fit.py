@@ -108,6 +108,7 @@ def fit(
         recipe=recipe,
         class_weight=named_class_weight(recipe.class_weight, dataset.classes),
         prior=dataset.prior,
+        target=dataset.target,
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
         checkpoints=checkpoints,

@@ -9,7 +9,8 @@ import pytest
 
 from crossent.cli import history
 from crossent.errors import DataError
-from crossent.train.monitor import EpochRecord, HistoryWriter
+from crossent.train.history_file import HistoryWriter
+from crossent.train.monitor import EpochRecord
 from tests.cli.test_app import crossent
 
 
