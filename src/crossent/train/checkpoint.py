@@ -189,6 +189,7 @@ class Checkpoint:
             If it is damaged.
         """
         path = self.folder / INDEX
+        self._check_no_link()
         if not path.is_file():
             return None
         try:
@@ -231,6 +232,7 @@ class Checkpoint:
             If it is damaged.
         """
         path = self.folder / FITTED
+        self._check_no_link()
         if not (path / "model.json").is_file():
             return None
         try:
@@ -241,6 +243,12 @@ class Checkpoint:
     def fitted_differs(self, met: str) -> CheckpointError:
         """Return the error that what `finish` kept does not fit the rows of this training."""
         return _damaged(self.folder / FITTED, met)
+
+    def _check_no_link(self) -> None:
+        """Check that the folder is no link: what is no longer needed is removed from it."""
+        for path in (self.folder, self.folder / FITTED):
+            if path.is_symlink():
+                raise _damaged(path, "it is a link")
 
     def _save(self, state: State) -> None:
         self._before()

@@ -114,6 +114,8 @@ class HistoryWriter:
 
     Raises
     ------
+    DataError
+        If there is something else than a file.
     DiskError
         If it cannot be written.
 
@@ -129,6 +131,9 @@ class HistoryWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            fix = "Remove it: nothing but the curves depends on it."
+            raise DataError("A history is a file of its own.", f"{path} is a link, a folder or a device.", fix)
         # The last epoch that the history of an interrupted run has of each training.
         self._last: dict[tuple[str, int], int] = {}
         self.dropped = self._mend() if path.exists() else Unreadable()
