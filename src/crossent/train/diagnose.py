@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from crossent.train.curves import CurveBuilder, Curves
 from crossent.train.finding import Finding
 from crossent.train.held_out_rules import confidence, few_rows, label_noise, overfitting, shift
@@ -67,8 +69,10 @@ def curves_of(history: Iterable[EpochRecord]) -> dict[str, dict[int, Curves]]:
 def find(trainings: Mapping[str, Mapping[int, Curves]]) -> tuple[Finding, ...]:
     """Say what is wrong with trainings that `curves_of` gave."""
     found: list[Finding] = []
-    for model, folds in trainings.items():
-        found.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
+    # Losses may be as large as numbers can be.
+    with np.errstate(all="ignore"):
+        for model, folds in trainings.items():
+            found.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
     return tuple(found)
 
 

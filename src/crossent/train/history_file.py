@@ -2,7 +2,6 @@
 
 import json
 import os
-import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,9 +16,16 @@ from crossent.train.monitor import EpochRecord
 _MOST_BYTES = 100_000
 _LONGEST_NAME, _HIGHEST = 100, 2**53
 _HINTS = {name: hint for name, hint in typing.get_type_hints(EpochRecord).items() if name != "held_out"}
-_OPTIONAL = {name for name, hint in _HINTS.items() if isinstance(hint, types.UnionType)}
 _WHOLE = {name for name, hint in _HINTS.items() if int in (hint, *typing.get_args(hint))}
-_NUMBERS = [name for name in _HINTS if name != "model"]
+
+
+def _types(hint: typing.Any) -> frozenset[type]:
+    """Return the types of JSON that a field takes: a whole number stands for any."""
+    allowed = {hint, *typing.get_args(hint)}
+    return frozenset(allowed | {int}) if float in allowed else frozenset(allowed)
+
+
+_TYPES = [(name, _types(hint)) for name, hint in _HINTS.items()]
 
 
 @dataclass(frozen=True)
@@ -235,27 +241,32 @@ def parse_record(line: bytes) -> EpochRecord:
         raise ValueError("it is not JSON" if len(line) <= _MOST_BYTES else "it is too long") from None
     if not isinstance(values, dict):
         raise ValueError("it holds no object in braces")
-    # Most of what a model does not measure is None.
-    known = {name: values[name] for name in _HINTS if values.get(name) is not None}
-    for name in _HINTS:
-        if name not in known and name not in _OPTIONAL:
-            raise ValueError(f"it lacks {name}")
+    known = {}
+    for name, allowed in _TYPES:
+        value = values.get(name)
+        if type(value) not in allowed:
+            raise ValueError(_why(name, value))
+        if value is not None:
+            known[name] = value
     _check(known)
     return EpochRecord(**known)
 
 
+def _why(name: str, value: object) -> str:
+    if value is None:
+        return f"it lacks {name}"
+    return f"its {name} is no {'name' if name == 'model' else 'whole number' if name in _WHOLE else 'number'}"
+
+
 def _check(values: dict[str, typing.Any]) -> None:
     model = values["model"]
-    if not isinstance(model, str) or not model.isprintable() or not 0 < len(model) <= _LONGEST_NAME:
+    if not model.isprintable() or not 0 < len(model) <= _LONGEST_NAME:
         raise ValueError("its model is no name")
-    for name in _NUMBERS:
-        value = values.get(name, 0)
-        whole = name in _WHOLE
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise ValueError(f"its {name} is no {'whole ' if whole else ''}number")
-        if isinstance(value, int) and not -_HIGHEST < value < _HIGHEST:
+    for name, value in values.items():
+        # Only whole numbers have no bounds of their own.
+        if type(value) is int and not -_HIGHEST < value < _HIGHEST:
             raise ValueError(f"its {name} is too large")
-    if not 1 <= values["fold"] <= values["folds"] or not values["epoch"] >= 1:
+    if not 1 <= values["fold"] <= values["folds"] or values["epoch"] < 1:
         raise ValueError("its fold or epoch is out of range")
 
 
