@@ -1,12 +1,13 @@
 import errno
+import itertools
 import os
-import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from crossent.disk import cannot_write, naming, read_file, replaced_name, size_words, write_file
+from crossent.disk import cannot_write, naming, replaced_name, size_words, write_file
 from crossent.errors import DiskError
 from tests.conftest import size_limit
 
@@ -22,10 +23,38 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> No
 
 
 @posix
-def test_a_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
-    write_file(tmp_path / "mine", b"")
-    (tmp_path / "other").touch()
-    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+def test_files_have_the_rights_that_the_process_gives_while_other_threads_write_too(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        done = threading.Event()
+        rights: set[int] = set()
+
+        def watch() -> None:
+            for i in itertools.count():
+                (tmp_path / f"other-{i}").touch()
+                rights.add((tmp_path / f"other-{i}").stat().st_mode & 0o777)
+                if done.is_set():
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for _ in range(200):
+            write_file(tmp_path / "a.json", b"1")
+        done.set()
+        watcher.join()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+    assert rights == {0o640}
+
+
+def test_write_file_keeps_the_old_one_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_file(path, b"old")
+    with pytest.raises(TypeError):
+        write_file(path, "text, not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 @posix
@@ -69,23 +98,6 @@ def test_a_reader_that_has_seen_enough_is_no_fault_of_a_disk(tmp_path: Path) -> 
 
 def test_what_has_no_number_is_said_too(tmp_path: Path) -> None:
     assert "something odd" in cannot_write(tmp_path, OSError("something odd")).met
-
-
-@posix
-def test_links_pipes_and_long_files_are_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"12345")
-    assert read_file(path, 5) == b"12345"
-    with pytest.raises(ValueError, match="5 bytes, and at most 4"):
-        read_file(path, 4)
-    (tmp_path / "link").symlink_to(path)
-    with pytest.raises(OSError, match="symbolic links"):
-        read_file(tmp_path / "link", 5)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="no regular file"):
-        read_file(tmp_path / "pipe", 5)
-    with pytest.raises((ValueError, OSError)):
-        read_file(tmp_path, 5)
 
 
 def test_temporary_names_are_known_again() -> None:

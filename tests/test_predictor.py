@@ -133,7 +133,7 @@ def test_a_saved_text_model_that_does_not_fit_is_refused(text_fit: FitResult, tm
     encoding = text_fit.predictor.encoder.texts[0]
     shorter = dataclasses.replace(encoding, hashes=encoding.hashes[1:], weights=encoding.weights[1:])
     encoder = dataclasses.replace(text_fit.predictor.encoder, texts=(shorter,))
-    with pytest.raises(ValueError, match="n-grams"):
+    with pytest.raises(ValueError, match=r"a model does not fit 3 classes and features of .*ngrams"):
         dataclasses.replace(text_fit.predictor, encoder=encoder)
 
 

@@ -77,8 +77,8 @@ def test_a_finished_run_has_nothing_to_go_on_with(tmp_path: Path) -> None:
         ("7", "cannot be"),
         ("{}", "it lacks 'created'"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"created": "a", "created": "b"}', "a key twice"),
-        ('{"held_out": NaN}', "NaN is no number"),
+        ('{"created": "a", "created": "b"}', "a key comes twice"),
+        ('{"held_out": NaN}', "NaN is not finite"),
         (r'{"source": "\ud800"}', "surrogates not allowed"),
     ],
 )
@@ -130,5 +130,5 @@ def test_a_link_in_the_place_of_the_description_is_not_followed(tmp_path: Path) 
     folder = make(tmp_path)
     (folder / run_folder.DESCRIPTION).rename(tmp_path / "elsewhere.json")
     (folder / run_folder.DESCRIPTION).symlink_to(tmp_path / "elsewhere.json")
-    with pytest.raises(DataError, match=r"run\.json cannot be read"):
+    with pytest.raises(DataError, match=r"run\.json cannot be read: it is a symbolic link"):
         read_description(folder)

@@ -1,10 +1,12 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+import safetensors.numpy
 
-from crossent.errors import ModelFileError
-from crossent.storage import LongText, load_folder, save_folder, write_file
+from crossent.errors import ModelFileError, SettingError
+from crossent.storage import LongText, load_folder, save_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +165,18 @@ def rewrite(folder: Path, change: dict[str, Any]) -> None:
         {"value/fields/leaves/0/fields/weight/array": "nowhere"},
         {"value/fields/leaves/0/fields/text": {"text": "nowhere"}},
         {"value/fields/labels": None},
+        {"value/fields/labels": "ab"},
+        {"value/fields/labels": [["a"]]},
+        {"value/fields/name": "\ud800"},
+        {"value/fields/height": {"float": "1_0"}},
+        {"value/fields/height": {"float": "nan", "x": 1}},
+        {"value/fields/leaves/0": None},
+        {"value/fields/leaves/0/fields": []},
+        {"value/fields/leaves/0/fields/weight/further": 1},
+        {"value/fields/leaves/0/fields/weight/array": []},
+        {"value": []},
+        {"texts": {".leaves.0.text": "arrays"}},
+        {"texts": {".leaves.0.text": []}},
         {"format": "pickle"},
         {"format_version": 99},
         {"format_version": True},
@@ -193,13 +208,166 @@ def test_what_format_1_holds_is_brought_to_what_the_class_is_now(tmp_path: Path)
         load_folder(tmp_path, Wood)
 
 
-def test_write_file_keeps_the_old_one_when_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_file(path, b"old")
-    with pytest.raises(TypeError):
-        write_file(path, "text, not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+def test_links_and_special_files_are_refused_without_a_look_at_them(tmp_path: Path) -> None:
+    save_folder(tmp_path / "m", tree(), {})
+    for path in sorted((tmp_path / "m").iterdir()):
+        outside = tmp_path / "outside"
+        shutil.copy(path, outside)
+        changes: list[tuple[str, Callable[[Path], object]]] = [
+            ("symbolic link", lambda path: path.symlink_to(tmp_path / "outside")),
+            ("symbolic link", lambda path: path.symlink_to(path)),
+            ("hard link", lambda path: path.hardlink_to(tmp_path / "outside")),
+            ("no plain file|has none", lambda path: path.mkdir()),
+            # To wait for a writer would last for ever.
+            ("no plain file|has none", os.mkfifo),
+            ("symbolic link", lambda path: path.symlink_to("/dev/zero")),
+        ]
+        for what, change in changes:
+            path.unlink()
+            change(path)
+            with pytest.raises(ModelFileError, match=what):
+                load_folder(tmp_path / "m", Tree)
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            shutil.copy(outside, path)
+        outside.unlink()
+    assert load_folder(tmp_path / "m", Tree).height == 1.5
+
+
+def test_a_folder_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    save_folder(tmp_path / "m-3", tree(), {})
+    (tmp_path / "latest").symlink_to("m-3")
+    assert load_folder(tmp_path / "latest", Tree).height == 1.5
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    save_folder(tmp_path, tree(), {})
+    for path in tmp_path.iterdir():
+        data = path.read_bytes()
+        os.truncate(path, 1 << 40)  # a hole: it takes no room, and nobody could read it
+        with pytest.raises(ModelFileError, match="64 MiB" if path.name == "model.json" else "when it was saved"):
+            load_folder(tmp_path, Tree)
+        path.write_bytes(data)
+
+
+def test_limits_are_named_and_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = Tree("x", "oak", 1.0, (Leaf(np.zeros((1 << 10, 1 << 10), np.float32), ""),), ("y" * (3 << 20),), None)
+    save_folder(tmp_path, large, {})
+    monkeypatch.setenv("CROSSENT_MODEL_JSON_MIB", "2")
+    with pytest.raises(ModelFileError, match=r"model\.json of a model has at most 2 MiB.*CROSSENT_MODEL_JSON_MIB"):
+        load_folder(tmp_path, Tree)
+    monkeypatch.setenv("CROSSENT_MODEL_JSON_MIB", "4")
+    monkeypatch.setenv("CROSSENT_MODEL_MIB", "3")
+    with pytest.raises(ModelFileError, match=r"A model has at most 3 MiB.*CROSSENT_MODEL_MIB"):
+        load_folder(tmp_path, Tree)
+    monkeypatch.setenv("CROSSENT_MODEL_MIB", "5")
+    assert load_folder(tmp_path, Tree).name == "x"
+    for wrong in ("", "0", "-1", "many", "1.5", "\u0661"):
+        monkeypatch.setenv("CROSSENT_MODEL_MIB", wrong)
+        with pytest.raises(SettingError, match="CROSSENT_MODEL_MIB is a whole number"):
+            load_folder(tmp_path, Tree)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda text: '{"format": "crossent-model", ' + text[1:], "a key comes twice"),
+        (lambda text: text.replace("1.5", "NaN"), "NaN is not finite"),
+        (lambda text: text.replace("1.5", "-Infinity"), "-Infinity is not finite"),
+        (lambda text: text.replace("1.5", "1e999"), "1e999 is not finite"),
+        (lambda text: text.replace("1.5", "9" * 5_000), "integer string"),
+        (lambda text: text[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        (lambda text: text.replace("1.5", "[" * 900 + "]" * 900), "checksum|nested"),
+        (lambda text: text[:-1] + ', "x": 1}', "not known to this version"),
+        (lambda text: "\ufeff" + text, "not JSON"),
+        (lambda _: "[]", "not a crossent model"),
+        (lambda _: "", "not JSON"),
+    ],
+)
+def test_json_that_could_be_read_in_two_ways_or_never_ends_is_refused(
+    tmp_path: Path, change: Callable[[str], str], what: str
+) -> None:
+    save_folder(tmp_path, tree(), {})
+    index = tmp_path / "model.json"
+    index.write_text(change(index.read_text()))
+    with pytest.raises(ModelFileError, match=what):
+        load_folder(tmp_path, Tree)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0b", "x" * 300, "é", ".hidden", "model.json", "\ud800"],
+)
+def test_names_that_no_model_has_are_never_opened(tmp_path: Path, name: str) -> None:
+    save_folder(tmp_path, tree(), {})
+    rewrite(tmp_path, {"files": {name: {"sha256": "", "bytes": 0}}})
+    with pytest.raises(ModelFileError, match="it names a file that no model has"):
+        load_folder(tmp_path, Tree)
+
+
+@pytest.mark.parametrize(
+    "entry", [None, [], 3, "x", {}, {"bytes": 1}, {"bytes": -1, "sha256": ""}, {"bytes": 1.0, "sha256": ""}]
+)
+def test_entries_that_are_none_are_refused(tmp_path: Path, entry: object) -> None:
+    save_folder(tmp_path, tree(), {})
+    rewrite(tmp_path, {"files": {"arrays.safetensors": entry}})
+    with pytest.raises(ModelFileError, match="its entry of"):
+        load_folder(tmp_path, Tree)
+
+
+def header_with(data: bytes, change: Callable[[dict[str, Any]], str]) -> bytes:
+    """An array file with another header."""
+    size = int.from_bytes(data[:8], "little")
+    header = change(json.loads(data[8 : 8 + size])).encode()
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+KEY = ".leaves.0.weight"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda _: b"",
+        lambda data: b"\xff" * 8 + data[8:],
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY] | {"dtype": "BF16"}})),
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY] | {"dtype": "X"}})),
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY] | {"shape": [3, 2]}})),
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY] | {"shape": [2**40, 2**40]}})),
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY] | {"data_offsets": [8, 32]}})),
+        lambda data: header_with(data, lambda header: json.dumps({KEY: header[KEY], "other": header[KEY]})),
+        lambda data: header_with(data, lambda header: json.dumps(header)[:-1] + ", " + json.dumps(header)[1:]),
+        lambda data: header_with(data, lambda header: json.dumps({"other": header[KEY]})),
+        lambda data: header_with(data, lambda _: '{"a": ' * 2_000 + "1" + "}" * 2_000),
+        lambda data: header_with(data, lambda _: "[]"),
+        lambda data: header_with(data, lambda _: "null"),
+    ],
+)
+def test_arrays_that_cannot_be_read_are_refused(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    save_folder(tmp_path, tree(), {})
+    (arrays,) = tmp_path.glob("*.safetensors")
+    data = change(arrays.read_bytes())
+    arrays.write_bytes(data)
+    rewrite(tmp_path, {f"files/{arrays.name}": {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}})
+    with pytest.raises(ModelFileError):
+        load_folder(tmp_path, Tree)
+
+
+def test_arrays_of_one_name_in_two_files_are_refused_and_so_are_those_that_nothing_uses(tmp_path: Path) -> None:
+    save_folder(tmp_path, tree(), {})
+    index = json.loads((tmp_path / "model.json").read_text())
+    for further, what in (({KEY: np.ones(1)}, "of the same names"), ({"other": np.ones(1)}, "nothing in it uses")):
+        data = safetensors.numpy.save(further)
+        (tmp_path / "z.safetensors").write_bytes(data)
+        entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        rewrite(tmp_path, {"files": index["files"] | {"z.safetensors": entry}})
+        with pytest.raises(ModelFileError, match=what):
+            load_folder(tmp_path, Tree)
+    (tmp_path / "z.txt").write_bytes(data)
+    rewrite(tmp_path, {"files": index["files"] | {"z.txt": entry}})
+    with pytest.raises(ModelFileError, match="nothing in it uses"):
+        load_folder(tmp_path, Tree)
 
 
 _SAVER = """

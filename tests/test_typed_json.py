@@ -1,12 +1,15 @@
 import contextlib
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossent.typed_json import build, fits, parse_object, shorten
+from crossent.typed_json import build, fits, parse_object, read_object, shorten
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,17 @@ def test_any_bytes_are_an_object_or_a_value_error(data: bytes) -> None:
 
 def test_what_is_shown_is_printable() -> None:
     assert shorten("a\x1b[31m\n") == "a?[31m?"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are those of POSIX")
+def test_links_pipes_and_long_files_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"{}   ")
+    assert read_object(path, 5) == {}
+    with pytest.raises(ValueError, match="5 bytes, and at most 4"):
+        read_object(path, 4)
+    (tmp_path / "link").symlink_to(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (("link", "symbolic link"), ("pipe", "no plain file"), ("nowhere", "missing")):
+        with pytest.raises(ValueError, match=f"^it is .*{why}|^the file is {why}"):
+            read_object(tmp_path / name, 5)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.conformal import ApartRows
 from crossent.calibration.scaling import Calibration, identity
+from crossent.data.table import Widths
 from crossent.imbalance import apply_remedy, effective_prior, measured_strength
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
@@ -106,6 +107,8 @@ class Plan:
         ``(K,)`` shares of the classes in the data.
     target
         ``(n,)`` class indices of all rows.
+    widths
+        Of the features that models of all folds read; None where each fold has its own.
     sides
         For each fold the mask of the rows that it holds out.
     apart_seed
@@ -120,6 +123,7 @@ class Plan:
     class_weight: npt.NDArray[np.float64] | None
     prior: npt.NDArray[np.float64]
     target: npt.NDArray[np.int64]
+    widths: Widths | None
     sides: list[npt.NDArray[np.bool_]]
     apart_seed: int
     checkpoints: Checkpoints | None
@@ -198,6 +202,8 @@ def _finished_fold(model: AnyModel, plan: Plan, fold: int, checkpoint: Checkpoin
     classes = len(plan.prior)
     if not isinstance(fit.model, _FITTED[type(model)]):
         raise checkpoint.fitted_differs(f"it is {type(fit.model).__name__}, and the model is {model.name}")
+    if fit.model.classes != classes or (plan.widths is not None and not fit.model.reads(plan.widths)):
+        raise checkpoint.fitted_differs("its model is for other columns or classes")
     if fit.restoring.shape != (classes,) or held_out.logits.shape != (len(target), classes):
         raise checkpoint.fitted_differs(f"its logits are {held_out.logits.shape}, not {(len(target), classes)}")
     if not np.array_equal(held_out.target, target) or not np.array_equal(held_out.fold, np.full(len(target), fold)):

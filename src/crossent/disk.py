@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -137,34 +136,6 @@ def size_words(size: int) -> str:
     if size < 1_000_000:
         return f"{size / 1000:.0f} kB"
     return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.1f} GB"
-
-
-def read_file(path: Path, most: int) -> bytes:
-    """Return what a file holds that belongs to its folder alone.
-
-    Parameters
-    ----------
-    path
-        Of the file; a link is not followed.
-    most
-        Bytes that it may have.
-
-    Raises
-    ------
-    ValueError
-        If it is a link, no regular file, or longer.
-    OSError
-        If it cannot be read.
-    """
-    # A file that waits for somebody to write to it would else make this wait too.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file")
-        if status.st_size > most:
-            raise ValueError(f"it has {size_words(status.st_size)}, and at most {size_words(most)} are read")
-        return file.read(most)
 
 
 def _free(path: Path) -> int | None:

@@ -26,6 +26,7 @@ from crossent.models.network import FittedNetwork
 from crossent.models.softmax_regression import FittedSoftmaxRegression
 from crossent.models.text import FittedTextRegression
 from crossent.storage import load_folder, save_folder
+from crossent.value_checks import check_distinct, check_shares
 
 # Rows encoded and predicted at once, so that memory does not grow with the table.
 CHUNK = 100_000
@@ -75,14 +76,22 @@ class Predictor:
     prior: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        if not self.models or self.prior.shape != (len(self.classes),):
-            raise ValueError(f"{len(self.models)} models and a prior of shape {self.prior.shape} make no predictor")
-        priors = self.effective_priors.shape, self.deciding_prior.shape
-        if priors != ((len(self.models), len(self.classes)), self.prior.shape):
-            raise ValueError(f"effective and deciding priors of shapes {priors} do not fit the models and classes")
+        classes, widths = len(self.classes), self.encoder.widths
+        if not self.models or classes < 2:
+            raise ValueError(f"{len(self.models)} models of {classes} classes make no predictor")
+        # 1, 1.0 and True are equal to Python.
+        check_distinct("classes", [(type(label), label) for label in self.classes])
+        check_distinct("names of columns", [column.name for column in self.columns])
+        self.encoder.check_columns(self.columns)
+        check_shares("the prior", self.prior, (classes,))
+        check_shares("the deciding prior", self.deciding_prior, (classes,))
+        check_shares("the effective priors", self.effective_priors, (len(self.models), classes))
         for model in self.models:
-            if isinstance(model, FittedTextRegression) and len(model.weight) != self.encoder.width:
-                raise ValueError(f"{len(model.weight)} weights do not fit {self.encoder.width} features and n-grams")
+            if model.classes != classes or not model.reads(widths):
+                raise ValueError(f"a model does not fit {classes} classes and features of {widths}")
+        self.calibration.check_classes(classes)
+        if self.apart.logits.shape[1] != classes or self.apart.fold.max() >= len(self.models):
+            raise ValueError("the rows kept apart have other classes, or logits of a model that is not there")
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
         """Return calibrated ``(n, K)`` float32 logits, under the class shares of the training data.

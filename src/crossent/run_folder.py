@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from crossent.data.dataset import Dataset
-from crossent.disk import naming, read_file, write_file
+from crossent.disk import naming, write_file
 from crossent.errors import DataError, SettingError
 from crossent.file_lock import lock
 from crossent.predictor import versions
 from crossent.recipe import Recipe
-from crossent.typed_json import build, parse_object, shorten
+from crossent.typed_json import build, read_object, shorten
 
 DESCRIPTION, HISTORY, REPORT = "run.json", "history.jsonl", "report.html"
 CHECKPOINTS, MODEL, BOARD = "checkpoints", "model", "tensorboard"
@@ -198,10 +198,10 @@ def read_description(folder: Path) -> RunDescription:
     if not path.is_file():
         raise DataError(rule, f"There is no file {path}.", fix)
     try:
-        record = parse_object(read_file(path, _MOST_BYTES))
+        record = read_object(path, _MOST_BYTES)
         record = {name: value for name, value in record.items() if name in _READ}
         begun = build(_Record, record)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise DataError(rule, f"{path} cannot be read: {shorten(str(error))}.", _BEGIN_ANEW) from error
     recipe = read_settings(path, Recipe, begun.recipe, begun.environment)
     return RunDescription(**record | {"recipe": recipe})

@@ -3,37 +3,50 @@
 The type hints of the dataclass say all that a file may hold, so loading builds only what the caller asked for: no
 class is named by the file alone, and no code runs from it. Data files carry a part of their sha256 in their name and
 the index, ``model.json``, is replaced last and at once: a crash at any instant leaves the previous model whole.
+
+What is loaded may come from anyone. The index is at most 64 MiB, a model has at most 1,000 files of together 16 GiB;
+the environment variables ``CROSSENT_MODEL_JSON_MIB`` and ``CROSSENT_MODEL_MIB`` raise the first and the last of these.
 """
 
-import dataclasses
-import hashlib
 import json
-import math
-import os
-import tempfile
-import types
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from crossent.disk import naming, write_file
 from crossent.errors import ModelFileError
+from crossent.model_files import (
+    INDEX_LIMIT,
+    MOST_INDEX_MIB,
+    MOST_TOTAL_MIB,
+    TOTAL_LIMIT,
+    check_limit,
+    damaged,
+    parse_arrays,
+    parse_json,
+    read_file,
+    sha256,
+)
+from crossent.records import LongText, RecordDecoder, RecordEncoder
+
+__all__ = ["LongText", "load_folder", "save_folder"]
 
 FORMAT = "crossent-model"
 FORMAT_VERSION = 2
 # Models of the first format are brought to the second as they are loaded.
 FIRST_FORMAT = 1
 INDEX = "model.json"
+MOST_FILES = 1_000
 
-_LONG = "kept in a file of its own"
-LongText = Annotated[str, _LONG]
+_INDEX_KEYS = {"format", "format_version", "versions", "files", "texts", "value_sha256", "value"}
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 
 
 def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
@@ -52,9 +65,11 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
     ------
     ModelFileError
         If the path is a file, or a folder that holds something other than a model.
+    DiskError
+        If a file cannot be written; a model that was there is then whole.
     """
     old_files = _files_to_replace(path)
-    encoder = _Encoder()
+    encoder = RecordEncoder()
     record = encoder.encode(value, type(value), "")
     array_data = safetensors.numpy.save(encoder.arrays)
     contents = {_content_name("arrays", "safetensors", array_data): array_data}
@@ -67,12 +82,13 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": dict(versions),
-        "files": {name: {"sha256": _sha256(data), "bytes": len(data)} for name, data in contents.items()},
+        "files": {name: {"sha256": sha256(data), "bytes": len(data)} for name, data in contents.items()},
         "texts": text_names,
-        "value_sha256": _sha256(_canonical(record)),
+        "value_sha256": sha256(_canonical(record)),
         "value": record,
     }
-    path.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        path.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         write_file(path / name, data)
     write_file(path / INDEX, json.dumps(index, indent=1, allow_nan=False, ensure_ascii=False).encode())
@@ -90,53 +106,23 @@ def load_folder(path: Path, cls: type[T]) -> T:
     Raises
     ------
     ModelFileError
-        If there is no model, if a file is missing or damaged, or if anything in it is not known to this version.
+        If there is no model, if a file is missing, damaged, a link or larger than the limits, or if anything in it is
+        not known to this version.
     """
     index = _read_index(path)
     contents = {name: _read_checked(path, name, entry) for name, entry in index["files"].items()}
-    if _sha256(_canonical(index["value"])) != index["value_sha256"]:
-        raise _damaged(path / INDEX, "its content does not match its checksum")
-    arrays: dict[str, Array] = {}
-    for name, data in contents.items():
-        if name.endswith(".safetensors"):
-            arrays.update(safetensors.numpy.load(data))
+    arrays = _arrays_of(path, contents)
+    texts = _texts_of(path, index["texts"], contents)
+    decoder = RecordDecoder(arrays, texts, former=index["format_version"] == FIRST_FORMAT)
     try:
-        texts = {key: contents[name].decode() for key, name in index["texts"].items()}
-        value = _Decoder(arrays, texts, index["format_version"]).decode(index["value"], cls, "")
+        value = decoder.decode(index["value"], cls, "")
     except ModelFileError as error:
-        raise _damaged(path / INDEX, error.met) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path / INDEX, f"{type(error).__name__}: {error}") from error
+        raise damaged(path / INDEX, error.met) from error
+    except RecursionError as error:
+        raise damaged(path / INDEX, "it is nested too deeply") from error
+    if arrays or texts:
+        raise damaged(path / INDEX, f"nothing in it uses {repr(sorted((*arrays, *texts)))[:80]}")
     return typing.cast("T", value)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file in one step: under a temporary name, flushed to disk, renamed; a crash leaves the old file whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files_to_replace(path: Path) -> set[str]:
@@ -153,17 +139,19 @@ def _files_to_replace(path: Path) -> set[str]:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
+    """Return the index, all of it checked but the record of the value."""
     file = path / INDEX
-    if not file.is_file():
+    if not file.is_file() and not file.is_symlink():
         raise ModelFileError(
             f"A saved model is a folder with a {INDEX}.", f"{path} has none.", "Give the folder that `save` wrote."
         )
+    data = read_file(file, lambda size: check_limit(f"The {INDEX} of a model", size, INDEX_LIMIT, MOST_INDEX_MIB))
     try:
-        index = json.loads(file.read_bytes())
+        index = parse_json(data)
     except ValueError as error:
-        raise _damaged(file, f"it is not JSON ({error})") from error
+        raise damaged(file, f"it is not JSON of a model ({error})") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise _damaged(file, "it is not a crossent model")
+        raise damaged(file, "it is not a crossent model")
     version = index.get("format_version")
     if type(version) is not int or version not in {FIRST_FORMAT, FORMAT_VERSION}:
         raise ModelFileError(
@@ -171,35 +159,72 @@ def _read_index(path: Path) -> dict[str, Any]:
             f"{file} has format {repr(version)[:80]}.",
             "Load it with the version of crossent that wrote it (named in the file), or train again.",
         )
-    files = index.get("files")
-    if not isinstance(files, dict) or not isinstance(index.get("texts"), dict) or "value" not in index:
-        raise _damaged(file, "parts of it are missing")
-    for name in files:
-        if Path(name).name != name or name in {"", ".", "..", INDEX}:
-            raise _damaged(file, f"it names a file outside its folder, {name!r}")
+    if set(index) != _INDEX_KEYS or not all(isinstance(index[key], dict) for key in ("versions", "files", "texts")):
+        raise damaged(file, "parts of it are missing, or not known to this version")
+    try:
+        checksum = sha256(_canonical(index["value"]))
+    except RecursionError as error:
+        raise damaged(file, "it is nested too deeply") from error
+    if checksum != index["value_sha256"]:
+        raise damaged(file, "its content does not match its checksum")
+    _check_files(file, index["files"])
     return index
+
+
+def _check_files(file: Path, files: dict[str, Any]) -> None:
+    """Check the names and entries of the files that an index lists, before any of them is opened."""
+    if len(files) > MOST_FILES:
+        raise damaged(file, f"it names {len(files):,} files, and a model has at most {MOST_FILES:,}")
+    for name, entry in files.items():
+        if not _FILE_NAME.fullmatch(name) or name == INDEX:
+            raise damaged(file, f"it names a file that no model has, {repr(name)[:80]}")
+        if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
+            raise damaged(file, f"its entry of {name} is {repr(entry)[:80]}")
+        if type(entry["bytes"]) is not int or not 0 <= entry["bytes"] < 2**63 or type(entry["sha256"]) is not str:
+            raise damaged(file, f"its entry of {name} is {repr(entry)[:80]}")
+    check_limit("A model", sum(entry["bytes"] for entry in files.values()), TOTAL_LIMIT, MOST_TOTAL_MIB)
 
 
 def _read_checked(path: Path, name: str, entry: Mapping[str, Any]) -> bytes:
     file = path / name
-    if not file.is_file():
-        raise _damaged(file, "the file is missing")
-    data = file.read_bytes()
-    if len(data) != entry.get("bytes") or _sha256(data) != entry.get("sha256"):
-        raise _damaged(file, "its content does not match its checksum")
+
+    def check_size(size: int) -> None:
+        if size != entry["bytes"]:
+            raise damaged(file, f"it has {size:,} bytes, and {entry['bytes']:,} when it was saved")
+
+    data = read_file(file, check_size)
+    if sha256(data) != entry["sha256"]:
+        raise damaged(file, "its content does not match its checksum")
     return data
 
 
-def _damaged(file: Path, met: str) -> ModelFileError:
-    return ModelFileError(
-        "A saved model must be complete and unchanged.",
-        f"{file}: {met}.",
-        "Copy the folder again from where it was saved, or train again.",
-    )
+def _arrays_of(path: Path, contents: Mapping[str, bytes]) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, data in contents.items():
+        if name.endswith(".safetensors"):
+            try:
+                further = parse_arrays(data)
+            except ValueError as error:
+                raise damaged(path / name, str(error)) from error
+            if twice := arrays.keys() & further.keys():
+                raise damaged(path / name, f"another file has arrays of the same names, {repr(sorted(twice))[:80]}")
+            arrays |= further
+    return arrays
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _texts_of(path: Path, names: Mapping[str, Any], contents: Mapping[str, bytes]) -> dict[str, str]:
+    texts = {}
+    for key, name in names.items():
+        if type(name) is not str or name not in contents:
+            raise damaged(path / INDEX, f"it lists no file {repr(name)[:80]}")
+        try:
+            texts[key] = contents[name].decode()
+        except UnicodeDecodeError as error:
+            raise damaged(path / name, f"it is not text ({error})") from error
+    unused = {name for name in contents if not name.endswith(".safetensors")} - set(names.values())
+    if unused:
+        raise damaged(path / INDEX, f"nothing in it uses the files {repr(sorted(unused))[:80]}")
+    return texts
 
 
 def _canonical(record: object) -> bytes:
@@ -207,119 +232,4 @@ def _canonical(record: object) -> bytes:
 
 
 def _content_name(stem: str, suffix: str, data: bytes) -> str:
-    return f"{stem}-{_sha256(data)[:16]}.{suffix}"
-
-
-class _Encoder:
-    """Turns a value into JSON, putting arrays and long texts aside under their dotted key."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[str, Array] = {}
-        self.texts: dict[str, str] = {}
-
-    def encode(self, value: Any, hint: Any, key: str) -> Any:
-        if typing.get_origin(hint) is Annotated and _LONG in hint.__metadata__:
-            self.texts[key] = value
-            return {"text": key}
-        if isinstance(value, np.ndarray):
-            self.arrays[key] = np.ascontiguousarray(value)
-            return {"array": key, "dtype": str(value.dtype), "shape": list(value.shape)}
-        if dataclasses.is_dataclass(value):
-            return {"type": type(value).__name__, "fields": self._fields(value, key)}
-        if isinstance(value, tuple):
-            return [self.encode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(value)]
-        return _encode_scalar(value, key)
-
-    def _fields(self, value: Any, key: str) -> dict[str, Any]:
-        hints = typing.get_type_hints(type(value), include_extras=True)
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: self.encode(getattr(value, name), hints[name], f"{key}.{name}") for name in names}
-
-
-def _encode_scalar(value: object, key: str) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise TypeError(f"{key}: {type(value).__name__} cannot be saved")
-
-
-class _Decoder:
-    """Builds what a type hint asks for, and nothing else, from a JSON record and the arrays and texts beside it."""
-
-    def __init__(self, arrays: Mapping[str, Array], texts: Mapping[str, str], version: int) -> None:
-        self._arrays = arrays
-        self._texts = texts
-        self._version = version
-
-    def decode(self, record: Any, hint: Any, key: str) -> Any:
-        origin = typing.get_origin(hint)
-        if origin is Annotated and _LONG in hint.__metadata__:
-            return self._texts[record["text"]]
-        if origin in {typing.Union, types.UnionType}:
-            return self.decode(record, _chosen(record, typing.get_args(hint), key), key)
-        if origin is np.ndarray:
-            return self._array(record, hint, key)
-        if origin is tuple:
-            return tuple(self.decode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(record))
-        if dataclasses.is_dataclass(hint):
-            return self._dataclass(record, hint, key)
-        return _decode_scalar(record, hint, key)
-
-    def _dataclass(self, record: Any, cls: Any, key: str) -> Any:
-        if record["type"] != cls.__name__:
-            raise _unknown(key, record["type"])
-        upgrade = getattr(cls, "from_format_1", None)
-        if upgrade is None or self._version != FIRST_FORMAT:
-            return self._fields(record["fields"], cls, key)
-        former = typing.get_type_hints(upgrade)["former"]
-        return upgrade(self._fields(record["fields"], former, key))
-
-    def _fields(self, fields: Any, cls: Any, key: str) -> Any:
-        names = [field.name for field in dataclasses.fields(cls)]
-        if set(fields) != set(names):
-            raise _unknown(key, sorted(fields))
-        hints = typing.get_type_hints(cls, include_extras=True)
-        return cls(**{name: self.decode(fields[name], hints[name], f"{key}.{name}") for name in names})
-
-    def _array(self, record: Any, hint: Any, key: str) -> Array:
-        array = self._arrays[record["array"]]
-        expected = typing.get_args(typing.get_args(hint)[1])[0]
-        if str(array.dtype) != record["dtype"] or list(array.shape) != record["shape"]:
-            raise _unknown(key, f"{array.dtype} {array.shape}")
-        if array.dtype != expected:
-            raise _unknown(key, f"{array.dtype} instead of {np.dtype(expected)}")
-        return array
-
-
-def _chosen(record: Any, options: tuple[Any, ...], key: str) -> Any:
-    """Pick the one member of a union that the record can be."""
-    if isinstance(record, dict) and "type" in record:
-        fitting = [option for option in options if getattr(option, "__name__", "") == record["type"]]
-    elif isinstance(record, dict):
-        fitting = [option for option in options if option is float and "float" in record]
-    else:
-        fitting = [option for option in options if option is type(record)]
-    if len(fitting) != 1:
-        raise _unknown(key, record)
-    return fitting[0]
-
-
-def _item_hint(hint: Any, position: int) -> Any:
-    arguments = typing.get_args(hint)
-    return arguments[0] if arguments[1] is Ellipsis else arguments[position]
-
-
-def _decode_scalar(record: Any, hint: Any, key: str) -> Any:
-    if typing.get_origin(hint) is Literal and record in typing.get_args(hint):
-        return record
-    if hint is float and isinstance(record, dict):
-        return float(record["float"])
-    if type(record) is hint:
-        return record
-    raise _unknown(key, record)
-
-
-def _unknown(key: str, met: object) -> ModelFileError:
-    place = key.strip(".") or "the whole"
-    return ModelFileError("", f"{place} holds {repr(met)[:80]}, which this version does not know", "")
+    return f"{stem}-{sha256(data)[:16]}.{suffix}"

@@ -6,12 +6,42 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from crossent.errors import ModelFileError
+from crossent.model_files import parse_json, read_file
 
 T = TypeVar("T")
 _HIGHEST_INT = 2**63
 # Characters of a value that an error shows.
 _LONGEST = 160
+
+
+def read_object(path: Path, most: int) -> dict[str, Any]:
+    """Return the object that a plain file of JSON holds.
+
+    Parameters
+    ----------
+    path
+        Of the file; a link is not followed.
+    most
+        Bytes that it may have.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, no plain file, too long, or holds something else.
+    """
+
+    def check_size(size: int) -> None:
+        if size > most:
+            raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
+
+    try:
+        return parse_object(read_file(path, check_size))
+    except ModelFileError as error:
+        raise ValueError(error.met.removeprefix(f"{path}: ").rstrip(".")) from error
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -27,10 +57,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     >>> parse_object(b'{"rows": 3}')
     {'rows': 3}
     """
-    try:
-        value = json.loads(data, object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("its parts are nested too deeply") from None
+    value = parse_json(data)
     if not isinstance(value, dict):
         raise ValueError("it does not hold an object in braces")
     # Half a character, as \\ud800 is, would be an error wherever it is shown or written.
@@ -117,14 +144,3 @@ def shorten(text: str) -> str:
     """
     shown = "".join(letter if letter.isprintable() else "?" for letter in text[: _LONGEST + 1])
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it has a key twice")
-    return found
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")

@@ -1,6 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import scipy.special
 
@@ -8,7 +10,9 @@ from crossent.calibration.choose import choose_calibration
 from crossent.calibration.scaling import (
     Calibration,
     MatrixScaling,
+    Method,
     Mixing,
+    Step,
     Temperature,
     VectorScaling,
     identity,
@@ -21,15 +25,38 @@ from tests.calibration.draw import draw_skewed
 def test_steps_do_what_their_names_say_one_after_the_other() -> None:
     rng = np.random.default_rng(0)
     logits, weight, bias = rng.normal(size=(5, 3)), rng.normal(size=(3, 3)), rng.normal(size=3)
-    steps = (Temperature(2.0), Mixing(0.1), VectorScaling(bias, bias), MatrixScaling(weight, bias))
-    calibration = Calibration("matrix", steps, 1.0, 0.5, "", ())
     mixed = np.log(0.9 * scipy.special.softmax(logits / 2, axis=1) + 0.1 / 3)
-    expected = (mixed * bias + bias) @ weight + bias
-    found = calibration.logits(logits)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    np.testing.assert_allclose(calibration.probs(logits), scipy.special.softmax(expected, axis=1), rtol=1e-5)
-    assert calibration.temperature == 2.0
+    before: tuple[Step, ...] = (Temperature(2.0), Mixing(0.1))
+    scalings: list[tuple[Method, Step, npt.NDArray[np.float64]]] = [
+        ("vector", VectorScaling(bias, bias), mixed * bias + bias),
+        ("matrix", MatrixScaling(weight, bias), mixed @ weight + bias),
+    ]
+    for method, scaling, scaled in scalings:
+        calibration = Calibration(method, (*before, scaling, Mixing(0.2)), 1.0, 0.5, "", ())
+        expected = 0.8 * scipy.special.softmax(scaled, axis=1) + 0.2 / 3
+        assert calibration.logits(logits).dtype == np.float32
+        np.testing.assert_allclose(calibration.probs(logits), expected, rtol=1e-5)
+        assert calibration.temperature == 2.0
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Temperature(0.0),
+        lambda: Temperature(np.nan),
+        lambda: Temperature(-1.0),
+        lambda: Mixing(0.0),
+        lambda: Mixing(1.0),
+        lambda: Mixing(-0.1),
+        lambda: VectorScaling(np.full(3, np.inf), np.ones(3)),
+        lambda: MatrixScaling(np.eye(3), np.full(3, np.nan)),
+        lambda: Calibration("matrix", (Temperature(1.0), Mixing(0.1)), 1.0, 1.0, "", ()),
+        lambda: Calibration("identity", (Mixing(0.1),), 1.0, 1.0, "", ()),
+    ],
+)
+def test_steps_that_could_give_no_probabilities_are_refused(build: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"must be finite|not from|does not have the steps"):
+        build()
 
 
 def test_the_identity_changes_no_bit() -> None:
@@ -64,7 +91,9 @@ def test_arrays_that_do_not_fit_are_no_calibration(tmp_path: Path) -> None:
         MatrixScaling(np.ones((3, 2)), np.ones(3))
     bad = VectorScaling(np.ones(3), np.ones(3))
     object.__setattr__(bad, "bias", np.ones(2))
-    save_folder(tmp_path / "bad", Calibration("vector", (bad,), 1.0, 1.0, "", ()), {})
+    save_folder(
+        tmp_path / "bad", Calibration("vector", (Temperature(1.0), Mixing(0.1), bad, Mixing(0.1)), 1.0, 1.0, "", ()), {}
+    )
     with pytest.raises(ModelFileError, match="do not fit"):
         load_folder(tmp_path / "bad", Calibration)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from crossent.array_checks import check_logits_array
 from crossent.errors import ShapeError
 from crossent.losses.arrays import log_softmax
+from crossent.value_checks import check_bounded, check_number
 
 Method = Literal["identity", "temperature", "vector", "matrix"]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -16,6 +17,10 @@ Array = npt.NDArray[np.float64]
 
 # Logits that are mapped at once, so that memory does not grow with the rows.
 CHUNK_ELEMENTS = 1 << 17
+# Temperatures, weights and biases are far nearer to one, or to zero.
+LARGEST_FACTOR = 1e6
+# Of the uniform probabilities; one more row than those that were seen has more.
+LEAST_SHARE = 1e-15
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Temperature:
     """Divides logits by ``temperature``, above 0."""
 
     temperature: float
+
+    def __post_init__(self) -> None:
+        check_number("the temperature", self.temperature, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
 
     def logits(self, logits: Array) -> Array:
         """Return ``(n, K)`` logits."""
@@ -34,6 +42,9 @@ class Mixing:
     """Mixes the probabilities with the uniform ones, of which it takes ``share``: none is 0 any more."""
 
     share: float
+
+    def __post_init__(self) -> None:
+        check_number("the share of the uniform probabilities", self.share, LEAST_SHARE, 1 - LEAST_SHARE)
 
     def logits(self, logits: Array) -> Array:
         """Return the ``(n, K)`` logs of the mixed probabilities."""
@@ -51,6 +62,8 @@ class VectorScaling:
     def __post_init__(self) -> None:
         if self.weight.ndim != 1 or self.weight.shape != self.bias.shape:
             raise ValueError(f"weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        check_bounded("the weight", self.weight, LARGEST_FACTOR)
+        check_bounded("the bias", self.bias, LARGEST_FACTOR)
 
     def logits(self, logits: Array) -> Array:
         """Return ``(n, K)`` logits."""
@@ -67,6 +80,8 @@ class MatrixScaling:
     def __post_init__(self) -> None:
         if self.bias.ndim != 1 or self.weight.shape != 2 * self.bias.shape:
             raise ValueError(f"weight {self.weight.shape} and bias {self.bias.shape} do not fit")
+        check_bounded("the weight", self.weight, LARGEST_FACTOR)
+        check_bounded("the bias", self.bias, LARGEST_FACTOR)
 
     def logits(self, logits: Array) -> Array:
         """Return ``(n, K)`` logits."""
@@ -74,6 +89,14 @@ class MatrixScaling:
 
 
 Step = Temperature | Mixing | VectorScaling | MatrixScaling
+
+# The steps of each method. What mixing gives is bounded, so that no later step can overflow.
+_STEPS: dict[Method, tuple[type[Step], ...]] = {
+    "identity": (),
+    "temperature": (Temperature, Mixing),
+    "vector": (Temperature, Mixing, VectorScaling, Mixing),
+    "matrix": (Temperature, Mixing, MatrixScaling, Mixing),
+}
 
 
 @dataclass(frozen=True)
@@ -140,6 +163,27 @@ class Calibration:
     note: str
     attempts: tuple[Attempt, ...]
 
+    def __post_init__(self) -> None:
+        if tuple(map(type, self.steps)) != _STEPS[self.method]:
+            steps = [type(step).__name__ for step in self.steps]
+            raise ValueError(f"{self.method} scaling does not have the steps {steps}")
+
+    def check_classes(self, classes: int) -> None:
+        """Check that it is for logits of so many classes.
+
+        Raises
+        ------
+        ShapeError
+            If it is not.
+        """
+        for step in self.steps:
+            if isinstance(step, VectorScaling | MatrixScaling) and len(step.bias) != classes:
+                raise ShapeError(
+                    f"This calibration maps logits of {len(step.bias)} classes.",
+                    f"There are {classes}.",
+                    "Give a column for each class, in the order in which it was fitted.",
+                )
+
     @property
     def temperature(self) -> float:
         """What logits are divided by; 1 for the identity."""
@@ -154,13 +198,7 @@ class Calibration:
             If they are not finite, or not of the classes that it was fitted to.
         """
         check_logits_array("logits", logits)
-        for step in self.steps:
-            if isinstance(step, VectorScaling | MatrixScaling) and len(step.bias) != logits.shape[1]:
-                raise ShapeError(
-                    f"This calibration maps logits of {len(step.bias)} classes.",
-                    f"Their shape is {logits.shape}.",
-                    "Give a column for each class, in the order in which it was fitted.",
-                )
+        self.check_classes(logits.shape[1])
         found = np.empty(logits.shape, np.float32)
         rows = max(1, CHUNK_ELEMENTS // logits.shape[1])
         for begin in range(0, len(logits), rows):

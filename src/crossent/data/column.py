@@ -35,6 +35,10 @@ class Column:
     note: str
     day_first: bool = False
 
+    def __post_init__(self) -> None:
+        if self.missing < 0 or self.distinct < 0:
+            raise ValueError(f"column {self.name!r} cannot have {self.missing} missing and {self.distinct} values")
+
     @property
     def used(self) -> bool:
         """Whether models see this column."""

@@ -1,7 +1,7 @@
 """All columns of a table to features."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 
-from crossent.data.column import Column
-from crossent.data.table import Features, TableEncoder, fit_table_encoder
+from crossent.data.column import Column, Kind
+from crossent.data.table import Features, TableEncoder, Widths, fit_table_encoder
 from crossent.data.text import TextEncoding, fit_text
+from crossent.value_checks import check_distinct
+
+TEXT: frozenset[Kind] = frozenset({"text"})
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,35 @@ class Encoder:
     table: TableEncoder
     texts: tuple[TextEncoding, ...]
 
+    def __post_init__(self) -> None:
+        check_distinct("columns of text", [encoding.column for encoding in self.texts])
+
     @property
-    def width(self) -> int:
-        """Number of all features: numbers, codes of categories, n-grams."""
-        codes = sum(encoding.cardinality for encoding in self.table.categories)
-        return len(self.table.number_names) + codes + sum(len(encoding.hashes) for encoding in self.texts)
+    def widths(self) -> Widths:
+        """How many features of each sort it writes."""
+        return Widths(
+            sum(1 + encoding.flag for encoding in self.table.numbers),
+            tuple(encoding.cardinality for encoding in self.table.categories),
+            sum(len(encoding.hashes) for encoding in self.texts),
+        )
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Check that all that is encoded is among the columns, and of its kind.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        kinds = {column.name: column.kind for column in columns}
+        wanted: list[tuple[str, Collection[Kind]]] = [
+            *((encoding.column, encoding.kinds) for encoding in self.table.numbers),
+            *((encoding.column, encoding.kinds) for encoding in self.table.categories),
+            *((encoding.column, TEXT) for encoding in self.texts),
+        ]
+        for name, fitting in wanted:
+            if kinds.get(name) not in fitting:
+                raise ValueError(f"the encoding of column {name!r} does not fit a {kinds.get(name, 'missing')} column")
 
     def encode(self, frame: pd.DataFrame) -> Features:
         """Encode the rows of a frame with the converted columns that the encoder was fitted on."""

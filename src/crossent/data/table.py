@@ -10,7 +10,8 @@ import pandas as pd
 import scipy.sparse
 import scipy.special
 
-from crossent.data.column import Column
+from crossent.data.column import Column, Kind
+from crossent.value_checks import check_bounded, check_distinct, check_number
 
 # Codes of every category column; its vocabulary follows.
 MISSING, UNSEEN, RARE = 0, 1, 2
@@ -21,11 +22,15 @@ FEWEST_ROWS_OF_A_VALUE = 3
 MOST_VALUES = 255
 # Farther than this many interquartile ranges from the median, a column is scaled by its quantiles.
 LONG_TAIL = 10.0
+# Where differences of two numbers, and their quantiles, are still finite: none counts as larger.
+LARGEST_NUMBER = 1e300
 # New values may lie beyond the training rows; none counts as farther than this many interquartile ranges.
 FARTHEST = 100.0
 KNOTS = 257
 
 Part = Literal["value", "days", "year", "month", "weekday", "hour"]
+NUMBER_PARTS: frozenset[Part] = frozenset({"value", "days", "year", "hour"})
+CATEGORY_PARTS: frozenset[Part] = frozenset({"value", "month", "weekday"})
 
 _PARTS: dict[Part, Callable[["pd.Series[Any]"], "pd.Series[Any]"]] = {
     "value": lambda values: values,
@@ -35,6 +40,30 @@ _PARTS: dict[Part, Callable[["pd.Series[Any]"], "pd.Series[Any]"]] = {
     "weekday": lambda dates: dates.dt.day_name(),
     "hour": lambda dates: dates.dt.hour + dates.dt.minute / 60,
 }
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many features of each sort rows have, as an encoder writes them and a model reads them.
+
+    Attributes
+    ----------
+    numbers
+        p.
+    cardinalities
+        Number of codes of each of the q categories.
+    ngrams
+        t.
+    """
+
+    numbers: int
+    cardinalities: tuple[int, ...]
+    ngrams: int
+
+    @property
+    def total(self) -> int:
+        """Number of all features, each code of a category being one."""
+        return self.numbers + sum(self.cardinalities) + self.ngrams
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +112,22 @@ class NumberEncoding:
     scores: npt.NDArray[np.float64]
     flag: bool
 
+    def __post_init__(self) -> None:
+        if self.part not in NUMBER_PARTS:
+            raise ValueError(f"the {self.part} of column {self.column!r} is no number")
+        if self.knots.ndim != 1 or self.knots.shape != self.scores.shape:
+            raise ValueError(f"knots {self.knots.shape} and scores {self.scores.shape} do not fit")
+        check_bounded("the knots of a number", self.knots, LARGEST_NUMBER)
+        check_bounded("the scores of a number", self.scores, FARTHEST)
+        check_number("the centre of a number", self.center, -LARGEST_NUMBER, LARGEST_NUMBER)
+        if not (np.diff(self.knots) > 0).all() or not 0 < self.scale <= 2 * LARGEST_NUMBER:
+            raise ValueError(f"the scale of a number, {self.scale!r}, must be above 0 and finite, and its knots rise")
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Of the columns that it can encode."""
+        return frozenset({"number"}) if self.part == "value" else frozenset({"date"})
+
 
 @dataclass(frozen=True)
 class CategoryEncoding:
@@ -92,6 +137,16 @@ class CategoryEncoding:
     part: Part
     vocabulary: tuple[str, ...]
     known_rare: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.part not in CATEGORY_PARTS:
+            raise ValueError(f"the {self.part} of column {self.column!r} is no category")
+        check_distinct(f"values of column {self.column!r}", (*self.vocabulary, *self.known_rare))
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Of the columns that it can encode."""
+        return frozenset({"category", "boolean"}) if self.part == "value" else frozenset({"date"})
 
     @property
     def cardinality(self) -> int:
@@ -105,6 +160,10 @@ class TableEncoder:
 
     numbers: tuple[NumberEncoding, ...]
     categories: tuple[CategoryEncoding, ...]
+
+    def __post_init__(self) -> None:
+        for encodings in (self.numbers, self.categories):
+            check_distinct("columns and their parts", [(encoding.column, encoding.part) for encoding in encodings])
 
     @property
     def number_names(self) -> tuple[str, ...]:
@@ -179,7 +238,7 @@ def _number_parts(*, has_hours: bool) -> tuple[Part, ...]:
 
 
 def _fit_number(values: "pd.Series[Any]", part: Part) -> NumberEncoding:
-    numbers = _PARTS[part](values).to_numpy(np.float64)
+    numbers = _numbers_of(values, part)
     missing = np.isnan(numbers)
     present = numbers[~missing]
     if not len(present):
@@ -196,6 +255,11 @@ def _fit_number(values: "pd.Series[Any]", part: Part) -> NumberEncoding:
     )
 
 
+def _numbers_of(values: "pd.Series[Any]", part: Part) -> npt.NDArray[np.float64]:
+    numbers = _PARTS[part](values).to_numpy(np.float64)
+    return np.asarray(np.clip(numbers, -LARGEST_NUMBER, LARGEST_NUMBER))
+
+
 def _normal_scores(present: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Knots at quantiles and their standard normal scores; a value that fills several quantiles gets their middle."""
     levels = np.linspace(0, 1, KNOTS)
@@ -209,7 +273,7 @@ def _normal_scores(present: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.flo
 
 
 def _encode_number(frame: pd.DataFrame, encoding: NumberEncoding) -> list[npt.NDArray[np.float32]]:
-    numbers = _PARTS[encoding.part](frame[encoding.column]).to_numpy(np.float64)
+    numbers = _numbers_of(frame[encoding.column], encoding.part)
     missing = np.isnan(numbers)
     numbers = np.where(missing, encoding.center, numbers)
     if len(encoding.knots):

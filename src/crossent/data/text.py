@@ -26,6 +26,8 @@ FEWEST_NGRAMS = 1 << 14
 PRIOR_ROWS = 5.0
 # What tells the classes by less than this many nats counts as if it told so much.
 LEAST_INFORMATION = 1e-3
+# Weights of n-grams are of unit order: about the root of the nats and of the logarithm of the rows.
+LARGEST_WEIGHT_OF_NGRAM = 1e6
 # Rows whose n-grams are counted by class at a time.
 ROWS_AT_ONCE = 1 << 14
 # Elements that one thread turns into features at a time.
@@ -53,6 +55,11 @@ class TextEncoding:
     def __post_init__(self) -> None:
         if self.hashes.shape != self.weights.shape or not len(self.hashes):
             raise ValueError(f"{self.hashes.shape} n-grams and {self.weights.shape} weights do not fit")
+        if self.hashes.ndim != 1 or not (np.diff(self._ascending[0]) > 0).all():
+            raise ValueError("n-grams must be distinct")
+        # The length of a row, which it is divided by, must be finite and above zero.
+        if not (self.weights.min() >= 1 / LARGEST_WEIGHT_OF_NGRAM and self.weights.max() <= LARGEST_WEIGHT_OF_NGRAM):
+            raise ValueError("weights of n-grams must be above zero and finite")
 
     def encode(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
         """Return ``(n, t)`` float32 features.

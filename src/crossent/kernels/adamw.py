@@ -5,8 +5,11 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from crossent.errors import ShapeError
+from crossent.kernels.fits import check_tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import parallel_for
 
@@ -53,6 +56,10 @@ def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decayin
 
     Of the values, the first ``decaying`` ones decay.
     """
+    for name, one in (("values", values), ("gradient", gradient), ("mean", mean), ("square", square)):
+        check_tensor(name, one, (len(values),), torch.float32)
+    if not 0 <= decaying <= len(values):
+        raise ShapeError("Some of the values decay.", f"Of {len(values)}, {decaying} do.", "Give how many.")
     arrays = (one.data_ptr() for one in (gradient, values, mean, square))
     problem = _AdamWProblem(len(values), decaying, *factors, *arrays, parallel_for())
     _kernel()(ctypes.byref(problem))

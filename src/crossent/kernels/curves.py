@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossent.errors import ShapeError
+from crossent.kernels.fits import check_tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import parallel_for
 
@@ -62,6 +64,8 @@ def forward(values: Tensor, curves: Curves) -> Tensor:
 def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of weight, line and bias, of contiguous float32 ``(n, p * s)`` ones of the embeddings."""
     problem = _problem(values, curves)
+    p, _, size = curves.weight.shape
+    check_tensor("the gradient of the embeddings", out_gradient, (len(values), p * size), torch.float32)
     gradients = torch.empty_like(curves.weight), torch.empty_like(curves.line), torch.empty_like(curves.bias)
     problem.out_gradient = out_gradient.data_ptr()
     problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (one.data_ptr() for one in gradients)
@@ -70,6 +74,17 @@ def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tens
 
 
 def _problem(values: Tensor, curves: Curves) -> _CurveProblem:
+    p, pieces, size = curves.weight.shape
+    if not pieces:
+        raise ShapeError(
+            "Curves have one piece or more.", f"weight has shape {tuple(curves.weight.shape)}.", "Add one."
+        )
+    check_tensor("numbers", values, (len(values), p), torch.float32)
+    for name, places in (("left", curves.left), ("slope", curves.slope)):
+        check_tensor(name, places, (p, pieces), torch.float32)
+    check_tensor("weight", curves.weight, (p, pieces, size), torch.float32)
+    for name, vectors in (("line", curves.line), ("bias", curves.bias)):
+        check_tensor(name, vectors, (p, 1, size), torch.float32)
     arrays = (values, curves.left, curves.slope, curves.weight, curves.line, curves.bias)
     addresses = (one.data_ptr() for one in arrays)
     return _CurveProblem(len(values), *curves.weight.shape, curves.farthest, *addresses, parallel_for=parallel_for())

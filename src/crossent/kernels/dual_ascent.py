@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.kernels.fits import check_array, check_ends
 from crossent.kernels.library import info
 from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 
@@ -156,6 +157,7 @@ def ascend(
         stay, is by how much the objective is above its optimum at most. Neither means anything where classes are left
         out.
     """
+    _check(rows, target, duals, num_classes, strength, order)
     problem = _DualProblem(len(order), len(duals.weight) - 1, num_classes)
     problem.order, problem.ends = order.ctypes.data, rows.ends.ctypes.data
     problem.columns, problem.values = rows.columns.ctypes.data, rows.values.ctypes.data
@@ -165,6 +167,28 @@ def ascend(
     problem.log_probs, problem.weight = duals.log_probs.ctypes.data, duals.weight.ctypes.data
     _kernel(duals.weight.dtype == np.float64)(ctypes.byref(problem))
     return float(problem.loss), float(problem.gap)
+
+
+def _check(
+    rows: SparseRows,
+    target: npt.NDArray[np.int64] | None,
+    duals: Duals,
+    num_classes: int,
+    strength: Real,
+    order: npt.NDArray[np.int64],
+) -> None:
+    n, elements, dtype = len(duals.log_probs), len(rows.values), duals.weight.dtype
+    width = padded_classes(num_classes)
+    check_array("the elements", rows.values, (elements,), dtype)
+    check_array("the columns", rows.columns, (elements,), np.int32)
+    check_ends("the ends of rows", rows.ends, n, elements)
+    check_array("the duals", duals.log_probs, (n, width), dtype)
+    check_array("the weight", duals.weight, (len(duals.weight), width), dtype)
+    check_array("the offset", duals.offset, (width,), dtype)
+    check_array("the strength", strength, (n,), dtype)
+    check_array("the order", order, (len(order),), np.int64)
+    if target is not None:
+        check_array("the target", target, (n,), np.int64)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossent.kernels.fits import check_tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import RowProblem, RowTerms, address, row_problem
 from crossent.kernels.rows import BadTargetError
@@ -93,6 +94,7 @@ def linear_losses(
         If a class index of a row that counts is out of range; nothing is added then.
     """
     (n, d), num_classes = layer.input.shape, len(layer.weight)
+    _check(layer, gradient, grad_rows)
     losses = torch.empty(n, dtype=layer.input.dtype)
     parts = max(1, min(_MOST_PARTS, n // _ROWS_OF_PART))
     sums = None
@@ -107,6 +109,21 @@ def linear_losses(
     if _kernel()(ctypes.byref(problem)):
         raise BadTargetError
     return losses
+
+
+def _check(layer: Layer, gradient: LayerGradient, grad_rows: Tensor | None) -> None:
+    (n, d), num_classes, dtype = layer.input.shape, len(layer.weight), layer.input.dtype
+    for name, values, shape in (
+        ("input", layer.input, (n, d)),
+        ("weight", layer.weight, (num_classes, d)),
+        ("bias", layer.bias, (num_classes,)),
+        ("the gradient of the input", gradient.input, (n, d)),
+        ("the gradient of the weight", gradient.weight, (num_classes, d)),
+        ("the gradient of the bias", gradient.bias, (num_classes,)),
+        ("the weights of the losses", grad_rows, (n,)),
+    ):
+        if values is not None:
+            check_tensor(name, values, shape, dtype)
 
 
 def _padded(n: int) -> int:

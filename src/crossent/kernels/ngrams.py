@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.kernels.fits import check_array, check_ends
 from crossent.kernels.library import info
 
 # What a code point counts as.
@@ -108,6 +109,8 @@ def count_ngrams(documents: Documents, alphabet: Alphabet) -> NgramCounts:
     MemoryError
         If there is too little memory.
     """
+    check_ends("the ends of documents", documents.ends, len(documents), len(documents.text))
+    check_array("kinds", alphabet.kinds, (len(alphabet.kinds),), np.uint8)
     library = _library()
     problem = _NgramProblem(
         len(documents),

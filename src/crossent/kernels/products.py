@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossent.errors import ShapeError
+from crossent.kernels.fits import check_rows, check_tensor
 from crossent.kernels.library import info
 from crossent.kernels.problem import address, parallel_for, view, view_fields
 
@@ -90,6 +92,8 @@ def add_column_sums(values: Tensor, out: Tensor) -> None:
     out
         ``(n,)`` contiguous, of their dtype.
     """
+    check_rows("values", values, (len(values), values.shape[1]), torch.float32, torch.float64)
+    check_tensor("the sums", out, (values.shape[1],), values.dtype)
     problem = _ColumnSumProblem(*values.shape, *view(values), out.data_ptr(), parallel_for())
     _kernels().column_sums(ctypes.byref(problem))
 
@@ -108,6 +112,10 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
     out
         ``(m, d)`` float32 or float64, the elements of its rows side by side.
     """
+    n, d = values.shape
+    check_rows("the sums", out, (len(out), d), torch.float32, torch.float64)
+    check_tensor("factor", factor, (n,), out.dtype)
+    check_tensor("target", target, (n,), torch.int64)
     of_rows = (factor.data_ptr(), target.data_ptr())
     problem = _ScatterProblem(*values.shape, *view(values), *of_rows, *view(out), parallel_for())
     _kernels().scatter(ctypes.byref(problem))
@@ -115,6 +123,15 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
 
 def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, *, add: bool) -> None:
     sizes = (*left.shape, right.shape[1])
+    check_rows("the product", out, (len(left), right.shape[1]), torch.float32, torch.float64)
+    if left.shape[1] != len(right):
+        raise ShapeError(
+            "A matrix has a row for each column of the one that it is multiplied by.",
+            f"Their shapes are {tuple(left.shape)} and {tuple(right.shape)}.",
+            "Turn one of them.",
+        )
+    if bias is not None:
+        check_tensor("bias", bias, (right.shape[1],), out.dtype)
     views = (*view(left), *view(right.t()), *view(out))
     problem = _ProductProblem(*sizes, *views, address(bias), add, torch.get_num_threads(), parallel_for())
     _kernels().product(ctypes.byref(problem))

@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from crossent.kernels.fits import check_array, check_ends
 from crossent.kernels.library import info
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -174,6 +175,7 @@ def add_gradient(
         ``(d + 1, W)``: the derivatives by the weight are added.
     """
     problem = _problem(rows, targets, num_classes, probs, sums)
+    check_array("the weight", weight, sums.shape, sums.dtype)
     problem.weight = weight.ctypes.data
     _kernels(sums.dtype == np.float64).gradient(ctypes.byref(problem))
     return float(problem.loss)
@@ -194,6 +196,7 @@ def add_product(
         ``(d + 1, W)`` of the dtype of the rows.
     """
     problem = _problem(rows, targets, num_classes, probs, sums)
+    check_array("the direction", direction, sums.shape, sums.dtype)
     problem.direction = direction.ctypes.data
     _kernels(sums.dtype == np.float64).product(ctypes.byref(problem))
 
@@ -216,6 +219,9 @@ def couplings(features: Real, probs: Real, row_weight: Real) -> Real:
     `numpy.triu_indices`.
     """
     (n, d), num_classes = features.shape, probs.shape[1]
+    check_array("the features", features, (n, d), features.dtype)
+    check_array("the probabilities", probs, (n, num_classes), features.dtype)
+    check_array("the weights of the rows", row_weight, (n,), features.dtype)
     pairs = d * (d + 1) // 2
     # The kernel writes zeros beyond.
     sums: Real = np.zeros((num_classes * (num_classes + 1) // 2, padded_classes(pairs) + _PADDING), features.dtype)
@@ -225,6 +231,7 @@ def couplings(features: Real, probs: Real, row_weight: Real) -> Real:
 
 
 def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> _RegressionProblem:
+    _check(rows, targets, num_classes, probs, sums)
     problem = _RegressionProblem(len(rows), rows.features, rows.dense.shape[1], num_classes, rows.dense.ctypes.data)
     if rows.sparse is not None:
         problem.ends, problem.columns = rows.sparse.ends.ctypes.data, rows.sparse.columns.ctypes.data
@@ -234,6 +241,24 @@ def _problem(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Re
     )
     problem.probs, problem.sums = probs.ctypes.data, sums.ctypes.data
     return problem
+
+
+def _check(rows: FeatureRows, targets: RowTargets, num_classes: int, probs: Real, sums: Real) -> None:
+    n, dtype = len(rows), sums.dtype
+    check_array("the sums", sums, (rows.features + 1, padded_classes(num_classes)), dtype)
+    check_array("the features", rows.dense, (n, rows.dense.shape[1]), dtype)
+    check_array("the probabilities", probs, (n, num_classes), dtype)
+    if rows.sparse is not None:
+        elements = len(rows.sparse.values)
+        check_array("the elements", rows.sparse.values, (elements,), dtype)
+        check_array("the columns", rows.sparse.columns, (elements,), np.int32)
+        check_ends("the ends of rows", rows.sparse.ends, n, elements)
+    if targets.target is not None:
+        check_array("the target", targets.target, (n,), np.int64)
+    if targets.distribution is not None:
+        check_array("the distribution", targets.distribution, (n, num_classes), dtype)
+    if targets.row_weight is not None:
+        check_array("the weights of the rows", targets.row_weight, (n,), dtype)
 
 
 def _address(values: npt.NDArray[np.generic] | None) -> int | None:

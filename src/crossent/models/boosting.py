@@ -9,15 +9,16 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features
+from crossent.data.table import Features, Widths
 from crossent.losses.arrays import log_softmax, mean_cross_entropy
-from crossent.losses.focal import log_focal_slope, posterior_logits
+from crossent.losses.focal import LARGEST_GAMMA, log_focal_slope, posterior_logits
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.storage import LongText
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
+from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_number
 
 Array = npt.NDArray[np.float64]
 
@@ -57,10 +58,22 @@ class FittedBoosting:
         classes = self._booster.num_model_per_iteration()
         if self.bias.shape != (classes,):
             raise ValueError(f"the trees are for {classes} classes, and the bias has shape {self.bias.shape}")
+        check_bounded("the bias", self.bias, LARGEST_LOGIT)
+        check_number("the exponent of the focal loss", self.focal_gamma, 0, LARGEST_GAMMA)
 
     @functools.cached_property
     def _booster(self) -> lightgbm.Booster:
         return lightgbm.Booster(model_str=self.trees)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.bias)
+
+    def reads(self, widths: Widths) -> bool:
+        """Say whether it is for rows with so many features."""
+        columns = widths.numbers + len(widths.cardinalities)
+        return widths.ngrams == 0 and self._booster.num_feature() == columns
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features
+from crossent.data.table import Features, Widths
 from crossent.models.objective import Objective, Target
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import OnEpoch
@@ -63,6 +63,15 @@ class Examples:
 
 class FittedModel(Protocol):
     """Anything that turns encoded rows into logits."""
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        ...
+
+    def reads(self, widths: Widths) -> bool:
+        """Say whether it is for rows with so many features."""
+        ...
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""

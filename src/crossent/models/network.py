@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from crossent.data.table import Features
-from crossent.losses.focal import posterior_logits
+from crossent.data.table import Features, Widths
+from crossent.losses.focal import LARGEST_GAMMA, posterior_logits
 from crossent.models.effort import (
     DEPTH,
     choose_batch_size,
@@ -22,6 +22,7 @@ from crossent.models.effort import (
 )
 from crossent.models.heads_loss import heads_loss
 from crossent.models.model import Examples
+from crossent.models.number_embedding import FARTHEST
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
@@ -36,6 +37,7 @@ from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
 from crossent.train.threads import Threads, one_thread
 from crossent.train.training import LEAST_DIVIDED, Training
+from crossent.value_checks import LARGEST_LOGIT, LARGEST_WEIGHT, check_bounded, check_cardinalities, check_number
 
 # Rows whose logits are computed at once: what all heads make of them stays in the caches.
 CHUNK = 512
@@ -77,12 +79,46 @@ class FittedNetwork:
     focal_gamma: float
 
     def __post_init__(self) -> None:
-        if len(self.weights) < 2 or {weight.ndim for weight in self.weights} != {3}:
+        layers = len(self.weights)
+        dimensions = [one.ndim for one in (self.number_weight, self.category_table, *self.weights)]
+        if layers < 2 or len(self.biases) != layers or dimensions != [3, 2, *[3] * layers]:
             raise ValueError(f"weights of shapes {[weight.shape for weight in self.weights]} make no network")
-        expected = {name: tuple(value.shape) for name, value in _make(self._sizes, 0.0, 0).state_dict().items()}
-        met = {name: value.shape for name, value in self._state().items()}
+        expected, met = self._sizes.shapes, {name: value.shape for name, value in self._state().items()}
         if met != expected:
             raise ValueError(f"arrays of shapes {met} do not fit a network of {expected}")
+        check_cardinalities(self.cardinalities, len(self.category_table))
+        check_number("the exponent of the focal loss", self.focal_gamma, 0, LARGEST_GAMMA)
+        self._check_curves()
+        self._check_largest_logit()
+
+    def _check_curves(self) -> None:
+        """Check that pieces rise, and those that are not there come last: the kernel looks for a number's place."""
+        there = self.slope > 0
+        check_bounded("where pieces begin", self.left, LARGEST_WEIGHT)
+        check_bounded("one over the length of a piece", self.slope, LARGEST_WEIGHT)
+        rising = (np.diff(self.left, axis=1) > 0) | ~there[:, 1:]
+        if self.slope.min(initial=0) < 0 or not (there[:, :-1] | ~there[:, 1:]).all() or not rising.all():
+            raise ValueError("the pieces of a number must rise, and those that are not there come last")
+
+    def _check_largest_logit(self) -> None:
+        """Check that no number on the way to a logit can be infinite, whatever the row."""
+        parts = (np.abs(self.number_weight).sum(axis=1), FARTHEST * np.abs(self.number_line[:, 0]), self.number_bias)
+        for name, values in (("numbers", parts), ("categories", (self.category_table,))):
+            for part in values:
+                check_bounded(f"the embedding of {name}", part, LARGEST_LOGIT)
+        largest = sum(float(np.abs(part).max(initial=0)) for part in (*parts, self.category_table))
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            largest = float((np.abs(weight).sum(axis=2, dtype=np.float64) * largest + np.abs(bias[:, 0])).max())
+            check_number("the largest logit that there could be", largest, 0, LARGEST_LOGIT)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return self._sizes.classes
+
+    def reads(self, widths: Widths) -> bool:
+        """Say whether it is for rows with so many features."""
+        return widths == Widths(len(self.left), self.cardinalities, 0)
 
     @property
     def _sizes(self) -> Sizes:

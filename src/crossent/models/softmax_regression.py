@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features
+from crossent.data.table import Features, Widths
 from crossent.errors import SettingError
 from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.models.model import Examples
@@ -24,6 +24,7 @@ from crossent.solver.regression import (
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
+from crossent.value_checks import LARGEST_WEIGHT, check_bounded, check_cardinalities
 
 DEFAULT_C = 1.0
 TOLERANCE = 1e-6
@@ -49,13 +50,35 @@ class FittedSoftmaxRegression:
     cardinalities: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        rows, classes = self.weight.shape
-        if self.bias.shape != (classes,) or sum(self.cardinalities) > rows:
-            raise ValueError(f"weight {self.weight.shape}, bias {self.bias.shape} and {self.cardinalities} do not fit")
+        check_linear(self.weight, self.bias, self.cardinalities)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.bias)
+
+    def reads(self, widths: Widths) -> bool:
+        """Say whether it is for rows with so many features."""
+        return widths == Widths(len(self.weight) - sum(self.cardinalities), self.cardinalities, 0)
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""
         return linear_logits(_rows(features), Coefficients(self.weight, self.bias)).astype(np.float32)
+
+
+def check_linear(weight: npt.NDArray[Any], bias: npt.NDArray[Any], cardinalities: tuple[int, ...]) -> None:
+    """Check ``(d, K)`` weights, a ``(K,)`` bias, and how many of the d features are codes of each category.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit each other, or are so large that a logit could be infinite.
+    """
+    if weight.ndim != 2 or bias.shape != weight.shape[1:]:
+        raise ValueError(f"weight {weight.shape} and bias {bias.shape} do not fit")
+    check_cardinalities(cardinalities, len(weight))
+    check_bounded("the weight", weight, LARGEST_WEIGHT)
+    check_bounded("the bias", bias, LARGEST_WEIGHT)
 
 
 @dataclass(frozen=True)

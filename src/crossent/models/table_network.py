@@ -46,6 +46,26 @@ class Sizes:
         """Length of all embeddings of a row."""
         return self.numbers * self.number_size + len(self.cardinalities) * self.category_size
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the parameters of a `TableNetwork` by name, in the order of its ``state_dict``."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "numbers.left": (self.numbers, self.pieces),
+            "numbers.slope": (self.numbers, self.pieces),
+            "numbers.weight": (self.numbers, self.pieces, self.number_size),
+            "numbers.line": (self.numbers, 1, self.number_size),
+            "numbers.bias": (self.numbers, 1, self.number_size),
+            "categories.table": (sum(self.cardinalities), self.category_size),
+        }
+        for i, (into, out) in enumerate(itertools.pairwise(self.layer_widths)):
+            shapes |= {f"layers.{i}.weight": (self.heads, out, into), f"layers.{i}.bias": (self.heads, 1, out)}
+        return shapes
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """From the embeddings over the hidden layers to the logits."""
+        return (self.embedded, *[self.width] * self.depth, self.classes)
+
 
 class TableNetwork(nn.Module):
     """Makes ``(k, n, K)`` logits of ``(n, p)`` float32 numbers and ``(n, q)`` int64 codes.
@@ -61,8 +81,7 @@ class TableNetwork(nn.Module):
         line, bias = (uniform((sizes.numbers, 1, sizes.number_size), 1, generator) for _ in range(2))
         self.numbers = NumberEmbedding(line, bias, sizes.pieces)
         self.categories = CategoryEmbedding(sizes.cardinalities, sizes.category_size, generator)
-        widths = (sizes.embedded, *[sizes.width] * sizes.depth, sizes.classes)
-        pairs = itertools.pairwise(widths)
+        pairs = itertools.pairwise(sizes.layer_widths)
         self.layers = nn.ModuleList(HeadsLinear(sizes.heads, into, out, generator) for into, out in pairs)
         self._heads, self._dropout = sizes.heads, dropout
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import scipy.sparse
 
 from crossent.calibration.temperature import best_temperature
-from crossent.data.table import Features
+from crossent.data.table import Features, Widths
 from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
-from crossent.models.softmax_regression import check_convex, row_targets, without_log_prior
+from crossent.models.softmax_regression import check_convex, check_linear, row_targets, without_log_prior
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
@@ -58,9 +58,16 @@ class FittedTextRegression:
     C: float
 
     def __post_init__(self) -> None:
-        rows, classes = self.weight.shape
-        if self.bias.shape != (classes,) or sum(self.cardinalities) > rows:
-            raise ValueError(f"weight {self.weight.shape}, bias {self.bias.shape} and {self.cardinalities} do not fit")
+        check_linear(self.weight, self.bias, self.cardinalities)
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.bias)
+
+    def reads(self, widths: Widths) -> bool:
+        """Say whether it is for rows with so many features."""
+        return widths.cardinalities == self.cardinalities and widths.total == len(self.weight)
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""

@@ -18,10 +18,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from crossent.disk import naming, read_file, write_file
+from crossent.disk import naming, write_file
 from crossent.errors import CheckpointError, ModelFileError
+from crossent.model_files import read_file
 from crossent.storage import load_folder, save_folder
-from crossent.typed_json import build, parse_object, shorten
+from crossent.typed_json import build, read_object, shorten
 
 INDEX = "checkpoint.json"
 FORMAT, FORMAT_VERSION = "crossent-checkpoint", 3
@@ -193,13 +194,13 @@ class Checkpoint:
         if not path.is_file():
             return None
         try:
-            record = parse_object(read_file(path, _MOST_INDEX_BYTES))
+            record = read_object(path, _MOST_INDEX_BYTES)
             written = (record.pop("format", None), record.pop("format_version", None))
             if written != (FORMAT, FORMAT_VERSION):
                 raise ValueError(f"it has format {shorten(repr(written))}")
             index = build(_Index, record)
             files = build(_Files, {role: build(_File, entry) for role, entry in index.files.items()})
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise _damaged(path, str(error)) from error
         last, best = self._read(files.last), self._read(files.best)
         return State(index.step, last, index.best_epoch, best, index.numbers)
@@ -280,16 +281,21 @@ class Checkpoint:
 
     def _read(self, entry: _File) -> dict[str, Tensor]:
         path = self.folder / entry.name
-        if not path.is_file():
-            raise _damaged(path, "the file is missing")
+
+        def check_size(size: int) -> None:
+            if size != entry.bytes:
+                raise _damaged(path, f"it has {size:,} bytes, not {entry.bytes:,}")
+
         try:
-            data = read_file(path, entry.bytes)
-            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-                raise ValueError("its content does not match its checksum")
+            data = read_file(path, check_size)
+            if hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise _damaged(path, "its content does not match its checksum")
             return safetensors.torch.load(data)
-        # A dtype that torch has not, is a KeyError.
-        except (ValueError, KeyError, OSError, safetensors.SafetensorError) as error:
-            raise _damaged(path, str(error)) from error
+        except ModelFileError as error:
+            raise _damaged(path, error.met.removeprefix(f"{path}: ").rstrip(".")) from error
+        # A type of numbers that torch has not is a KeyError.
+        except (KeyError, safetensors.SafetensorError) as error:
+            raise _damaged(path, f"it holds no tensors ({error})") from error
 
     def _remove_all_but(self, names: set[str]) -> None:
         """Remove what an earlier state needed, or a crash left half written."""

@@ -1,0 +1,221 @@
+"""Hostile model folders: what a saved model holds is changed, with the checksums made right, and then it must predict.
+
+Each case saves a small model, changes one to three things as an attacker could who knows the format - values, types and
+keys of the record, shapes, dtypes and numbers of arrays, texts, bytes, lengths and names of files, links - writes the
+folder with checksums that are right, loads it and predicts rows. It must end in a ModelFileError, or in probabilities
+that are finite, from 0 to 1, with a sum of 1. An error of the rows is allowed only where the columns were renamed.
+
+python benchmarks/fuzz_models.py --model all              10,000 cases of each model
+python benchmarks/fuzz_models.py --model text --only 12   one case, with its traceback
+"""
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import safetensors.numpy
+
+import crossent.kernels
+import fuzz_cases
+import hostile_files
+import hostile_models
+from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
+from crossent.data.read import read
+from crossent.errors import DataError, ModelFileError, SettingError
+from crossent.fit import fit
+from crossent.kernels.library import info
+from crossent.predictor import Predictor, load
+from crossent.recipe import Recipe
+
+RECIPES = {
+    "linear": Recipe(model="linear", folds=2),
+    "network": Recipe(model="network", folds=2, max_epochs=2),
+    "text": Recipe(folds=1),
+    "boosting": Recipe(model="boosting", folds=2, max_rounds=4),
+}
+ALLOWED = ("ModelFileError", "answered", "answered otherwise", "DataError of renamed columns")
+CASES = 10_000
+# A model without its calibration would not have all that a folder can hold.
+TRAINING_ROWS, NEW_ROWS = 240, 20
+IN_MEMORY = Path("/dev/shm")
+# Environment variables by which a child learns what its parent was asked for.
+CHOSEN, KERNELS = "FUZZ_MODEL", "FUZZ_KERNELS"
+
+
+CHANGES: tuple[Callable[[hostile_models.Saved, np.random.Generator], None], ...] = (
+    hostile_models.change_scalar,
+    hostile_models.change_scalar,
+    hostile_models.change_list,
+    hostile_models.change_dict,
+    hostile_models.change_array,
+    hostile_models.change_array,
+    hostile_models.change_pair,
+    hostile_files.change_index,
+    hostile_files.change_entries,
+    hostile_files.change_bytes,
+    hostile_files.change_text,
+    hostile_files.change_text,
+)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What the cases of a model start from.
+
+    Attributes
+    ----------
+    saved
+        The model.
+    rows
+        To predict.
+    probs
+        Of these rows by the model as it was saved.
+    """
+
+    saved: hostile_models.Saved
+    rows: pd.DataFrame
+    probs: npt.NDArray[np.float64]
+
+
+def draw_table(n: int, seed: int) -> pd.DataFrame:
+    """Draw rows of numbers, one of them with a long tail, categories, flags and dates, and a label that follows."""
+    rng = np.random.default_rng(seed)
+    size, colour = rng.normal(size=n), rng.choice(["red", "green", "blue", "ochre"], p=[0.4, 0.3, 0.29, 0.01], size=n)
+    score = np.column_stack([size, -size + (colour == "red"), (colour == "blue") * 1.5])
+    days = pd.to_timedelta(rng.integers(0, 500, size=n) * 24 + rng.integers(0, 24, size=n), unit="h")
+    return pd.DataFrame(
+        {
+            "size": np.where(rng.random(n) < 0.1, np.nan, size),
+            "price": np.exp(rng.normal(size=n) * 3),
+            "colour": pd.Series(colour).where(rng.random(n) > 0.05, None),
+            "seen": pd.Timestamp("2024-01-01") + days,
+            "flag": rng.random(n) < 0.5,
+            "label": np.array(["a", "b", "c"])[(2 * score + rng.gumbel(size=score.shape)).argmax(axis=1)],
+        }
+    )
+
+
+def draw_texts(n: int, seed: int) -> pd.DataFrame:
+    """Draw rows of a text, a number and a category, and a label that follows from the words."""
+    rng = np.random.default_rng(seed)
+    words = {"angry": ["awful", "broken"], "happy": ["lovely", "perfect"], "unsure": ["perhaps", "okay"]}
+    label = rng.choice(list(words), size=n)
+    filling = ["the", "parcel", "came", "on", "monday", "and", "my", "sister"]
+    texts = [" ".join([*rng.choice(filling, 6), *rng.choice(words[name], 2)]) for name in label]
+    return pd.DataFrame(
+        {"review": texts, "stars": rng.normal(size=n), "shop": rng.choice(["x", "y"], size=n), "label": label}
+    )
+
+
+@functools.cache
+def original(model: str) -> Original:
+    """Train the model, and take apart what it saves."""
+    draw = draw_texts if model == "text" else draw_table
+    predictor = fit(read(draw(TRAINING_ROWS, 0), "label"), RECIPES[model]).predictor
+    predictor = _with_scaling(predictor, "matrix" if model in {"linear", "text"} else "vector")
+    with tempfile.TemporaryDirectory() as folder:
+        predictor.save(folder)
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    index = json.loads(files.pop("model.json"))
+    (name,) = [name for name in files if name.endswith(".safetensors")]
+    arrays = safetensors.numpy.load(files.pop(name))
+    rows = draw(NEW_ROWS, 1)
+    return Original(hostile_models.Saved(index, arrays, files), rows, predictor.probs(rows))
+
+
+def case(model: str, seed: int) -> str:
+    """Run the case of a seed, and say what came of it."""
+    begun, rng = original(model), np.random.default_rng(seed)
+    saved = copy.deepcopy(begun.saved)
+    folder = Path(tempfile.mkdtemp(dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
+    try:
+        for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+            CHANGES[int(rng.integers(len(CHANGES)))](saved, rng)
+        hostile_models.write(saved, folder)
+        if rng.random() < 0.1:
+            path = sorted(folder.iterdir())[int(rng.integers(len(list(folder.iterdir()))))]
+            hostile_files.change_folder(path, rng)
+        return _outcome(begun, saved, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _outcome(begun: Original, saved: hostile_models.Saved, folder: Path) -> str:
+    try:
+        predictor = load(folder)
+    except ModelFileError:
+        return "ModelFileError"
+    try:
+        probs = predictor.probs(begun.rows)
+        predictor.predict(begun.rows)
+        predictor.notes_on(begun.rows)
+        _predict_sets(predictor, begun.rows)
+    except DataError:
+        if saved.renamed:
+            return "DataError of renamed columns"
+        raise
+    good = np.isfinite(probs).all() and (probs >= 0).all() and np.abs(probs.sum(axis=1) - 1).max() < 1e-6
+    if not good or probs.shape != (len(begun.rows), len(predictor.classes)):
+        return "invalid probabilities"
+    same = probs.shape == begun.probs.shape and np.allclose(probs, begun.probs)
+    return "answered" if same else "answered otherwise"
+
+
+def _predict_sets(predictor: Predictor, rows: pd.DataFrame) -> None:
+    """Predict sets, or learn that the rows kept apart are too few for it."""
+    with contextlib.suppress(SettingError):
+        predictor.prediction_sets(rows, coverage=0.8)
+
+
+def _with_scaling(predictor: Predictor, method: Literal["vector", "matrix"]) -> Predictor:
+    """Return a predictor whose calibration has all the steps of a method, whatever the rows would have chosen."""
+    classes = len(predictor.classes)
+    weight, bias = np.full(classes, 1.1), np.linspace(0, 0.1, classes)
+    scaling = MatrixScaling(np.diag(weight), bias) if method == "matrix" else VectorScaling(weight, bias)
+    steps = (Temperature(1.5), Mixing(0.01), scaling, Mixing(0.01))
+    attempts = (Attempt("identity", 0.0, 1.0, kept=False), Attempt(method, 0.25, 0.9, kept=True))
+    return dataclasses.replace(predictor, calibration=Calibration(method, steps, 1.0, 0.9, "", attempts))
+
+
+def main() -> int:
+    """Run the campaign of one model, or of all; return 1 if any outcome is not allowed."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--model", nargs="+", choices=(*RECIPES, "all"), default=os.environ.get(CHOSEN, "all").split())
+    parser.add_argument("--kernels", default=os.environ.get(KERNELS, ""))
+    arguments, others = parser.parse_known_args()
+    sys.argv[1:] = others
+    # The children are called without these flags.
+    os.environ[KERNELS] = arguments.kernels
+    if arguments.kernels:
+        crossent.kernels.__path__.insert(0, arguments.kernels)
+    is_child, bad = "--child" in others, 0
+    for model in RECIPES if "all" in arguments.model else arguments.model:
+        os.environ[CHOSEN] = model
+        if not is_child:
+            print(f"\n{model}, with kernels {info().path}", flush=True)
+        bad |= fuzz_cases.main(
+            functools.partial(case, model),
+            allowed=ALLOWED,
+            count=CASES,
+            description=__doc__,
+            prepare=functools.partial(original, model),
+        )
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
