@@ -86,7 +86,7 @@ def bases() -> dict[str, Base]:
 def _base(root: Path, name: str, recipe: Recipe) -> Base:
     data = root / ("notes.csv" if name == "text" else "jobs.csv")
     dataset = read(str(data), "class")
-    request = {"data": str(data), "target": "class", "groups": None, "time": None, "kind": None}
+    request: dict[str, object] = {"data": str(data), "target": "class", "groups": None, "time": None, "kind": None}
     request |= {"held_out": 0.25, "encoding": "utf-8"}
     folder = begin_run(dataset, recipe, held_out=0.25, request=request, runs=root, name=name)
     left = iter([False] * (CHECKS[name] - 1))
