@@ -1,6 +1,8 @@
 """What every test needs: drawn tables and one small trained predictor."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # One thread a worker: the tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,6 +55,19 @@ def draw_reviews(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     ]
     stars = np.select([label == "angry", label == "happy"], [1.0, 5.0], 3.0) + rng.normal(0, 1.5, rows)
     return pd.DataFrame({"review": texts, "stars": stars, "label": label})
+
+
+@contextmanager
+def size_limit(most: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: writing then fails as on a full disk."""
+    import resource  # noqa: PLC0415 - not there on Windows
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossent.data.read import read
+from crossent.errors import CheckpointError
 from crossent.fit import FitResult, fit
 from crossent.recipe import Recipe
 from crossent.train.checkpoint import Checkpoints, TrainingInterruptedError, never_interrupted
@@ -73,3 +75,24 @@ def test_nothing_is_kept_where_nothing_is_asked_for(tmp_path: Path) -> None:
     train(Recipe(model="linear", folds=2), Watch(), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"linear-1", "linear-2"}
     assert Checkpoints(tmp_path, never_interrupted).of("linear", 1).load() is None
+
+
+@pytest.mark.parametrize("other", ["rows", "classes", "model", "fold"])
+def test_a_finished_fold_of_another_training_is_one_clear_error(tmp_path: Path, other: str) -> None:
+    recipe = Recipe(model="linear", folds=2)
+    watch = Watch(("linear", 2))
+    with pytest.raises(TrainingInterruptedError):
+        train(recipe, watch, tmp_path)
+    mine = tmp_path / "linear-1"
+    frame = {"rows": draw_table(301), "classes": draw_table(300).assign(label="a")}.get(other, draw_table(300))
+    frame.loc[::2, "label"] = "b"
+    if other == "model":
+        mine = mine.rename(tmp_path / "boosting-1")
+        recipe = Recipe(model="boosting", folds=2, max_rounds=5)
+        frame = draw_table(300)
+    elif other == "fold":
+        shutil.copytree(mine, tmp_path / "linear-2", dirs_exist_ok=True)
+        frame = draw_table(300)
+    with pytest.raises(CheckpointError, match="only this fold is trained again") as caught:
+        fit(read(frame, "label"), recipe, checkpoints=Checkpoints(tmp_path, never_interrupted))
+    assert str(tmp_path) in caught.value.met

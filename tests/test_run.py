@@ -1,22 +1,19 @@
 import json
-import os
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from crossent.data.dataset import Dataset
 from crossent.data.read import read
 from crossent.errors import DataError
-from crossent.evidence import Evidence
+from crossent.file_lock import lock
 from crossent.recipe import Recipe
-from crossent.report.content import ClassNgrams
-from crossent.run import Run, begin_run, class_ngrams, finish_run, load_run, worst_rows
-from crossent.train.checkpoint import never_interrupted
-from crossent.train.monitor import ignore_epoch, read_history
+from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
+from crossent.train.checkpoint import TrainingInterruptedError, never_interrupted
+from crossent.train.history_file import read_history
+from crossent.train.monitor import ignore_epoch
 from tests.conftest import draw_table
 
 
@@ -39,37 +36,6 @@ def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:
     assert load_run(folder).logits(new).tobytes() == load_run(folder / "model").logits(new).tobytes()
 
 
-def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=600)
-    label = np.where(x > 0, "up", "down")
-    wrong = np.flatnonzero(np.abs(x) > 1)[:30]
-    label[wrong] = np.where(x[wrong] > 0, "down", "up")
-    dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
-    recipe = Recipe(model="linear")
-    run = train(dataset, recipe, 0.5, tmp_path)
-    log_probs = run.result.predictor.log_probs(dataset.frame)
-    listed = worst_rows(dataset, log_probs)
-    assert {row.row - 1 for row in listed} <= set(wrong.tolist())
-    assert len(listed) == 20
-    assert listed[0].label != listed[0].predicted
-
-
-def test_ngrams_of_a_class_leave_out_parts_of_those_before() -> None:
-    def evidence(label: str, *ngrams: str, is_piece: bool) -> list[Evidence]:
-        return [Evidence(label, "note", ngram, is_piece, 1.0) for ngram in ngrams]
-
-    found = (
-        *evidence("a", "oil", "crude oil", is_piece=False),
-        *evidence("a", "oil", " oil ", "il", " crud", "rude ", is_piece=True),
-        *evidence("b", "tea", is_piece=False),
-    )
-    assert class_ngrams(found) == (
-        ClassNgrams("a", ("oil", "crude oil"), ("oil", "·crud", "rude·")),
-        ClassNgrams("b", ("tea",), ()),
-    )
-
-
 def test_a_run_goes_on_only_with_the_rows_that_it_began_with(tmp_path: Path) -> None:
     recipe = Recipe(model="linear", folds=2)
     folder = begin_run(read(draw_table(200), "label"), recipe, held_out=0.25, request={}, runs=tmp_path, name="r")
@@ -87,13 +53,51 @@ def test_what_a_crash_left_of_a_model_is_not_in_the_way(tmp_path: Path) -> None:
     assert not (folder / "checkpoints").exists()
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_runs_end_in_the_weights_of_straight_ones() -> None:
-    script = Path(__file__).parents[1] / "benchmarks" / "kills.py"
-    # Small disks take root.
-    disks = "2" if sys.platform == "linux" and os.geteuid() == 0 else "0"
-    command = [sys.executable, str(script), "--kills", "10", "--disks", disks]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "| 10 kills" in done.stdout
-    assert "| 0 unreadable | 0 different models |" in done.stdout
+def interrupted_run(runs: Path, recipe: Recipe, checks: int) -> tuple[Dataset, Path]:
+    """Interrupt a run after so many checks."""
+    dataset = read(draw_table(200), "label")
+    folder = begin_run(dataset, recipe, held_out=0.25, request={}, runs=runs, name="r")
+    left = iter([False] * checks)
+    with pytest.raises(TrainingInterruptedError):
+        finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=lambda: next(left, True))
+    return dataset, folder
+
+
+def test_a_damaged_line_of_the_history_is_dropped_and_said_and_the_weights_are_the_same(tmp_path: Path) -> None:
+    dataset, folder = interrupted_run(tmp_path, Recipe(model="linear", folds=2), 1)
+    straight = Path(shutil.copytree(folder, tmp_path / "straight"))
+    lines = (folder / "history.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "history.jsonl").write_bytes(lines[0] + b"\0\0\0\n" + b"".join(lines[1:]) + b'{"model"')
+    notes: list[str] = []
+    for path in (folder, straight):
+        finish_run(path, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted, on_note=notes.append)
+    assert len(notes) == 1
+    assert "history.jsonl: 2 lines hold no record of an epoch; the first is line 2" in notes[0]
+    assert read_history(folder / "history.jsonl") == read_history(straight / "history.jsonl")
+    arrays = [sorted(path.name for path in (run / "model").glob("*.safetensors")) for run in (folder, straight)]
+    assert arrays[0] == arrays[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks that tell who is alive")
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, folder = interrupted_run(tmp_path, Recipe(model="linear", folds=2), 1)
+    monkeypatch.setattr("crossent.run.LOCK_SECONDS", 0.1)
+    with lock(folder / "run.json", 0), pytest.raises(DataError, match="one process at a time"):
+        finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
+
+
+def test_what_killed_processes_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    recipe = Recipe(model="linear", folds=2)
+    dataset, folder = interrupted_run(tmp_path, recipe, 1)
+    (tmp_path / ".r.0123abcd").mkdir()
+    (folder / ".report.html.0123abcd").write_bytes(b"half")
+    assert (folder / "checkpoints").is_dir()
+    begin_run(dataset, recipe, held_out=0.25, request={}, runs=tmp_path, name="next")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["next", "r"]
+    assert not (folder / ".report.html.0123abcd").exists()
+    assert (folder / "checkpoints").is_dir()
+    # Killed between the report and the end, a run is finished all the same.
+    (folder / "report.html").write_text("")
+    with pytest.raises(DataError, match="finished"):
+        reopen_run(folder)
+    assert not (folder / "checkpoints").exists()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,14 +9,15 @@ import pytest
 from crossent import run_folder
 from crossent.data.read import read
 from crossent.errors import DataError
+from crossent.predictor import versions
 from crossent.recipe import Recipe
 from crossent.run_folder import (
     changed_versions,
+    check_unfinished,
     describe_run,
     fingerprint,
     make_run_folder,
     read_description,
-    read_request,
 )
 from tests.conftest import draw_table
 
@@ -40,31 +42,45 @@ def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:
     assert fingerprint(dataset) != fingerprint(read(swapped, "label"))
 
 
+def change(folder: Path, **changes: object) -> None:
+    path = folder / run_folder.DESCRIPTION
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_what_a_run_is_made_from_comes_back(tmp_path: Path) -> None:
-    folder = make(tmp_path)
-    assert Recipe(**read_description(folder)["recipe"]) == Recipe(seed=7)
-    assert read_request(folder) == {"data": "jobs.csv"}
-    assert changed_versions(folder) == ()
+    begun = read_description(make(tmp_path))
+    assert begun.recipe == Recipe(seed=7)
+    assert begun.request == {"data": "jobs.csv"}
+    assert changed_versions(begun) == ()
 
 
 def test_other_versions_are_named(tmp_path: Path) -> None:
     folder = make(tmp_path)
-    description = read_description(folder)
-    description["environment"]["numpy"] = "1.0"
-    (folder / run_folder.DESCRIPTION).write_text(json.dumps(description))
-    assert [change.split(",")[0] for change in changed_versions(folder)] == ["numpy was 1.0"]
+    change(folder, environment=versions() | {"numpy": "1.0"})
+    assert [found.split(",")[0] for found in changed_versions(read_description(folder))] == ["numpy was 1.0"]
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(tmp_path: Path) -> None:
     folder = make(tmp_path)
+    check_unfinished(folder)
     (folder / run_folder.REPORT).write_text("report")
     with pytest.raises(DataError, match="finished"):
-        read_request(folder)
+        check_unfinished(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "met"),
-    [(None, "There is no file"), ('{"created": "tod', "cannot be read"), ("[]", "lacks created"), ("7", "cannot be")],
+    [
+        (None, "There is no file"),
+        ('{"created": "tod', "cannot be read"),
+        ("[]", "does not hold an object"),
+        ("7", "cannot be"),
+        ("{}", "it lacks 'created'"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"created": "a", "created": "b"}', "a key comes twice"),
+        ('{"held_out": NaN}', "NaN is not finite"),
+        (r'{"source": "\ud800"}', "surrogates not allowed"),
+    ],
 )
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, content: str | None, met: str) -> None:
     if content is not None:
@@ -72,3 +88,47 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, content: str | None,
     with pytest.raises(DataError) as caught:
         read_description(tmp_path)
     assert met in caught.value.met
+
+
+@pytest.mark.parametrize(
+    ("changes", "met"),
+    [
+        ({"held_out": "a quarter"}, "held_out is 'a quarter'"),
+        ({"held_out": 1.5}, "held_out is 1.5"),
+        ({"environment": {"torch": 2}}, "environment is"),
+        ({"recipe": []}, "recipe is"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(tmp_path: Path, changes: dict[str, object], met: str) -> None:
+    folder = make(tmp_path)
+    change(folder, **changes)
+    with pytest.raises(DataError) as caught:
+        read_description(folder)
+    assert met in caught.value.met
+    assert "run.json" in caught.value.met
+
+
+@pytest.mark.parametrize("other", ["one more", "one less", "another type", "out of bounds"])
+def test_settings_of_another_version_are_refused_and_the_version_is_named(tmp_path: Path, other: str) -> None:
+    folder = make(tmp_path)
+    recipe = dataclasses.asdict(Recipe(seed=7))
+    mixup = recipe.pop("mixup")
+    recipe |= {
+        "one more": {"mixup": mixup, "warp": 3},
+        "one less": {},
+        "another type": {"mixup": "much"},
+        "out of bounds": {"mixup": -1.0},
+    }[other]
+    change(folder, recipe=recipe, environment=versions() | {"crossent": "9.8.7"})
+    with pytest.raises(DataError) as caught:
+        read_description(folder)
+    assert ("warp" if other == "one more" else "mixup") in caught.value.met
+    assert "crossent 9.8.7" in caught.value.fix
+
+
+def test_a_link_in_the_place_of_the_description_is_not_followed(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    (folder / run_folder.DESCRIPTION).rename(tmp_path / "elsewhere.json")
+    (folder / run_folder.DESCRIPTION).symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(DataError, match=r"run\.json cannot be read: it is a symbolic link"):
+        read_description(folder)

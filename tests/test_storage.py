@@ -1,12 +1,10 @@
 import hashlib
-import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import pytest
 import safetensors.numpy
 
 from crossent.errors import ModelFileError, SettingError
-from crossent.storage import LongText, load_folder, save_folder, write_file
+from crossent.storage import LongText, load_folder, save_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,40 +368,6 @@ def test_arrays_of_one_name_in_two_files_are_refused_and_so_are_those_that_nothi
     rewrite(tmp_path, {"files": index["files"] | {"z.txt": entry}})
     with pytest.raises(ModelFileError, match="nothing in it uses"):
         load_folder(tmp_path, Tree)
-
-
-def test_files_have_the_rights_that_the_process_gives_while_other_threads_write_too(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        done = threading.Event()
-        rights: set[int] = set()
-
-        def watch() -> None:
-            for i in itertools.count():
-                (tmp_path / f"other-{i}").touch()
-                rights.add((tmp_path / f"other-{i}").stat().st_mode & 0o777)
-                if done.is_set():
-                    return
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        for _ in range(200):
-            write_file(tmp_path / "a.json", b"1")
-        done.set()
-        watcher.join()
-    finally:
-        os.umask(before)
-    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
-    assert rights == {0o640}
-
-
-def test_write_file_keeps_the_old_one_when_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_file(path, b"old")
-    with pytest.raises(TypeError):
-        write_file(path, "text, not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 _SAVER = """

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.conformal import ApartRows
 from crossent.calibration.scaling import Calibration, identity
+from crossent.data.table import Widths
 from crossent.imbalance import apply_remedy, effective_prior, measured_strength
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting
@@ -39,6 +40,12 @@ MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 
 AnyModel = SoftmaxRegression | Boosting | Network | TextRegression
 AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression
+_FITTED: dict[type[AnyModel], type[AnyFitted]] = {
+    SoftmaxRegression: FittedSoftmaxRegression,
+    Boosting: FittedBoosting,
+    Network: FittedNetwork,
+    TextRegression: FittedTextRegression,
+}
 # From a mask of the rows to hold out to those to train on, and them.
 Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
 
@@ -99,6 +106,10 @@ class Plan:
         ``(K,)`` by hand, or None.
     prior
         ``(K,)`` shares of the classes in the data.
+    target
+        ``(n,)`` class indices of all rows.
+    widths
+        Of the features that models of all folds read; None where each fold has its own.
     sides
         For each fold the mask of the rows that it holds out.
     apart_seed
@@ -112,6 +123,8 @@ class Plan:
     recipe: Recipe
     class_weight: npt.NDArray[np.float64] | None
     prior: npt.NDArray[np.float64]
+    target: npt.NDArray[np.int64]
+    widths: Widths | None
     sides: list[npt.NDArray[np.bool_]]
     apart_seed: int
     checkpoints: Checkpoints | None
@@ -177,7 +190,7 @@ def _fit_folds(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Gener
             break
         on_epoch = watch.fold(i + 1, len(plan.sides))
         checkpoint = None if plan.checkpoints is None else plan.checkpoints.of(model.name, i + 1)
-        fit = None if checkpoint is None else checkpoint.finished(FoldFit)
+        fit = None if checkpoint is None else _finished_fold(model, plan, i, checkpoint)
         if fit is None:
             fit = _fit_fold(model, encode, plan, i, own_rng, on_epoch, checkpoint)
             # A fold that was cut short would only spoil the average of those that were not.
@@ -185,6 +198,26 @@ def _fit_folds(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Gener
                 break
         fits.append(fit)
     return fits
+
+
+def _finished_fold(model: AnyModel, plan: Plan, fold: int, checkpoint: Checkpoint) -> FoldFit | None:
+    """Return a fold that was fitted before the run was interrupted, if there is one, and if it is of these rows."""
+    fit = checkpoint.finished(FoldFit)
+    if fit is None:
+        return None
+    held_out, target = fit.held_out, plan.target[plan.sides[fold]]
+    classes = len(plan.prior)
+    if not isinstance(fit.model, _FITTED[type(model)]):
+        raise checkpoint.fitted_differs(f"it is {type(fit.model).__name__}, and the model is {model.name}")
+    if fit.model.classes != classes or (plan.widths is not None and not fit.model.reads(plan.widths)):
+        raise checkpoint.fitted_differs("its model is for other columns or classes")
+    if fit.restoring.shape != (classes,) or held_out.logits.shape != (len(target), classes):
+        raise checkpoint.fitted_differs(f"its logits are {held_out.logits.shape}, not {(len(target), classes)}")
+    if not np.array_equal(held_out.target, target) or not np.array_equal(held_out.fold, np.full(len(target), fold)):
+        raise checkpoint.fitted_differs("it holds out other rows")
+    if not np.isfinite(fit.restoring).all():
+        raise checkpoint.fitted_differs("what restores the class shares is not finite")
+    return fit
 
 
 def _fit_fold(

@@ -45,8 +45,12 @@ class ModelFileError(CrossentError):
     """A saved model that is damaged, unknown or newer than this version."""
 
 
+class DiskError(CrossentError):
+    """A file that cannot be read or written: the disk is full or read-only, or access is denied."""
+
+
 class CheckpointError(CrossentError):
-    """The state of a training that cannot be kept, or is damaged."""
+    """The state of a training that is damaged, or that belongs to another training."""
 
 
 class ProcessError(CrossentError):

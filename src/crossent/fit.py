@@ -104,10 +104,14 @@ def fit(
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
+    # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
+    whole = None if has_text(dataset) else _encode_all(dataset)
     plan = Plan(
         recipe=recipe,
         class_weight=named_class_weight(recipe.class_weight, dataset.classes),
         prior=dataset.prior,
+        target=dataset.target,
+        widths=None if whole is None else whole[0].widths,
         sides=_validation_sides(dataset, recipe, rng),
         apart_seed=int(rng.integers(2**31)),
         checkpoints=checkpoints,
@@ -116,8 +120,6 @@ def fit(
     models = _candidates(recipe, dataset)
     plans = tuple(_plan_of(model, plan) for model in models)
     watch = Watch(on_epoch, recipe.time_budget, sum(len(one.sides) for one in plans))
-    # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
-    whole = None if has_text(dataset) else _encode_all(dataset)
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
     # A copy, so that training draws the same whether there was a search or not.
     models, learning_rate = _find_learning_rate(models, encode, plan, copy.deepcopy(rng))

@@ -1,9 +1,7 @@
 """One training run, from a dataset to a folder that holds everything about it."""
 
 import dataclasses
-import itertools
 import shlex
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +11,50 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.calibration.scaling import Attempt
-from crossent.cross_fit import Trial
-from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.data.split import hold_out
+from crossent.disk import naming, write_file
 from crossent.errors import DataError
 from crossent.evaluation.evaluate import to_json
 from crossent.evaluation.result import Evaluation
-from crossent.evidence import Evidence, find_evidence
+from crossent.evidence import find_evidence
+from crossent.file_lock import lock
 from crossent.fit import FitResult, fit
-from crossent.judgement import Judgement, judge
-from crossent.predictor import Predictor, load, versions
+from crossent.judgement import judge
+from crossent.predictor import Predictor, load
 from crossent.recipe import Recipe
-from crossent.report import content
 from crossent.report.html import write_report
-from crossent.run_folder import REPORT, describe_run, fingerprint, make_run_folder, read_description, write_json
-from crossent.storage import write_file
-from crossent.train.checkpoint import Checkpoints
-from crossent.train.diagnose import diagnosis_words
+from crossent.run_folder import (
+    BOARD,
+    CHECKPOINTS,
+    DESCRIPTION,
+    HISTORY,
+    MODEL,
+    REPORT,
+    RunDescription,
+    check_unfinished,
+    describe_run,
+    fingerprint,
+    make_run_folder,
+    read_description,
+    write_json,
+)
+from crossent.run_report import report_content
+from crossent.sweep import sweep_run, sweep_runs
+from crossent.train.checkpoint import Checkpoints, remove
+from crossent.train.history_file import HistoryWriter
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import EpochRecord, HistoryWriter, OnEpoch, read_history
+from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
 from crossent.train.tensorboard import TensorBoardWriter, write_settings
+from crossent.typed_json import shorten
 
-WORST_ROWS = 20
-MOST_NGRAMS_SHOWN = 10
-# Characters of a value; texts go on.
-MOST_SHOWN = 200
+# Longer than another process takes to look for what is left in a run folder.
+LOCK_SECONDS = 5.0
+
+
+def ignore_note(_note: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +94,13 @@ def begin_run(
     held_out
         Share of the rows that training never sees; the evaluation and the report rest on them.
     request
-        What it takes to read the rows again, as JSON can hold it; `read_request` gives it back.
+        What it takes to read the rows again, as JSON can hold it; `reopen_run` gives it back.
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    # Rows that cannot be parted are told of before there is a folder.
+    # Rows that cannot be divided are reported before there is a folder.
     _sides(dataset, recipe, held_out)
+    sweep_runs(runs)
     description = describe_run(dataset, recipe, held_out, request)
     return make_run_folder(description, runs, name)
 
@@ -102,6 +117,7 @@ def finish_run(
     *,
     on_epoch: OnEpoch,
     interrupted: Callable[[], bool],
+    on_note: Callable[[str], None] = ignore_note,
     time_budget: float | None = None,
     processes: Processes | None = None,
 ) -> Run:
@@ -119,6 +135,8 @@ def finish_run(
         Told of every epoch; returns True to end training soon.
     interrupted
         Asked after each step of training; True interrupts it.
+    on_note
+        Told what a reader should know of what an interrupted call left.
     time_budget
         In place of that of the recipe.
     processes
@@ -127,52 +145,90 @@ def finish_run(
     Raises
     ------
     DataError
-        If the rows are others than those that the run began with.
+        If the rows are others than those that the run began with, or if another process trains it.
+    CheckpointError
+        If what an interrupted call left is damaged.
+    DiskError
+        If a file cannot be written.
     TrainingInterruptedError
         If training was interrupted.
     ProcessError
         If another process is gone.
     """
     begun = read_description(folder)
-    if begun["fingerprint"] != fingerprint(dataset):
+    if begun.fingerprint != fingerprint(dataset):
         raise DataError(
             "A run goes on with the rows that it began with.",
-            f"{begun['source']} holds others now.",
+            f"{shorten(begun.source)} holds others now.",
             "Bring the old file back, or begin a new run.",
         )
-    recipe = Recipe(**begun["recipe"])
-    if time_budget is not None:
-        recipe = dataclasses.replace(recipe, time_budget=time_budget)
-    sides = _sides(dataset, recipe, begun["held_out"])
-    train, test = dataset.take(sides == 0), dataset.take(sides == 1)
-    checkpoints = Checkpoints(folder / "checkpoints", interrupted)
-    board_folder = folder / "tensorboard"
-    with HistoryWriter(folder / "history.jsonl") as history, TensorBoardWriter(board_folder, dataset.classes) as board:
+    with lock(folder / DESCRIPTION, LOCK_SECONDS) as state:
+        if state == "taken":
+            raise DataError(
+                "A run is trained by one process at a time.",
+                f"Another process trains {folder}.",
+                f"Wait until it ends; crossent watch {shlex.quote(str(folder))} shows where it stands.",
+            )
+        check_unfinished(folder)
+        recipe = begun.recipe
+        if time_budget is not None:
+            recipe = dataclasses.replace(recipe, time_budget=time_budget)
+        sides = _sides(dataset, recipe, begun.held_out)
+        train, test = dataset.take(sides == 0), dataset.take(sides == 1)
+        result = _fit(folder, train, recipe, on_epoch, interrupted, on_note, processes)
+        run = _save(folder, dataset, train, test, recipe, result, begun.created)
+        # Whoever is killed before this leaves them to `sweep_run`.
+        remove(folder / CHECKPOINTS)
+    return run
+
+
+def _fit(
+    folder: Path,
+    train: Dataset,
+    recipe: Recipe,
+    on_epoch: OnEpoch,
+    interrupted: Callable[[], bool],
+    on_note: Callable[[str], None],
+    processes: Processes | None,
+) -> FitResult:
+    """Train, and write the history, the curves for TensorBoard and the checkpoints."""
+    with (
+        HistoryWriter(folder / HISTORY) as history,
+        TensorBoardWriter(folder / BOARD, train.classes) as board,
+    ):
+        if history.dropped.count:
+            on_note(f"{folder / HISTORY}: {history.dropped}; dropped, and nothing else depends on it.")
+        # The history is never behind a checkpoint, whenever the power fails.
+        checkpoints = Checkpoints(folder / CHECKPOINTS, interrupted, history.sync)
 
         def record(epoch: EpochRecord) -> bool:
             history.write(epoch)
             board.write(epoch)
             return on_epoch(epoch)
 
-        result = fit(train, recipe, on_epoch=record, checkpoints=checkpoints, processes=processes)
+        return fit(train, recipe, on_epoch=record, checkpoints=checkpoints, processes=processes)
+
+
+def _save(
+    folder: Path, dataset: Dataset, train: Dataset, test: Dataset, recipe: Recipe, result: FitResult, created: str
+) -> Run:
+    """Write the model, what the rows held out say about it, and last the report, by which a run is finished."""
     if result.learning_rate is not None:
         write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
-    # A model that a crash left unfinished is in the way.
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    result.predictor.save(folder / "model")
+    with naming(folder / MODEL):
+        # A model that a crash left unfinished is in the way.
+        remove(folder / MODEL)
+        result.predictor.save(folder / MODEL)
     judgement = judge(result.predictor, test, recipe.seed)
     write_json(folder / "metrics.json", to_json(judgement.evaluation))
-    write_settings(board_folder, _settings(recipe, result), _metric_values(judgement.evaluation))
+    write_settings(folder / BOARD, _settings(recipe, result), _metric_values(judgement.evaluation))
     evidence = find_evidence(result.predictor, train)
     if evidence:
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
         write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
-    run = Run(folder, len(train), judgement.evaluation, result)
-    worst = worst_rows(test, judgement.log_probs)
-    report = _report(dataset, recipe, run, judgement, begun["created"], worst, evidence)
-    write_report(folder / REPORT, report)
-    checkpoints.remove()
-    return run
+    content = report_content(folder, dataset, test, recipe, result, judgement, created, evidence)
+    write_report(folder / REPORT, content)
+    return Run(folder, len(train), judgement.evaluation, result)
 
 
 def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
@@ -188,138 +244,20 @@ def _curve_json(curve: LearningRateCurve) -> dict[str, Any]:
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
-def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[content.WorstRow, ...]:
-    """Return the rows whose given label is least probable: hard cases, or wrong labels."""
-    losses = -log_probs[np.arange(len(dataset)), dataset.target]
-    order = np.argsort(-losses, kind="stable")[:WORST_ROWS]
-    predicted = log_probs.argmax(axis=1)
-    return tuple(
-        content.WorstRow(
-            row=int(dataset.frame.index[i]) + 1,
-            values=tuple((name, _shown(dataset.frame[name].iloc[i])) for name in dataset.frame.columns),
-            label=str(dataset.classes[dataset.target[i]]),
-            predicted=str(dataset.classes[predicted[i]]),
-            prob=float(np.exp(-losses[i])),
-            loss=float(losses[i]),
-        )
-        for i in order
-        if predicted[i] != dataset.target[i]
-    )
+def reopen_run(folder: Path) -> RunDescription:
+    """Return what an interrupted run is made from, and remove what a killed process left in its folder.
 
-
-def _shown(value: Any) -> str:
-    if pd.isna(value):
-        return "missing"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
-
-
-def _report(
-    dataset: Dataset,
-    recipe: Recipe,
-    run: Run,
-    judgement: Judgement,
-    created: str,
-    worst: tuple[content.WorstRow, ...],
-    evidence: tuple[Evidence, ...],
-) -> content.ReportContent:
-    counts = zip(dataset.classes, dataset.class_counts, strict=True)
-    chosen = run.result.trials[run.result.chosen]
-    settings = {name: str(value) for name, value in dataclasses.asdict(recipe).items()}
-    history = read_history(run.folder / "history.jsonl")
-    stopped = ("Training was ended early by the user.",) if run.result.stopped else ()
-    return content.ReportContent(
-        title=f"{dataset.target_name} from {Path(dataset.source).name}",
-        source=Path(dataset.source).name,
-        target=dataset.target_name,
-        created=created[:16].replace("T", " "),
-        training_rows=run.training_rows,
-        class_counts=tuple((str(label), int(count)) for label, count in counts),
-        columns=tuple(_column_summary(column, len(dataset)) for column in dataset.columns),
-        notes=(*dataset.notes, *stopped),
-        evaluation=run.evaluation,
-        history=history,
-        trials=tuple(_trial_summary(trial, trial is chosen) for trial in run.result.trials),
-        calibration=_calibration_summary(chosen),
-        worst_rows=worst,
-        ngrams=class_ngrams(evidence),
-        settings=tuple(settings.items()),
-        environment=tuple(versions().items()),
-        commands=next_commands(run.folder),
-        before_after=judgement.before_after,
-        sets=judgement.sets,
-        risk_coverage=judgement.risk_coverage,
-        remedy=judgement.remedy,
-        diagnosis=diagnosis_words(history, chosen.model),
-        learning_rate=run.result.learning_rate,
-    )
-
-
-def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
-    """Return the n-grams of each class, with a dot where a piece begins or ends a word; not those of its parts."""
-    found = []
-    for label, of_label in itertools.groupby(evidence, key=lambda one: one.label):
-        words: list[str] = []
-        pieces: list[str] = []
-        for one in of_label:
-            name = one.ngram.replace(" ", "·") if one.is_piece else one.ngram
-            shown = pieces if one.is_piece else words
-            # "·oil·", "oil·" and "oil" say the same; the strongest of them stands for all.
-            if len(shown) < MOST_NGRAMS_SHOWN and not any(name in other or other in name for other in pieces):
-                shown.append(name)
-        found.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
-    return tuple(found)
-
-
-def next_commands(folder: Path) -> tuple[str, ...]:
-    """Return the commands that a reader wants next."""
-    name = shlex.quote(str(folder))
-    return (f"crossent predict {name} new.csv -o predictions.csv", f"crossent evaluate {name} labelled.csv")
-
-
-def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
-    return content.ColumnSummary(
-        name=column.name,
-        kind=column.kind,
-        missing=column.missing / rows,
-        distinct=column.distinct,
-        examples=column.examples,
-        used=column.used,
-        note=column.note,
-    )
-
-
-def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
-    folds = "one split" if trial.folds == 1 else f"{trial.folds} folds"
-    averaged = folds if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
-    models = f"{folds}, then fitted to all rows" if trial.refitted else averaged
-    return content.Trial(
-        model=trial.model,
-        log_loss=trial.log_loss,
-        calibrated_log_loss=trial.calibrated_log_loss,
-        seconds=trial.seconds,
-        chosen=chosen,
-        note=f"lowest held-out log-loss; {models}" if chosen else models,
-    )
-
-
-def _calibration_summary(trial: Trial) -> content.CalibrationSummary:
-    calibration = trial.calibration
-    return content.CalibrationSummary(
-        method=calibration.method,
-        temperature=calibration.temperature,
-        log_loss_before=calibration.log_loss_before,
-        log_loss_after=calibration.log_loss_after,
-        kept=calibration.method != "identity",
-        note=calibration.note,
-        attempts=tuple(_attempt_summary(attempt) for attempt in calibration.attempts),
-    )
-
-
-def _attempt_summary(attempt: Attempt) -> content.CalibrationAttempt:
-    penalty = f", penalties times {attempt.strength:g}" if attempt.strength not in {0, 1} else ""
-    name = "none" if attempt.method == "identity" else f"{attempt.method} scaling{penalty}"
-    return content.CalibrationAttempt(name, attempt.log_loss, attempt.kept)
+    Raises
+    ------
+    DataError
+        If there is no run, if its description is damaged, or if it is finished.
+    """
+    begun = read_description(folder)
+    with lock(folder / DESCRIPTION, 0) as state:
+        if state == "held":
+            sweep_run(folder)
+    check_unfinished(folder)
+    return begun
 
 
 def load_run(path: Path) -> Predictor:

@@ -8,18 +8,81 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from crossent.data.dataset import Dataset
-from crossent.errors import DataError
+from crossent.disk import naming, write_file
+from crossent.errors import DataError, SettingError
+from crossent.file_lock import lock
 from crossent.predictor import versions
 from crossent.recipe import Recipe
-from crossent.storage import write_file
+from crossent.typed_json import build, read_object, shorten
 
-DESCRIPTION, REPORT = "run.json", "report.html"
+DESCRIPTION, HISTORY, REPORT = "run.json", "history.jsonl", "report.html"
+CHECKPOINTS, MODEL, BOARD = "checkpoints", "model", "tensorboard"
+# Tables of very many columns have long descriptions; longer ones are no descriptions.
+_MOST_BYTES = 256_000_000
+# Another process needs the folder of all runs for milliseconds.
+_LOCK_SECONDS = 10.0
+
+
+T = TypeVar("T")
+_BEGIN_ANEW = "Give the folder of a whole run, or begin a new run."
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What ``run.json`` says of a run that is to go on.
+
+    Attributes
+    ----------
+    created
+        Date and time.
+    source
+        The file of the rows.
+    fingerprint
+        Of the rows.
+    held_out
+        Share of the rows that training never sees.
+    recipe
+        All settings.
+    environment
+        Versions of the libraries that it began with.
+    request
+        What it takes to read the rows again; whoever began the run knows its types.
+    """
+
+    created: str
+    source: str
+    fingerprint: str
+    held_out: float
+    recipe: Recipe
+    environment: dict[str, str]
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The same as JSON holds it."""
+
+    created: str
+    source: str
+    fingerprint: str
+    held_out: float
+    recipe: dict[str, Any]
+    environment: dict[str, str]
+    request: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}")
+
+
+_READ = {field.name for field in dataclasses.fields(_Record)}
 
 
 def describe_run(dataset: Dataset, recipe: Recipe, held_out: float, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,17 +125,26 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def make_run_folder(description: Mapping[str, Any], runs: Path, name: str) -> Path:
-    """Make ``<runs>/<name>``, or ``<name>-2`` and on where that is taken; none is ever seen without its description."""
-    runs.mkdir(parents=True, exist_ok=True)
-    unnamed = Path(tempfile.mkdtemp(dir=runs, prefix=f".{name}."))
-    try:
-        # mkdtemp makes folders that only their owner can read.
-        unnamed.chmod(runs.stat().st_mode)
-        write_json(unnamed / DESCRIPTION, description)
-        return _rename_to_free_name(unnamed, runs / name)
-    except BaseException:
-        shutil.rmtree(unnamed, ignore_errors=True)
-        raise
+    """Make ``<runs>/<name>``, or ``<name>-2`` and on where that is taken; none is ever seen without its description.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be made.
+    """
+    with naming(runs / name):
+        runs.mkdir(parents=True, exist_ok=True)
+        # Held while there is a folder without a name: whoever holds it knows that such folders are left from a crash.
+        with lock(runs, _LOCK_SECONDS):
+            unnamed = Path(tempfile.mkdtemp(dir=runs, prefix=f".{name}."))
+            try:
+                # mkdtemp makes folders that only their owner can read.
+                unnamed.chmod(runs.stat().st_mode)
+                write_json(unnamed / DESCRIPTION, description)
+                return _rename_to_free_name(unnamed, runs / name)
+            except BaseException:
+                shutil.rmtree(unnamed, ignore_errors=True)
+                raise
 
 
 def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
@@ -90,50 +162,69 @@ def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
         name = wanted.with_name(f"{wanted.name}-{number}")
 
 
-def read_request(folder: Path) -> dict[str, Any]:
-    """Return what it takes to read the rows of an unfinished run.
+def check_unfinished(folder: Path) -> None:
+    """Check that a run is not finished.
 
     Raises
     ------
     DataError
-        If there is no run, or if it is finished.
+        If it is.
     """
-    request: dict[str, Any] = read_description(folder)["request"]
     if (folder / REPORT).is_file():
         raise DataError(
             "A run that is finished has nothing to go on with.",
             f"{folder / REPORT} is there.",
             "Begin a new run with crossent train FILE --target COLUMN.",
         )
-    return request
 
 
-def changed_versions(folder: Path) -> tuple[str, ...]:
+def changed_versions(description: RunDescription) -> tuple[str, ...]:
     """Return, in words, the libraries of a run that have another version now: results may differ by them."""
-    begun, now = read_description(folder)["environment"], versions()
-    return tuple(f"{name} was {begun.get(name)}, is {now[name]}" for name in now if begun.get(name) != now[name])
+    begun, now = description.environment, versions()
+    changed = [name for name in now if begun.get(name) != now[name]]
+    return tuple(f"{name} was {shorten(begun.get(name, 'missing'))}, is {now[name]}" for name in changed)
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> RunDescription:
     """Return what ``run.json`` holds.
 
     Raises
     ------
     DataError
-        If it is missing or damaged.
+        If it is missing, damaged, or of a version with other settings.
     """
     path = folder / DESCRIPTION
     rule, fix = f"The folder of a run has a {DESCRIPTION}.", "Give the folder of a run: runs/NAME."
     if not path.is_file():
         raise DataError(rule, f"There is no file {path}.", fix)
     try:
-        description = json.loads(path.read_bytes())
-        missing = {"created", "environment", "fingerprint", "held_out", "recipe", "request"} - set(description)
-    except (ValueError, TypeError) as error:
-        raise DataError(rule, f"{path} cannot be read: {error}.", fix) from error
-    if missing:
-        raise DataError(rule, f"{path} lacks {', '.join(sorted(missing))}.", fix)
-    return dict(description)
+        record = read_object(path, _MOST_BYTES)
+        record = {name: value for name, value in record.items() if name in _READ}
+        begun = build(_Record, record)
+    except ValueError as error:
+        raise DataError(rule, f"{path} cannot be read: {shorten(str(error))}.", _BEGIN_ANEW) from error
+    recipe = read_settings(path, Recipe, begun.recipe, begun.environment)
+    return RunDescription(**record | {"recipe": recipe})
+
+
+def read_settings(path: Path, cls: type[T], settings: Mapping[str, Any], environment: Mapping[str, str]) -> T:
+    """Return settings that ``run.json`` holds, if they are those of this version of crossent.
+
+    Raises
+    ------
+    DataError
+        If they are those of another version, or damaged.
+    """
+    try:
+        return build(cls, settings)
+    except ValueError as error:
+        met = f"{error.rule} {error.met}" if isinstance(error, SettingError) else str(error)
+        version = shorten(environment.get("crossent", ""))
+        raise DataError(
+            "A run goes on with settings that this version of crossent knows.",
+            f"Those of {path}: {met.rstrip('.')}.",
+            f"Go on with the version that began it, crossent {version}, or begin a new run.",
+        ) from error
 
 
 def write_json(path: Path, value: object) -> None:

@@ -9,9 +9,7 @@ the environment variables ``CROSSENT_MODEL_JSON_MIB`` and ``CROSSENT_MODEL_MIB``
 """
 
 import json
-import os
 import re
-import secrets
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 import safetensors.numpy
 
+from crossent.disk import naming, write_file
 from crossent.errors import ModelFileError
 from crossent.model_files import (
     INDEX_LIMIT,
@@ -35,7 +34,7 @@ from crossent.model_files import (
 )
 from crossent.records import LongText, RecordDecoder, RecordEncoder
 
-__all__ = ["LongText", "load_folder", "save_folder", "write_file"]
+__all__ = ["LongText", "load_folder", "save_folder"]
 
 FORMAT = "crossent-model"
 FORMAT_VERSION = 2
@@ -66,6 +65,8 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
     ------
     ModelFileError
         If the path is a file, or a folder that holds something other than a model.
+    DiskError
+        If a file cannot be written; a model that was there is then whole.
     """
     old_files = _files_to_replace(path)
     encoder = RecordEncoder()
@@ -86,7 +87,8 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
         "value_sha256": sha256(_canonical(record)),
         "value": record,
     }
-    path.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        path.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         write_file(path / name, data)
     write_file(path / INDEX, json.dumps(index, indent=1, allow_nan=False, ensure_ascii=False).encode())
@@ -121,34 +123,6 @@ def load_folder(path: Path, cls: type[T]) -> T:
     if arrays or texts:
         raise damaged(path / INDEX, f"nothing in it uses {repr(sorted((*arrays, *texts)))[:80]}")
     return typing.cast("T", value)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file in one step: under a temporary name, flushed to disk, renamed; a crash leaves the old file whole."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    # The system takes from these rights what the process's mask says.
-    descriptor = os.open(temporary, flags, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _files_to_replace(path: Path) -> set[str]:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,3 +289,106 @@ def test_a_searched_learning_rate_is_said_and_kept_and_drawn(folder: Path) -> No
     both = crossent(*asked, "--learning-rate", "0.01", cwd=folder)
     assert both.returncode == 2
     assert "find_lr is True" in both.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipe": {"model": "linear"}}, ["run.json", "it lacks 'calibration'"]),
+        ({"request": {"data": "jobs.csv"}}, ["run.json", "it lacks"]),
+        ({"request": {"data": 3}}, ["run.json"]),
+        ({"held_out": None}, ["run.json", "held_out is None"]),
+    ],
+)
+def test_a_run_of_another_version_is_one_clear_error(
+    folder: Path, changes: dict[str, object], words: list[str]
+) -> None:
+    run = folder / "runs" / "other"
+    run.mkdir(exist_ok=True)
+    description = json.loads((folder / "runs" / "jobs" / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(description | changes))
+    done = crossent("train", "--resume", "runs/other", cwd=folder)
+    assert done.returncode == 2
+    for word in words:
+        assert word in done.stderr
+    (run / "run.json").write_text(json.dumps(description | {"recipe": description["recipe"] | {"warp": 1}}))
+    done = crossent("train", "--resume", "runs/other", cwd=folder)
+    assert "'warp'" in done.stderr
+    assert f"crossent {ce.__version__}" in done.stderr
+
+
+def test_runs_do_not_go_to_the_folder_of_texts_and_their_names_are_never_empty(tmp_path: Path) -> None:
+    texts = tmp_path / "reviews"
+    for label, rows in draw_reviews(120).groupby("label"):
+        (texts / str(label)).mkdir(parents=True)
+        for i, text in enumerate(rows["review"]):
+            (texts / str(label) / f"{i}.txt").write_text(text)
+    done = crossent("train", ".", "--target", "class", "--folds", "1", cwd=texts)
+    assert done.returncode == 2
+    assert f"--runs {tmp_path / 'runs'}" in done.stderr
+    assert not (texts / "runs").exists()
+    done = crossent("train", ".", "--target", "class", "--folds", "1", "--runs", "../runs", cwd=texts)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["reviews"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp/a"])
+def test_the_name_of_a_run_is_that_of_a_folder(folder: Path, name: str) -> None:
+    done = crossent("train", "jobs.csv", "--target", "label", f"--name={name}", cwd=folder)
+    assert done.returncode == 2
+    assert "The name of a run is the name of a folder." in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["predict", "runs/jobs", "new.csv"], ["evaluate", "runs/jobs", "new.csv", "--json"], ["--help"]]
+)
+def test_a_full_disk_behind_the_output_is_one_clear_error(folder: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "crossent", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+LIMITED = """
+import resource, sys
+from crossent.cli.app import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+@pytest.mark.parametrize(
+    ("most", "words"),
+    # As large as run.json, the history, files of the checkpoint, and the report.
+    [(500, ["run.json"]), (5_000, ["--resume runs/full"]), (20_000, ["--resume runs/full"]), (90_000, ["report.html"])],
+)
+def test_no_room_at_any_stage_names_the_file_and_the_way_on(folder: Path, most: int, words: list[str]) -> None:
+    shutil.rmtree(folder / "runs" / "full", ignore_errors=True)
+    settings = ["jobs.csv", "--target", "label", "--model", "linear", "--folds", "2", "--name", "full"]
+    command = [sys.executable, "-c", LIMITED, str(most), "train", *settings]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    said = done.stderr
+    assert done.returncode == 2, done.stdout + said
+    assert said.startswith("Error Files must be readable and writable.")
+    for word in [*words, "runs", "File too large"]:
+        assert word in said
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    if (folder / "runs" / "full").exists():
+        assert crossent("train", "--resume", "runs/full", cwd=folder).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_no_room_for_predictions_leaves_the_old_ones(folder: Path) -> None:
+    (folder / "old.csv").write_text("old")
+    command = [sys.executable, "-c", LIMITED, "100", "predict", "runs/jobs", "new.csv", "-o", "old.csv"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "old.csv: File too large" in done.stderr
+    assert (folder / "old.csv").read_text() == "old"
+    assert not [path for path in folder.iterdir() if path.name.startswith(".old.csv")]

@@ -1,15 +1,18 @@
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from crossent.cli import history
 from crossent.errors import DataError
-from crossent.train.monitor import EpochRecord, HistoryWriter
+from crossent.train.history_file import HistoryWriter
+from crossent.train.monitor import EpochRecord
 from tests.cli.test_app import crossent
 
 
@@ -52,6 +55,49 @@ def test_watch_ends_with_the_run_or_when_nothing_comes(tmp_path: Path) -> None:
     assert "boosting, fold 2 of 2: epoch 5 of 50" in done.stdout
     (tmp_path / "runs" / "mine" / "report.html").write_text("")
     assert crossent("watch", "runs/mine", cwd=tmp_path).returncode == 0
+
+
+def test_lines_that_hold_no_record_are_said_and_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "torn", 20)
+    path = tmp_path / "runs" / "torn" / "history.jsonl"
+    path.write_bytes(path.read_bytes() + b"\0\0\n" + b"{}\n" + b'{"model"')
+    for command in (("diagnose",), ("watch", "--patience", "0")):
+        done = crossent(command[0], "runs/torn", *command[1:], cwd=tmp_path)
+        assert done.returncode == 0
+        assert "2 lines hold no record of an epoch; the first is line 41 (it is not JSON)" in done.stdout
+        assert "boosting: 40 epochs in 2 folds" in done.stdout
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, float("inf"), float("nan"), 0, -1, 2**52])
+def test_any_numbers_are_diagnosed_without_a_traceback(tmp_path: Path, value: float) -> None:
+    names = [field.name for field in dataclasses.fields(EpochRecord)][5:21]
+    for name in names if isinstance(value, int) else set(names) - {"valid_rows"}:
+        with HistoryWriter(tmp_path / name) as writer:
+            for epoch in range(1, 9):
+                record = EpochRecord("network", 1, 1, epoch, 9, 0.5, 0.5, 0.9, 0.9, 0.5, 1.0, learning_rate=0.1)
+                writer.write(dataclasses.replace(record, **{name: value if epoch > 3 else 0.5}))
+        done = crossent("diagnose", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        done = crossent("watch", name, "--patience", "0", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_figures_that_contradict_each_other_are_no_traceback(tmp_path: Path) -> None:
+    with HistoryWriter(tmp_path / "history.jsonl") as writer:
+        for epoch in range(1, 9):
+            record = EpochRecord("network", 1, 1, epoch, 9, 0.5, 0.5, valid_accuracy=1.0, confidently_wrong=0.5)
+            writer.write(dataclasses.replace(record, temperature=1.0))
+    assert crossent("diagnose", ".", cwd=tmp_path).returncode == 0
+
+
+def test_diagnose_holds_no_records(tmp_path: Path) -> None:
+    """All records of this history would take 20 MB."""
+    write(tmp_path / "run", 5000)
+    tracemalloc.start()
+    history.diagnose(tmp_path / "run")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6_000_000
 
 
 @pytest.mark.slow

@@ -1,18 +1,27 @@
 import dataclasses
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from crossent.errors import CheckpointError
+from crossent.errors import CheckpointError, DiskError
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.train import checkpoint as module
 from crossent.train.batches import Batches
-from crossent.train.checkpoint import Checkpoint, Checkpoints, State, TrainingInterruptedError, never_interrupted
+from crossent.train.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    State,
+    StateMismatchError,
+    TrainingInterruptedError,
+    never_interrupted,
+)
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.monitor import EpochRecord, HeldOutLogits
@@ -20,6 +29,7 @@ from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
+from tests.conftest import size_limit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -211,3 +221,131 @@ def test_what_is_finished_takes_the_place_of_the_state(tmp_path: Path) -> None:
     assert again.weight.tolist() == [1.0, 1.0]
     Checkpoints(tmp_path, never_interrupted).remove()
     assert not tmp_path.exists()
+
+
+def test_what_must_not_be_behind_a_checkpoint_is_brought_to_disk_before_it(tmp_path: Path) -> None:
+    kept: list[list[str]] = []
+    folder = tmp_path / "network-1"
+    checkpoint = Checkpoints(
+        tmp_path, never_interrupted, lambda: kept.append(sorted(path.name for path in folder.glob("*")))
+    ).of("network", 1)
+    checkpoint.after_step(lambda: state(1))
+    checkpoint.finish(Fitted(np.ones(2, np.float32)))
+    assert kept[0] == []
+    assert module.INDEX in kept[1]
+    assert module.FITTED not in kept[1]
+
+
+def sealed(folder: Path, tensors: dict[str, torch.Tensor] | bytes, **changes: object) -> Checkpoint:
+    """Return a checkpoint whose last tensors are others, with a checksum that is right."""
+    with pytest.raises(TrainingInterruptedError):
+        train(Checkpoint(folder, Stop(10)))
+    index = json.loads((folder / module.INDEX).read_text()) | changes
+    path = folder / index["files"]["last"]["name"]
+    if isinstance(tensors, dict):
+        tensors = safetensors.torch.save(safetensors.torch.load(path.read_bytes()) | tensors)
+    path.write_bytes(tensors)
+    index["files"]["last"] |= {"sha256": hashlib.sha256(tensors).hexdigest(), "bytes": len(tensors)}
+    (folder / module.INDEX).write_text(json.dumps(index))
+    return Checkpoint(folder, never_interrupted)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"more": torch.zeros(1)}, "missing or unknown: more"),
+        ({"average": torch.zeros(3)}, "average is"),
+        ({"average": torch.zeros(131, dtype=torch.float64)}, "float64"),
+        ({"generator.0": torch.zeros(5056, dtype=torch.uint8)}, "generator"),
+        ({"order": torch.zeros(7, dtype=torch.uint8)}, "order is"),
+    ],
+)
+def test_the_tensors_of_another_training_are_refused(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], words: str
+) -> None:
+    with pytest.raises(StateMismatchError, match=words):
+        train(sealed(tmp_path, tensors))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": 3},
+        {"best_epoch": 9},
+        {"numbers": {"epoch": 2, "batch": 70, "best_badness": None}},
+        {"numbers": {"epoch": 0.5, "batch": 3, "best_badness": None}},
+        {"numbers": {"epoch": 2}},
+    ],
+)
+def test_a_position_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(StateMismatchError):
+        train(sealed(tmp_path, {}, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": "3"},
+        {"step": 10**400},
+        {"more": 1},
+        {"files": {}},
+        {"files": {"last": 3, "best": 3}},
+        {"files": {"last": {"name": "../../x", "sha256": "", "bytes": 3}, "best": {}}},
+        {"numbers": {"epoch": "two"}},
+        {"format": None},
+    ],
+)
+def test_an_index_of_other_values_is_one_clear_error(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        Checkpoint(tmp_path, lambda: True).after_step(lambda: state(1))
+    path = tmp_path / module.INDEX
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint(tmp_path, never_interrupted).load()
+    assert str(path) in caught.value.met
+    assert f"Remove {tmp_path} and resume" in caught.value.fix
+
+
+@pytest.mark.parametrize("tensors", [b"", b"\xff" * 8, b"\x02" + bytes(7) + b"[]", (b"\x05" + bytes(7) + b"{")])
+def test_what_is_no_safetensors_is_one_clear_error(tmp_path: Path, tensors: bytes) -> None:
+    with pytest.raises(CheckpointError, match="step-10"):
+        sealed(tmp_path, tensors).load()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights on Windows")
+def test_links_are_not_followed_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "network-1"
+    with pytest.raises(TrainingInterruptedError):
+        Checkpoint(folder, lambda: True).after_step(lambda: state(1))
+    file = next(folder.glob("step-*"))
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="step-1"):
+        Checkpoint(folder, never_interrupted).load()
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    for read in (Checkpoint(folder, never_interrupted).load, lambda: Checkpoint(folder, lambda: True).finished(Fitted)):
+        with pytest.raises(CheckpointError, match="it is a link"):
+            read()
+    assert len(list((tmp_path / "moved").iterdir())) == 3
+
+
+def test_a_damaged_fitted_model_says_that_its_fold_alone_is_lost(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "linear-1", never_interrupted)
+    checkpoint.finish(Fitted(np.ones(2, np.float32)))
+    index = tmp_path / "linear-1" / module.FITTED / "model.json"
+    index.write_text(index.read_text().replace("weight", "height"))
+    with pytest.raises(CheckpointError, match="only this fold is trained again"):
+        checkpoint.finished(Fitted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_a_full_disk_names_the_file_and_the_state_before_is_whole(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, lambda: True)
+    with pytest.raises(TrainingInterruptedError):
+        checkpoint.after_step(lambda: state(1))
+    with size_limit(50), pytest.raises(DiskError, match=r"step-2-.*\.safetensors: File too large"):
+        checkpoint.after_step(lambda: state(2, value=2.0))
+    kept = checkpoint.load()
+    assert kept is not None
+    assert kept.step == 1

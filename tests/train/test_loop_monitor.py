@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from crossent.errors import SettingError, ShapeError
+from crossent.train.history_file import read_history
 from crossent.train.loop_monitor import Monitor
-from crossent.train.monitor import EpochRecord, read_history
+from crossent.train.monitor import EpochRecord
 
 
 def train(monitor: Monitor, network: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> int:

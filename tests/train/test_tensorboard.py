@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import socket
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from crossent.errors import DiskError
 from crossent.train import tensorboard
 from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.tensorboard import TensorBoardWriter, histogram_values, write_settings
+from tests.conftest import size_limit
 
 HISTOGRAMS = ("logits/true class", "logits/other classes", "confidence/all rows", "confidence/wrong rows")
 PICTURES = {"held out/reliability", "held out/confusion"}
@@ -200,3 +203,16 @@ def test_tensorboard_serves_what_was_written(tmp_path: Path) -> None:
         assert [group["name"] for group in groups] == ["mine/tensorboard/final", "other/tensorboard/final"]
         assert groups[0]["hparams"] == {"model": "network", "dropout": 0.1}
         assert [group["metricValues"][0]["value"] for group in groups] == [0.25, 0.5]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with TensorBoardWriter(tmp_path) as board:
+            for epoch in range(1, 40):
+                board.write(EpochRecord("network", 1, 1, epoch, 40, 0.5, 0.6, train_accuracy=0.5))
+
+    with size_limit(2000), pytest.raises(DiskError, match=r"network/events\.out\.tfevents\.\d+: File too large"):
+        write()
+    # A file that was not closed would complain now, and fail the test.
+    gc.collect()

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossent.train.monitor import EpochRecord
-from crossent.train.words import duration, epoch_line, sparkline
+from crossent.train.words import FoldLosses, duration, sparkline
 
 
 @given(st.lists(st.floats(), max_size=40))
@@ -23,8 +23,13 @@ def test_the_highest_is_a_full_block_and_nan_a_gap() -> None:
 
 def test_a_line_says_best_and_time_left() -> None:
     records = [EpochRecord("network", 1, 1, i, 10, 1 / i, loss) for i, loss in ((1, 0.9), (2, 0.4), (3, float("nan")))]
-    line = epoch_line(records, 3.0)
+    fold = FoldLosses()
+    for record in records:
+        assert fold.goes_on_with(record) == (record.epoch > 1)
+        fold.add(record)
+    line = fold.line(3.0)
     assert line.startswith("epoch 3 of 10, 7 s left: ")
     assert line.endswith("best 0.4000 in epoch 2")
-    assert "left" not in epoch_line(records, None)
+    assert "left" not in fold.line(None)
+    assert not fold.goes_on_with(records[0])
     assert duration(59.6) == "1 min 0 s"

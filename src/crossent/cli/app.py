@@ -15,10 +15,13 @@ from rich.console import Console
 
 from crossent import __version__
 from crossent.data.column import Kind
-from crossent.errors import CrossentError, SettingError
+from crossent.disk import without_name
+from crossent.errors import CrossentError, DiskError, SettingError
 from crossent.recipe import Recipe
 
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
+# Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
+MOST_NAME = 50
 _ROWS = Group("Rows", sort_key=1)
 _PREDICTION = Group("Prediction", sort_key=1)
 _RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
@@ -136,7 +139,19 @@ def train(
     if data is None:
         example = "Name it: crossent train jobs.csv --target class"
         raise SettingError("Training needs a file.", "None was given.", example)
-    commands.train(data, rows, recipe, runs=runs, name=name or data.name.split(".")[0], as_json=json)
+    commands.train(data, rows, recipe, runs=runs, name=default_name(data) if name is None else name, as_json=json)
+
+
+def default_name(data: Path) -> str:
+    """Return what the run of a file is called: the file's name up to its first dot.
+
+    Examples
+    --------
+    >>> default_name(Path("data/jobs.csv.gz")), default_name(Path(".jobs.csv"))
+    ('jobs', 'jobs')
+    """
+    name = data.name.lstrip(".") or data.resolve().name.lstrip(".")
+    return name.split(".")[0][:MOST_NAME] or "run"
 
 
 def _check_alone(data: Path | None, rows: RowFlags, recipe: Recipe) -> None:
@@ -258,15 +273,17 @@ def main() -> None:
     try:
         app.config = _config(sys.argv[1:])
         app(sys.argv[1:], exit_on_error=False)
+        # What waits to be written may find no room.
+        sys.stdout.flush()
     except CrossentError as error:
         print_error(error)
         sys.exit(2)
     except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough.
+        _forget_output()
         sys.exit(1)
     except OSError as error:
-        print_error(CrossentError("Files must be readable and writable.", f"{error}.", "Check the path and the disk."))
+        print_error(without_name(error))
         sys.exit(2)
     except cyclopts.CycloptsError:
         # The message stands already.
@@ -274,6 +291,14 @@ def main() -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")
         sys.exit(130)
+
+
+def _forget_output() -> None:
+    """Lead what waits to be written nowhere: Python would complain again when it flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _follow() -> None:
@@ -307,6 +332,8 @@ def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:
 
 def print_error(error: CrossentError) -> None:
     """Print an error as one block: the rule, what was met, what to do."""
+    if isinstance(error, DiskError):
+        _forget_output()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]Error[/] ", end="")
     for part in (error.rule, error.met, error.fix):

@@ -17,9 +17,10 @@ from crossent.calibration.calibrate import calibrate as calibrate_logits
 from crossent.calibration.choose import Choice
 from crossent.calibration.scaling import Calibration
 from crossent.data.read import read_table
+from crossent.disk import SCREEN, naming, write_file
 from crossent.errors import DataError
 from crossent.predictor import versions
-from crossent.storage import load_folder, save_folder, write_file
+from crossent.storage import load_folder, save_folder
 
 
 def calibrate(logits: Path, labels: Path, output: Path, method: Choice, *, as_json: bool) -> None:
@@ -47,7 +48,8 @@ def apply_calibration(calibration: Path, logits: Path, output: Path | None) -> N
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     probs = load_folder(calibration, Calibration).probs(_read(logits))
     if output is None:
-        np.savetxt(sys.stdout, probs, fmt="%.9g", delimiter=",")
+        with naming(SCREEN):
+            np.savetxt(sys.stdout, probs, fmt="%.9g", delimiter=",")
         return
     data = io.BytesIO()
     if output.suffix.lower() == ".npy":

@@ -1,10 +1,12 @@
 """What the commands do: everything between the flags and the screen."""
 
 import dataclasses
+import functools
 import json
 import shlex
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +22,16 @@ from crossent.cli.progress import Progress
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
 from crossent.data.read import read, read_table
-from crossent.errors import CheckpointError, DataError, ProcessError, SettingError
+from crossent.disk import SCREEN, naming, without_name, write_file
+from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
 from crossent.recipe import Recipe
 from crossent.report.words import calibration_test_words, headline
-from crossent.run import Run, begin_run, finish_run, load_run, next_commands
-from crossent.run_folder import changed_versions, read_request
-from crossent.storage import write_file
+from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
+from crossent.run_folder import DESCRIPTION, changed_versions, read_settings
+from crossent.run_report import next_commands
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
 from crossent.train.training import LEAST_DIVIDED
@@ -39,6 +42,7 @@ MOST_COLUMNS_SHOWN = 40
 
 def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, as_json: bool) -> None:
     """Train, evaluate, write a run folder, and say what matters."""
+    _check_runs(data, runs, name)
     if not 0 < rows.held_out < 1:
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
     # With --json the screen belongs to the machine; people's lines go to standard error.
@@ -50,19 +54,63 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, 
             note = f"batches below {LEAST_DIVIDED} rows are not divided, so one of {processes.count} processes trains"
             console.print(f"Note: {note}; --batch-size 1024 lets all take part.", markup=False, highlight=False)
         request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
-        folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
-        _finish(console, folder, dataset, None, processes, as_json=as_json)
+        # From here on a signal ends the run with the command that goes on with it.
+        with Progress(console) as progress:
+            folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
+            run = _finish(console, progress, folder, dataset, None, processes)
+    _show_run(console, run)
+    if as_json:
+        _print_json(_run_json(run))
+
+
+def _check_runs(data: Path, runs: Path, name: str) -> None:
+    """Check where a run is to go."""
+    if name != Path(name).name or name in {"", ".", ".."}:
+        met, fix = f"{name!r} is none.", "Give one such as --name first, and the folder above it as --runs."
+        raise SettingError("The name of a run is the name of a folder.", met, fix)
+    if data.is_dir() and runs.resolve().is_relative_to(data.resolve()):
+        raise SettingError(
+            "Runs do not go to a folder of texts.",
+            f"{runs} lies in {data}: the next training would take it for a class.",
+            f"Give another folder: --runs {shlex.quote(str(data.resolve().parent / 'runs'))}",
+        )
 
 
 def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
     """Go on with a run that was interrupted."""
     console = Console(stderr=as_json)
     with lead() as processes:
-        request = read_request(folder)
-        for change in changed_versions(folder):
-            console.print(f"Note: {change}; results may differ by it.", markup=False, highlight=False)
-        dataset = _read(Path(request.pop("data")), RowFlags(**request))
-        _finish(console, folder, dataset, time_budget, processes, as_json=as_json)
+        begun = reopen_run(folder)
+        for change in changed_versions(begun):
+            _note(console, f"{change}; results may differ by it.")
+        request = read_settings(folder / DESCRIPTION, _Request, begun.request, begun.environment)
+        dataset = _read(Path(request.data), request.rows())
+        with Progress(console) as progress:
+            run = _finish(console, progress, folder, dataset, time_budget, processes)
+    _show_run(console, run)
+    if as_json:
+        _print_json(_run_json(run))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request(RowFlags):
+    """What it takes to read the rows of a run again."""
+
+    data: str
+
+    def rows(self) -> RowFlags:
+        """Return the flags without the file."""
+        return RowFlags(**{field.name: getattr(self, field.name) for field in dataclasses.fields(RowFlags)})
+
+
+def _note(console: Console, note: str) -> None:
+    console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(value: dict[str, object]) -> None:
+    with naming(SCREEN):
+        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.flush()
 
 
 def _read(data: Path, rows: RowFlags) -> Dataset:
@@ -81,36 +129,43 @@ def _read(data: Path, rows: RowFlags) -> Dataset:
 
 def _finish(
     console: Console,
+    progress: Progress,
     folder: Path,
     dataset: Dataset,
     time_budget: float | None,
     processes: Processes,
-    *,
-    as_json: bool,
-) -> None:
-    with Progress(console) as progress:
-        try:
-            run = finish_run(
-                folder,
-                dataset,
-                on_epoch=progress,
-                interrupted=progress.interrupted,
-                time_budget=time_budget,
-                processes=processes,
-            )
-        except (TrainingInterruptedError, KeyboardInterrupt):
-            _show_resume(console, folder)
-            sys.exit(128 + (progress.signal or signal.SIGINT))
-        except (CheckpointError, ProcessError):
-            _show_resume(console, folder)
-            raise
-    _show_run(console, run)
-    if as_json:
-        sys.stdout.write(json.dumps(_run_json(run)) + "\n")
+) -> Run:
+    try:
+        return finish_run(
+            folder,
+            dataset,
+            on_epoch=progress,
+            interrupted=progress.interrupted,
+            on_note=functools.partial(_note, console),
+            time_budget=time_budget,
+            processes=processes,
+        )
+    except (TrainingInterruptedError, KeyboardInterrupt):
+        _show_resume(console, folder)
+        sys.exit(128 + (progress.signal or signal.SIGINT))
+    except (CheckpointError, ProcessError):
+        _show_resume(console, folder)
+        raise
+    except BrokenPipeError:
+        raise
+    except (DiskError, OSError) as error:
+        found = without_name(error) if isinstance(error, OSError) else error
+        # In the error itself, for the screen may be a file on the same disk.
+        fix = f"{found.fix} What was done is kept; go on with {_resume_command(folder)}"
+        raise DiskError(found.rule, found.met, fix) from error
+
+
+def _resume_command(folder: Path) -> str:
+    return f"crossent train --resume {shlex.quote(str(folder))}"
 
 
 def _show_resume(console: Console, folder: Path) -> None:
-    command = f"crossent train --resume {shlex.quote(str(folder))}"
+    command = _resume_command(folder)
     console.print("Stopped; what was done is kept.", highlight=False)
     for label, line in (("Go on   ", command), ("Or end  ", f"{command} --time-budget 0")):
         console.print(f"{label} {line}", markup=False, highlight=False, soft_wrap=True)
@@ -131,7 +186,8 @@ def predict(model: Path, data: Path, output: Path | None, encoding: str, flags: 
     for note in predictor.notes_on(frame):
         console.print(f"Note: {note}", markup=False, highlight=False)
     if output is None:
-        table.to_csv(sys.stdout, index=False)
+        with naming(SCREEN):
+            table.to_csv(sys.stdout, index=False)
         return
     csv = output.suffix.lower() == ".csv"
     write_file(output, table.to_csv(index=False).encode() if csv else table.to_parquet(index=False))
@@ -152,7 +208,7 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
     log_probs = log_softmax(predictor.logits(frame))
     evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
     if as_json:
-        sys.stdout.write(json.dumps(to_json(evaluation)) + "\n")
+        _print_json(to_json(evaluation))
         return
     console = Console()
     for note in predictor.notes_on(frame):

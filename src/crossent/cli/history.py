@@ -1,18 +1,19 @@
 """Commands that read the history of a run: what went wrong in it, and where it stands."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
+import numpy as np
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from crossent.errors import DataError
-from crossent.train.diagnose import diagnose as find
-from crossent.train.monitor import EpochRecord, read_history
-from crossent.train.words import PLAIN_SECONDS, epoch_line
+from crossent.train.curves import Curves
+from crossent.train.diagnose import curves_of, find
+from crossent.train.history_file import HistoryReader, no_history
+from crossent.train.words import PLAIN_SECONDS, FoldLosses
 
 # How often a run is looked at.
 LOOK_SECONDS = 0.5
@@ -20,23 +21,33 @@ LOOK_SECONDS = 0.5
 
 def diagnose(run: Path) -> None:
     """Print what is wrong in the history of a run."""
-    records = _records(_history_file(run))
+    path = _history_file(run)
+    reader = HistoryReader(path)
+    trainings = curves_of(reader.read_on())
     console = Console(highlight=False, soft_wrap=True)
-    if not records:
+    if reader.unreadable.count:
+        if not trainings:
+            raise no_history(path, reader.unreadable)
+        console.print(f"Note: in {path}, {reader.unreadable}.", markup=False)
+    if not trainings:
         console.print("No epoch has ended yet.")
         return
-    for model in dict.fromkeys(record.model for record in records):
-        own = [record for record in records if record.model == model]
-        folds = len({record.fold for record in own})
-        best = min(own, key=lambda record: record.valid_loss)
-        where = f" of fold {best.fold}" if folds > 1 else ""
-        console.print(
-            f"{model}: {len(own):,} epochs{f' in {folds} folds' if folds > 1 else ''},"
-            f" best held-out log-loss {best.valid_loss:.4f} in epoch {best.epoch}{where}.",
-            markup=False,
-        )
-        for finding in find(own) or ("Nothing looks wrong.",):
+    for model, folds in trainings.items():
+        console.print(_summary(model, folds), markup=False)
+        for finding in find({model: folds}) or ("Nothing looks wrong.",):
             console.print(f"  {finding}", markup=False)
+
+
+def _summary(model: str, folds: dict[int, Curves]) -> str:
+    """Return how many epochs a model was trained for, and which was the best."""
+    lowest = {fold: np.where(np.isnan(run.valid), np.inf, run.valid) for fold, run in folds.items()}
+    best = min(folds, key=lambda fold: float(lowest[fold].min()))
+    position = int(lowest[best].argmin())
+    many, where = (f" in {len(folds)} folds", f" of fold {best}") if len(folds) > 1 else ("", "")
+    return (
+        f"{model}: {sum(len(run.epoch) for run in folds.values()):,} epochs{many}, best held-out log-loss"
+        f" {folds[best].valid[position]:.4f} in epoch {folds[best].epoch[position]}{where}."
+    )
 
 
 def watch(run: Path, patience: float) -> None:
@@ -44,22 +55,20 @@ def watch(run: Path, patience: float) -> None:
     path = _history_file(run)
     console = Console(highlight=False, soft_wrap=True)
     live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-    seen, shown, changed, clock = 0, -PLAIN_SECONDS, time.monotonic(), _Clock()
+    fold, shown, changed = _Fold(HistoryReader(path)), -PLAIN_SECONDS, time.monotonic()
     try:
         if live is not None:
             live.start()
         while True:
             # Looked for before the records are read: what was written before it is then not missed.
             ended = (run / "report.html").exists()
-            records = _records(path)
-            if len(records) > seen:
-                seen, changed = len(records), time.monotonic()
-                line = _line(records, clock)
+            if fold.read_on():
+                changed = time.monotonic()
                 if live is not None:
-                    live.update(Text(line), refresh=True)
-                elif time.monotonic() - shown > PLAIN_SECONDS:
-                    shown = time.monotonic()
-                    console.print(line, markup=False)
+                    live.update(Text(fold.line()), refresh=True)
+                elif changed - shown > PLAIN_SECONDS:
+                    shown = changed
+                    console.print(fold.line(), markup=False)
             if ended or time.monotonic() - changed > patience:
                 break
             time.sleep(LOOK_SECONDS)
@@ -68,34 +77,42 @@ def watch(run: Path, patience: float) -> None:
     finally:
         if live is not None:
             live.stop()
-    if seen:
-        console.print(line, markup=False)
+    if fold.begun:
+        console.print(fold.line(), markup=False)
     diagnose(run)
 
 
-def _line(records: tuple[EpochRecord, ...], clock: "_Clock") -> str:
-    """Return where the fold stands that the last record is of."""
-    last = records[-1]
-    own = [record for record in records if (record.model, record.fold) == (last.model, last.fold)]
-    fold = f", fold {last.fold} of {last.folds}" if last.folds > 1 else ""
-    return f"{last.model}{fold}: {epoch_line(own, clock.seconds(own))}"
-
-
 @final
-class _Clock:
-    """Tells how long folds take: records have no times, so that only epochs that come while it runs are timed."""
+class _Fold:
+    """The fold that the last record is of; records have no times, so that only epochs that come meanwhile are timed."""
 
-    def __init__(self) -> None:
-        self._fold: tuple[str, int] | None = None
-        self._count, self._since = 0, 0.0
+    def __init__(self, reader: HistoryReader) -> None:
+        self._reader, self._losses, self._folds = reader, FoldLosses(), 1
+        self._count, self._since = 0, time.monotonic()
 
-    def seconds(self, records: Sequence[EpochRecord]) -> float | None:
-        """Return how long the epochs of a fold took, all as fast as those timed; None where none has been."""
-        fold = (records[0].model, records[0].fold)
-        if fold != self._fold:
-            self._fold, self._count, self._since = fold, len(records), time.monotonic()
-        timed = len(records) - self._count
-        return (time.monotonic() - self._since) / timed * len(records) if timed else None
+    @property
+    def begun(self) -> bool:
+        """Whether there is a record."""
+        return len(self._losses) > 0
+
+    def read_on(self) -> bool:
+        """Read what came since; return whether anything did."""
+        came, before = False, self._losses
+        for record in self._reader.read_on():
+            if not self._losses.goes_on_with(record):
+                self._losses = FoldLosses()
+            self._losses.add(record)
+            came, self._folds = True, record.folds
+        if self._losses is not before:
+            self._count, self._since = len(self._losses), time.monotonic()
+        return came
+
+    def line(self) -> str:
+        """Return where the fold stands, and how long it takes if all its epochs are as fast as those timed."""
+        timed, losses = len(self._losses) - self._count, self._losses
+        seconds = (time.monotonic() - self._since) / timed * len(losses) if timed else None
+        where = f", fold {losses.fold} of {self._folds}" if self._folds > 1 else ""
+        return f"{losses.model}{where}: {losses.line(seconds)}"
 
 
 def _history_file(run: Path) -> Path:
@@ -103,11 +120,3 @@ def _history_file(run: Path) -> Path:
     if not path.is_file():
         raise DataError("A run has a history.", f"There is no file {path}.", "Give its folder: runs/NAME.")
     return path
-
-
-def _records(path: Path) -> tuple[EpochRecord, ...]:
-    try:
-        return read_history(path)
-    except (ValueError, TypeError) as error:
-        fix = "Give the folder of a run, or of a Monitor."
-        raise DataError("A history holds one record of an epoch a line.", f"{path}: {error}.", fix) from error

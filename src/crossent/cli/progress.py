@@ -1,6 +1,5 @@
 """Progress of training: one live line on a terminal, a plain line now and then elsewhere."""
 
-import dataclasses
 import signal
 import time
 from types import FrameType
@@ -10,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from crossent.train.monitor import EpochRecord
-from crossent.train.words import PLAIN_SECONDS, epoch_line
+from crossent.train.words import PLAIN_SECONDS, FoldLosses
 
 LIVE_SECONDS = 0.1
 
@@ -24,7 +23,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, transient=True, refresh_per_second=8) if console.is_terminal else None
-        self._fold: list[EpochRecord] = []
+        self._fold = FoldLosses()
         self._fold_started = self._started = self._shown = time.monotonic()
         self.signal: int | None = None
 
@@ -42,10 +41,10 @@ class Progress:
 
     def __call__(self, record: EpochRecord) -> bool:
         """Show a record; return True once training is to be interrupted."""
-        new_fold = not self._fold or (self._fold[0].model, self._fold[0].fold) != (record.model, record.fold)
+        new_fold = not self._fold.goes_on_with(record)
         if new_fold:
-            self._fold, self._fold_started = [], time.monotonic()
-        self._fold.append(dataclasses.replace(record, held_out=None))
+            self._fold, self._fold_started = FoldLosses(), time.monotonic()
+        self._fold.add(record)
         now = time.monotonic()
         # A round of boosting takes less time than to draw its line.
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
@@ -68,7 +67,7 @@ class Progress:
         start = f"training {record.model}{fold}, {time.monotonic() - self._started:.0f} s"
         if new_fold:
             return start
-        return f"{start}: {epoch_line(self._fold, time.monotonic() - self._fold_started)}"
+        return f"{start}: {self._fold.line(time.monotonic() - self._fold_started)}"
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:

@@ -26,7 +26,7 @@ from crossent.models.number_embedding import FARTHEST
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
-from crossent.train.checkpoint import Checkpoint, State
+from crossent.train.checkpoint import Checkpoint, State, StateMismatchError
 from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
 from crossent.train.loop import StopBy, Stopping, fit_network, follow_training
@@ -217,7 +217,11 @@ class Network:
         begun = Begun(self, train, objective, _draw_seeds(rng), kept)
         threads = Threads(self._threads(rows, processes))
         with one_thread():
-            network, training = begun.training(processes)
+            try:
+                network, training = begun.training(processes)
+            except StateMismatchError as error:
+                assert checkpoint is not None
+                raise checkpoint.of_another_training(error) from error
             judge = None if valid is None else _judge(network, valid, objective, processes.device)
             # What fails before this is known to none but the leader.
             processes.share(begun)

@@ -6,11 +6,11 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from crossent.disk import write_file
 from crossent.evaluation.catalogue import COMPARED, METRICS
 from crossent.evaluation.result import Estimate
 from crossent.report import figures, words
 from crossent.report.content import ReportContent
-from crossent.storage import write_file
 
 MOST_CLASSES_LISTED = 200
 

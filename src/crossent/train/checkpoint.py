@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from crossent.errors import CheckpointError
-from crossent.storage import load_folder, save_folder, write_file
+from crossent.disk import naming, write_file
+from crossent.errors import CheckpointError, ModelFileError
+from crossent.model_files import read_file
+from crossent.storage import load_folder, save_folder
+from crossent.typed_json import build, read_object, shorten
 
 INDEX = "checkpoint.json"
-FORMAT, FORMAT_VERSION = "crossent-checkpoint", 2
+FORMAT, FORMAT_VERSION = "crossent-checkpoint", 3
 FITTED = "fitted"
+_MOST_INDEX_BYTES = 1_000_000
 # The next checkpoint waits so many times as long as the last one took: then keeping them takes 2 % of the time at most.
 PAUSE = 50
 
@@ -34,8 +39,16 @@ def never_interrupted() -> bool:
     return False
 
 
+def nothing_before() -> None:
+    """Do nothing before a checkpoint is kept."""
+
+
 class TrainingInterruptedError(Exception):
     """Training was asked to interrupt itself, and kept its last step."""
+
+
+class StateMismatchError(Exception):
+    """A state is that of another training; the argument says what differs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +73,53 @@ class State:
     best: dict[str, Tensor]
     numbers: dict[str, Any]
 
+    def check_like(self, other: "State") -> None:
+        """Check that this has the tensors of another state, of the same shapes and types.
+
+        Raises
+        ------
+        StateMismatchError
+            If it has not.
+        """
+        for met, expected in ((self.tensors, other.tensors), (self.best, other.best)):
+            if different := sorted(met.keys() ^ expected.keys()):
+                raise StateMismatchError(f"tensors are missing or unknown: {', '.join(different)}")
+            for name, tensor in expected.items():
+                if (met[name].shape, met[name].dtype) != (tensor.shape, tensor.dtype):
+                    was = f"{tuple(met[name].shape)} {met[name].dtype}, not {tuple(tensor.shape)} {tensor.dtype}"
+                    raise StateMismatchError(f"{name} is {was}")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What the index of a checkpoint holds beside its format."""
+
+    step: int
+    best_epoch: int
+    files: dict[str, dict[str, str | int]]
+    numbers: dict[str, int | float | None]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of tensors."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if Path(self.name).name != self.name or "\0" in self.name:
+            raise ValueError(f"it names a file outside its folder, {shorten(repr(self.name))}")
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Those of a checkpoint."""
+
+    last: _File
+    best: _File
+
 
 @final
 class Checkpoint:
@@ -71,6 +131,8 @@ class Checkpoint:
         Of this training alone; made when there is something to keep.
     interrupted
         Asked after each step; True interrupts training.
+    before
+        Called before anything is kept: what must never be behind a checkpoint is then brought to disk.
 
     Examples
     --------
@@ -82,9 +144,11 @@ class Checkpoint:
     tensor([1., 1.])
     """
 
-    def __init__(self, folder: Path, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self, folder: Path, interrupted: Callable[[], bool], before: Callable[[], None] = nothing_before
+    ) -> None:
         self.folder = folder
-        self._interrupted = interrupted
+        self._interrupted, self._before = interrupted, before
         self._next = -float("inf")
 
     def after_step(self, state: Callable[[], State]) -> None:
@@ -94,7 +158,7 @@ class Checkpoint:
         ------
         TrainingInterruptedError
             After the state was kept.
-        CheckpointError
+        DiskError
             If the state cannot be written; the one kept before is whole.
         """
         interrupted = self._interrupted()
@@ -126,48 +190,70 @@ class Checkpoint:
             If it is damaged.
         """
         path = self.folder / INDEX
+        self._check_no_link()
         if not path.is_file():
             return None
         try:
-            index = json.loads(path.read_bytes())
-            if (index["format"], index["format_version"]) != (FORMAT, FORMAT_VERSION):
-                raise _damaged(path, f"it has format {index['format']!r} {index['format_version']!r}")
-            tensors, best = (self._read(index["files"][role]) for role in ("last", "best"))
-            return State(index["step"], tensors, index["best_epoch"], best, index["numbers"])
-        except CheckpointError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, f"{type(error).__name__}: {error}") from error
+            record = read_object(path, _MOST_INDEX_BYTES)
+            written = (record.pop("format", None), record.pop("format_version", None))
+            if written != (FORMAT, FORMAT_VERSION):
+                raise ValueError(f"it has format {shorten(repr(written))}")
+            index = build(_Index, record)
+            files = build(_Files, {role: build(_File, entry) for role, entry in index.files.items()})
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+        last, best = self._read(files.last), self._read(files.best)
+        return State(index.step, last, index.best_epoch, best, index.numbers)
+
+    def of_another_training(self, error: StateMismatchError) -> CheckpointError:
+        """Return the error that the state kept here is that of another training."""
+        return _damaged(self.folder / INDEX, f"it is the state of another training: {error}")
 
     def finish(self, fitted: object) -> None:
         """Keep what the training led to, a frozen dataclass of arrays, in the place of its state.
 
         Raises
         ------
-        CheckpointError
+        DiskError
             If it cannot be written.
         """
-        # One that a crash left unfinished is in the way.
-        shutil.rmtree(self.folder / FITTED, ignore_errors=True)
-        try:
+        self._before()
+        with naming(self.folder / FITTED):
+            # One that a crash left unfinished is in the way.
+            remove(self.folder / FITTED)
             save_folder(self.folder / FITTED, fitted, {})
-        except OSError as error:
-            raise _unwritten(self.folder, error) from error
-        self._remove_all_but({FITTED})
+            self._remove_all_but({FITTED})
 
     def finished(self, cls: type[T]) -> T | None:
         """Return what `finish` kept; None if there is nothing.
 
         Raises
         ------
-        ModelFileError
+        CheckpointError
             If it is damaged.
         """
         path = self.folder / FITTED
-        return load_folder(path, cls) if (path / "model.json").is_file() else None
+        self._check_no_link()
+        if not (path / "model.json").is_file():
+            return None
+        try:
+            return load_folder(path, cls)
+        except ModelFileError as error:
+            raise _damaged(path, error.met.removeprefix(f"{path}/").rstrip(".")) from error
+
+    def fitted_differs(self, met: str) -> CheckpointError:
+        """Return the error that what `finish` kept does not fit the rows of this training."""
+        return _damaged(self.folder / FITTED, met)
+
+    def _check_no_link(self) -> None:
+        """Check that the folder is no link: what is no longer needed is removed from it."""
+        for path in (self.folder, self.folder / FITTED):
+            if path.is_symlink():
+                raise _damaged(path, "it is a link")
 
     def _save(self, state: State) -> None:
-        try:
+        self._before()
+        with naming(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             files = {
                 "last": self._write(f"step-{state.step}", state.tensors),
@@ -182,33 +268,40 @@ class Checkpoint:
                 "numbers": state.numbers,
             }
             write_file(self.folder / INDEX, json.dumps(index, indent=1, allow_nan=False).encode())
-        except OSError as error:
-            raise _unwritten(self.folder, error) from error
-        self._remove_all_but({INDEX, *(entry["name"] for entry in files.values())})
+            self._remove_all_but({INDEX, *(str(entry["name"]) for entry in files.values())})
 
-    def _write(self, stem: str, tensors: dict[str, Tensor]) -> dict[str, str]:
+    def _write(self, stem: str, tensors: dict[str, Tensor]) -> dict[str, str | int]:
         data = safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()})
         sha256 = hashlib.sha256(data).hexdigest()
         # A name by content: no file that an index names is ever written again.
         path = self.folder / f"{stem}-{sha256[:16]}.safetensors"
         if not path.exists():
             write_file(path, data)
-        return {"name": path.name, "sha256": sha256}
+        return {"name": path.name, "sha256": sha256, "bytes": len(data)}
 
-    def _read(self, entry: dict[str, str]) -> dict[str, Tensor]:
-        path = self.folder / Path(entry["name"]).name
-        if not path.is_file():
-            raise _damaged(path, "the file is missing")
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise _damaged(path, "its content does not match its checksum")
-        return safetensors.torch.load(data)
+    def _read(self, entry: _File) -> dict[str, Tensor]:
+        path = self.folder / entry.name
+
+        def check_size(size: int) -> None:
+            if size != entry.bytes:
+                raise _damaged(path, f"it has {size:,} bytes, not {entry.bytes:,}")
+
+        try:
+            data = read_file(path, check_size)
+            if hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise _damaged(path, "its content does not match its checksum")
+            return safetensors.torch.load(data)
+        except ModelFileError as error:
+            raise _damaged(path, error.met.removeprefix(f"{path}: ").rstrip(".")) from error
+        # A type of numbers that torch has not is a KeyError.
+        except (KeyError, safetensors.SafetensorError) as error:
+            raise _damaged(path, f"it holds no tensors ({error})") from error
 
     def _remove_all_but(self, names: set[str]) -> None:
         """Remove what an earlier state needed, or a crash left half written."""
         for path in self.folder.iterdir():
             if path.name not in names:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
 
 
 @dataclass(frozen=True)
@@ -221,32 +314,35 @@ class Checkpoints:
         Made when there is something to keep.
     interrupted
         Asked after each step; True interrupts training.
+    before
+        Called before anything is kept.
     """
 
     folder: Path
     interrupted: Callable[[], bool]
+    before: Callable[[], None] = nothing_before
 
     def of(self, model: str, fold: int) -> Checkpoint:
         """Return that of a model and a fold, counted from 1."""
-        return Checkpoint(self.folder / f"{model}-{fold}", self.interrupted)
+        return Checkpoint(self.folder / f"{model}-{fold}", self.interrupted, self.before)
 
     def remove(self) -> None:
         """Remove them all: what a run ended with says all that they did."""
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
+        with naming(self.folder):
+            remove(self.folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that it holds; a missing one is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, met: str) -> CheckpointError:
     return CheckpointError(
         "A checkpoint must be complete and unchanged.",
-        f"{path}: {met}.",
-        f"Remove {path.parent} to begin this part of the training anew, then resume.",
-    )
-
-
-def _unwritten(folder: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        "Training keeps its state on disk.",
-        f"{folder} cannot be written: {error.strerror or error}.",
-        "Make room, or allow writing there, and resume: the state kept before is whole.",
+        f"{path}: {shorten(met)}.",
+        f"Remove {path.parent} and resume: of all that was done, only this fold is trained again.",
     )

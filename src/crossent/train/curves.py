@@ -1,7 +1,9 @@
 """The records of one training as arrays, with the scale that its losses are judged by."""
 
-from collections.abc import Sequence
+import array
+import math
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,19 @@ import numpy.typing as npt
 from crossent.train.monitor import EpochRecord
 
 Array = npt.NDArray[np.float64]
+# Each curve, and what records call it.
+_COLUMNS = {
+    "train": "train_loss",
+    "valid": "valid_loss",
+    "refinement": "refinement",
+    "valid_accuracy": "valid_accuracy",
+    "temperature": "temperature",
+    "confidently_wrong": "confidently_wrong",
+    "gradient_norm": "gradient_norm",
+    "first_gradient_norm": "first_gradient_norm",
+    "gradient_ratio": "gradient_ratio",
+    "learning_rate": "learning_rate",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,34 +78,48 @@ class Curves:
         return not self.steps_are_chosen and not self.ran_out
 
 
-def curves(records: Sequence[EpochRecord]) -> Curves:
-    """Return the records of one training, one or more, as arrays."""
-    first, last = records[0], records[-1]
-    # Rows held out of one class alone have a baseline of nothing, by which no loss can be judged.
-    measured = [record.baseline_loss for record in records if record.baseline_loss]
-    started = [loss for loss in (first.train_loss, first.valid_loss) if np.isfinite(loss)]
-    return Curves(
-        epoch=np.array([record.epoch for record in records]),
-        train=_column([record.train_loss for record in records]),
-        valid=_column([record.valid_loss for record in records]),
-        refinement=_column([record.refinement for record in records]),
-        valid_accuracy=_column([record.valid_accuracy for record in records]),
-        temperature=_column([record.temperature for record in records]),
-        confidently_wrong=_column([record.confidently_wrong for record in records]),
-        gradient_norm=_column([record.gradient_norm for record in records]),
-        first_gradient_norm=_column([record.first_gradient_norm for record in records]),
-        gradient_ratio=_column([record.gradient_ratio for record in records]),
-        learning_rate=_column([record.learning_rate for record in records]),
-        scale=measured[0] if measured else max(started, default=1.0),
-        valid_rows=last.valid_rows,
-        ran_out=last.epoch >= last.epochs,
-    )
+@final
+class CurveBuilder:
+    """Collects the records of one training as they come, in a hundredth of the memory that the records take.
+
+    Examples
+    --------
+    >>> builder = CurveBuilder()
+    >>> builder.add(EpochRecord("linear", 1, 1, 1, 10, train_loss=1.0, valid_loss=1.1))
+    >>> builder.curves().valid
+    array([1.1])
+    """
+
+    def __init__(self) -> None:
+        self._epoch = array.array("q")
+        self._columns = {name: array.array("d") for name in _COLUMNS.values()}
+        self._first: EpochRecord | None = None
+        self._baseline: float | None = None
+
+    def add(self, record: EpochRecord) -> None:
+        """Add the next epoch."""
+        self._first, self._last = self._first or record, record
+        # Rows held out of one class alone have a baseline of nothing, by which no loss can be judged.
+        self._baseline = self._baseline or record.baseline_loss
+        self._epoch.append(record.epoch)
+        for name, column in self._columns.items():
+            value = getattr(record, name)
+            column.append(math.nan if value is None else value)
+
+    def curves(self) -> Curves:
+        """Return the records so far, one or more, as arrays."""
+        assert self._first is not None
+        started = [loss for loss in (self._first.train_loss, self._first.valid_loss) if np.isfinite(loss)]
+        columns = {field: np.array(self._columns[name]) for field, name in _COLUMNS.items()}
+        return Curves(
+            epoch=np.array(self._epoch),
+            **columns,
+            scale=self._baseline or max(started, default=1.0),
+            valid_rows=self._last.valid_rows,
+            ran_out=self._last.epoch >= self._last.epochs,
+        )
 
 
 def level(curve: Array) -> float:
     """Return where a curve ends: the median of its last three values."""
     return float(np.median(curve[-3:]))
-
-
-def _column(values: Sequence[float | None]) -> Array:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

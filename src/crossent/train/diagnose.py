@@ -1,8 +1,10 @@
 """What a training history says: what is wrong, by which figures, and what to do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from crossent.train.curves import Curves, curves
+import numpy as np
+
+from crossent.train.curves import CurveBuilder, Curves
 from crossent.train.finding import Finding
 from crossent.train.held_out_rules import confidence, few_rows, label_noise, overfitting, shift
 from crossent.train.monitor import EpochRecord
@@ -28,7 +30,7 @@ _GROUPS: tuple[tuple[Rule, ...], ...] = (
 _STOPPING = {"exploding gradients", "diverging", "vanishing gradients", "learning rate too high", "plateau"}
 
 
-def diagnose(history: Sequence[EpochRecord]) -> tuple[Finding, ...]:
+def diagnose(history: Iterable[EpochRecord]) -> tuple[Finding, ...]:
     """Say what is wrong with a training, and what to do.
 
     Parameters
@@ -50,13 +52,27 @@ def diagnose(history: Sequence[EpochRecord]) -> tuple[Finding, ...]:
     >>> [finding.name for finding in diagnose(history)]
     ['overfitting']
     """
+    return find(curves_of(history))
+
+
+def curves_of(history: Iterable[EpochRecord]) -> dict[str, dict[int, Curves]]:
+    """Return the curves of each fold of each model; records are read once, and none is held."""
+    builders: dict[str, dict[int, CurveBuilder]] = {}
+    for record in history:
+        folds = builders.setdefault(record.model, {})
+        if record.fold not in folds:
+            folds[record.fold] = CurveBuilder()
+        folds[record.fold].add(record)
+    return {model: {fold: one.curves() for fold, one in folds.items()} for model, folds in builders.items()}
+
+
+def find(trainings: Mapping[str, Mapping[int, Curves]]) -> tuple[Finding, ...]:
+    """Say what is wrong with trainings that `curves_of` gave."""
     found: list[Finding] = []
-    models = list(dict.fromkeys(record.model for record in history))
-    for model in models:
-        own = [record for record in history if record.model == model]
-        folds = [[r for r in own if r.fold == fold] for fold in dict.fromkeys(r.fold for r in own)]
-        each = [_of_one(curves(records)) for records in folds]
-        found.extend(_merge(each, model if len(models) > 1 else ""))
+    # Losses may be as large as numbers can be.
+    with np.errstate(all="ignore"):
+        for model, folds in trainings.items():
+            found.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
     return tuple(found)
 
 

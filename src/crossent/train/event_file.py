@@ -9,6 +9,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from crossent.disk import naming
 from crossent.train.summaries import Value
 
 # How long values may wait before they are there for others to read.
@@ -28,12 +29,19 @@ class EventFile:
         Made where it is missing.
     first_step
         No step before it is written.
+
+    Raises
+    ------
+    DiskError
+        If the file cannot be written, here or in any of the methods.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard goes through the files of a folder by their names.
-        self._file = (folder / f"events.out.tfevents.{time.time_ns()}").open("xb")
+        self._path = folder / f"events.out.tfevents.{time.time_ns()}"
+        with naming(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")
         self._records = RecordWriter(self._file)
         self._flushed = 0.0
         self._write(Event(file_version="brain.Event:2"))
@@ -43,13 +51,16 @@ class EventFile:
         """Add what a step shows."""
         self._write(Event(step=step, summary=Summary(value=values)))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._file.flush()
+            with naming(self._path):
+                self._file.flush()
             self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
+        with naming(self._path):
+            self._records.write(event.SerializeToString())

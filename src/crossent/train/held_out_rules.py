@@ -123,7 +123,7 @@ def label_noise(run: Curves) -> tuple[Finding, ...]:
         return ()
     seen = (
         f"{share:.0%} of the held-out rows are taken for another class as surely as rightly predicted rows are; that is"
-        f" {share / errors:.0%} of all errors, and stays so in the last {len(flagged)} epochs."
+        f" {share / max(errors, share):.0%} of all errors, and stays so in the last {len(flagged)} epochs."
     )
     remedy = "Read the rows of highest loss: so many labels are probably wrong. Label smoothing limits the harm."
     return (Finding("label noise", seen, remedy),)

@@ -15,10 +15,11 @@ from crossent.errors import SettingError, ShapeError
 from crossent.train.check_logits import check_logits
 from crossent.train.diagnose import diagnose
 from crossent.train.finding import Finding
+from crossent.train.history_file import HistoryWriter
 from crossent.train.measure import IGNORED, RunningGradients, RunningLoss, measure_held_out, peak_memory
-from crossent.train.monitor import EpochRecord, HeldOutLogits, HistoryWriter, OnEpoch, ignore_epoch, judged_loss
+from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch, ignore_epoch, judged_loss
 from crossent.train.tensorboard import TensorBoardWriter
-from crossent.train.words import PLAIN_SECONDS, epoch_line
+from crossent.train.words import PLAIN_SECONDS, FoldLosses
 
 
 @final
@@ -85,6 +86,7 @@ class Monitor:
         self._board = TensorBoardWriter(self.folder / "tensorboard")
         self._console = Console(highlight=False, soft_wrap=True)
         self._checked: set[str] = set()
+        self._losses = FoldLosses()
         self._started = self._shown = time.monotonic()
         self._closed = False
         self._begin_epoch()
@@ -151,6 +153,7 @@ class Monitor:
         record = self._record()
         # The logits of every epoch together would fill the memory.
         self.history = (*self.history, dataclasses.replace(record, held_out=None))
+        self._losses.add(record)
         self._writer.write(record)
         self._board.write(record)
         asked = self._on_epoch(record)
@@ -159,7 +162,7 @@ class Monitor:
         stop = asked or last or waited or not np.isfinite(record.train_loss)
         if stop or record.epoch == 1 or time.monotonic() - self._shown > PLAIN_SECONDS:
             self._shown = time.monotonic()
-            self._console.print(epoch_line(self.history, self._shown - self._started), markup=False)
+            self._console.print(self._losses.line(self._shown - self._started), markup=False)
         self._begin_epoch()
         if stop:
             self.close()

@@ -1,17 +1,12 @@
 """The record that training leaves behind, one per epoch, and the function that watches it."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
-
-from crossent.storage import write_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,61 +130,3 @@ OnEpoch = Callable[[EpochRecord], bool]
 def ignore_epoch(_record: EpochRecord) -> bool:
     """Watch nothing, stop nothing."""
     return False
-
-
-class HistoryWriter:
-    """Appends records to ``history.jsonl``, one JSON object a line, flushed at once so that a crash loses none.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "history.jsonl"
-    >>> with HistoryWriter(path) as history:
-    ...     history.write(EpochRecord("linear", 1, 1, 1, 10, train_loss=1.0, valid_loss=1.1))
-    >>> read_history(path)[0].valid_loss
-    1.1
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._goes_on = path.exists()
-        self._begun: set[tuple[str, int]] = set()
-        self._file: TextIO = path.open("a", encoding="utf-8")
-
-    def __enter__(self) -> "HistoryWriter":
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def write(self, record: EpochRecord) -> None:
-        """Append one record; those of an interrupted training that it repeats give way."""
-        if self._goes_on and (record.model, record.fold) not in self._begun:
-            self._begun.add((record.model, record.fold))
-            self._forget_from(record)
-        self._file.write(_line(record))
-        self._file.flush()
-
-    def _forget_from(self, record: EpochRecord) -> None:
-        """Remove the records of this training from this epoch on, and a last line that was not ended."""
-        training = (record.model, record.fold)
-        self._file.close()
-        kept = [
-            one for one in read_history(self._path) if (one.model, one.fold) != training or one.epoch < record.epoch
-        ]
-        write_file(self._path, "".join(map(_line, kept)).encode())
-        self._file = self._path.open("a", encoding="utf-8")
-
-
-def _line(record: EpochRecord) -> str:
-    return json.dumps(record.to_dict()) + "\n"
-
-
-def read_history(path: Path) -> tuple[EpochRecord, ...]:
-    """Read what a `HistoryWriter` wrote, or is writing: a last line without its end is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return tuple(EpochRecord(**json.loads(line)) for line in lines if line.endswith("\n"))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossent.errors import ProcessError
 from crossent.train.batches import Batch, Batches
-from crossent.train.checkpoint import State
+from crossent.train.checkpoint import State, StateMismatchError
 from crossent.train.optim import Optimizer, Schedule
 from crossent.train.parameters import FlatParameters, ParameterAverage
 from crossent.train.processes import Processes
@@ -226,22 +226,39 @@ class Training:
 
         Raises
         ------
-        KeyError, ValueError, RuntimeError
-            If the state is that of another training.
+        StateMismatchError
+            If the state is that of another training; then this one is not as it was before, either.
         """
-        tensors, numbers = state.tensors, state.numbers
+        state.check_like(self.state())
+        tensors = state.tensors
+        epoch, batch, badness = _position(state, len(self._batches))
         self.network.load_state_dict(_below("network", tensors))
         self.optimizer.restore(_below("optimizer", tensors))
         self.average.values.copy_(tensors["average"])
-        for i, generator in enumerate(self._generators):
-            generator.set_state(tensors[f"generator.{i}"])
+        try:
+            for i, generator in enumerate(self._generators):
+                generator.set_state(tensors[f"generator.{i}"])
+            self._batches.generator.set_state(tensors["order"])
+        except RuntimeError as error:
+            raise StateMismatchError("the state of a generator is damaged") from error
         self._order = tensors["order"]
-        self._batches.generator.set_state(self._order)
         self._sums.copy_(tensors["sums"])
         self._first_length.copy_(tensors["first_length"])
-        self.epoch, self.batch, self.best_epoch = numbers["epoch"], numbers["batch"], state.best_epoch
-        self._best_badness = math.inf if numbers["best_badness"] is None else numbers["best_badness"]
+        self.epoch, self.batch, self.best_epoch, self._best_badness = epoch, batch, state.best_epoch, badness
         self._best_values.copy_(state.best["average"])
+
+
+def _position(state: State, batches: int) -> tuple[int, int, float]:
+    """Return the epoch, the batch of it that comes next, and how bad the best epoch is, if all of them fit together."""
+    if state.numbers.keys() != {"epoch", "batch", "best_badness"}:
+        raise StateMismatchError("its numbers are others")
+    epoch, batch, badness = (state.numbers[name] for name in ("epoch", "batch", "best_badness"))
+    whole = isinstance(epoch, int) and isinstance(batch, int)
+    if not whole or not 0 <= batch < batches or not 0 <= state.best_epoch < epoch:
+        raise StateMismatchError(f"it is in batch {batch} of epoch {epoch}, of {batches} batches")
+    if state.step != (epoch - 1) * batches + batch:
+        raise StateMismatchError(f"step {state.step} is not in batch {batch} of epoch {epoch}")
+    return epoch, batch, math.inf if badness is None else badness
 
 
 def _split(batch: Batch, count: int) -> list[Batch]:

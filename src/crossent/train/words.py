@@ -1,6 +1,9 @@
 """A training in one line: epoch, losses with their sparklines, best so far, time left."""
 
+import array
+import math
 from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 
@@ -34,32 +37,55 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
     return "".join(" " if height < 0 else _BLOCKS[round(height)] for height in heights)
 
 
-def epoch_line(history: Sequence[EpochRecord], seconds: float | None) -> str:
-    """Return where a training stands, from the records of one fold and the time they took, where that is known.
+@final
+class FoldLosses:
+    """The losses of the epochs of one fold, as they come.
 
     Examples
     --------
-    >>> record = EpochRecord("network", 1, 1, 1, 3, train_loss=1.0, valid_loss=1.25, learning_rate=0.1)
-    >>> epoch_line([record], 5.0)
+    >>> fold = FoldLosses()
+    >>> fold.add(EpochRecord("network", 1, 1, 1, 3, train_loss=1.0, valid_loss=1.25, learning_rate=0.1))
+    >>> fold.line(5.0)
     'epoch 1 of 3, 10 s left: train 1.0000 ▁, held out 1.2500 ▁, best 1.2500 in epoch 1'
     """
-    last = history[-1]
-    best = min(history, key=lambda record: record.valid_loss if np.isfinite(record.valid_loss) else np.inf)
-    train = sparkline([record.train_loss for record in history])
-    valid = sparkline([record.valid_loss for record in history])
-    return (
-        f"epoch {last.epoch} of {last.epochs}{_left(history, seconds)}: train {last.train_loss:.4f} {train},"
-        f" held out {last.valid_loss:.4f} {valid}, best {best.valid_loss:.4f} in epoch {best.epoch}"
-    )
 
+    def __init__(self) -> None:
+        self._train, self._valid = array.array("d"), array.array("d")
+        self._best: tuple[float, int] | None = None
+        self.model, self.fold, self._epoch, self._epochs = "", 0, 0, 0
 
-def _left(history: Sequence[EpochRecord], seconds: float | None) -> str:
-    """Return the time to the last epoch that there can be."""
-    if seconds is None:
-        return ""
-    last = history[-1]
-    left = seconds / len(history) * (last.epochs - last.epoch)
-    return f", {duration(left)} left" if left > 0 else ""
+    def __len__(self) -> int:
+        """Return the number of epochs."""
+        return len(self._train)
+
+    def goes_on_with(self, record: EpochRecord) -> bool:
+        """Say whether an epoch is a later one of this fold."""
+        return (self.model, self.fold) == (record.model, record.fold) and record.epoch > self._epoch
+
+    def add(self, record: EpochRecord) -> None:
+        """Add the next epoch."""
+        self.model, self.fold, self._epoch, self._epochs = record.model, record.fold, record.epoch, record.epochs
+        self._train.append(record.train_loss)
+        self._valid.append(record.valid_loss)
+        best = record.valid_loss if math.isfinite(record.valid_loss) else math.inf
+        if self._best is None or best < self._best[0]:
+            self._best = best, record.epoch
+
+    def line(self, seconds: float | None) -> str:
+        """Return where the training stands, by the time that its epochs took where that is known."""
+        best, epoch = self._best or (math.inf, 0)
+        return (
+            f"epoch {self._epoch} of {self._epochs}{self._left(seconds)}: train {self._train[-1]:.4f}"
+            f" {sparkline(self._train)}, held out {self._valid[-1]:.4f} {sparkline(self._valid)}, best {best:.4f} in"
+            f" epoch {epoch}"
+        )
+
+    def _left(self, seconds: float | None) -> str:
+        """Return the time to the last epoch that there can be."""
+        if seconds is None:
+            return ""
+        left = seconds / len(self) * (self._epochs - self._epoch)
+        return f", {duration(left)} left" if left > 0 else ""
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crossent.data.read import read
+from crossent.evidence import Evidence
+from crossent.recipe import Recipe
+from crossent.report.content import ClassNgrams
+from crossent.run_report import class_ngrams, worst_rows
+from tests.test_run import train
+
+
+def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=600)
+    label = np.where(x > 0, "up", "down")
+    wrong = np.flatnonzero(np.abs(x) > 1)[:30]
+    label[wrong] = np.where(x[wrong] > 0, "down", "up")
+    dataset = read(pd.DataFrame({"x": x, "y": label}), "y")
+    recipe = Recipe(model="linear")
+    run = train(dataset, recipe, 0.5, tmp_path)
+    log_probs = run.result.predictor.log_probs(dataset.frame)
+    listed = worst_rows(dataset, log_probs)
+    assert {row.row - 1 for row in listed} <= set(wrong.tolist())
+    assert len(listed) == 20
+    assert listed[0].label != listed[0].predicted
+
+
+def test_ngrams_of_a_class_leave_out_parts_of_those_before() -> None:
+    def evidence(label: str, *ngrams: str, is_piece: bool) -> list[Evidence]:
+        return [Evidence(label, "note", ngram, is_piece, 1.0) for ngram in ngrams]
+
+    found = (
+        *evidence("a", "oil", "crude oil", is_piece=False),
+        *evidence("a", "oil", " oil ", "il", " crud", "rude ", is_piece=True),
+        *evidence("b", "tea", is_piece=False),
+    )
+    assert class_ngrams(found) == (
+        ClassNgrams("a", ("oil", "crude oil"), ("oil", "·crud", "rude·")),
+        ClassNgrams("b", ("tea",), ()),
+    )
