@@ -44,5 +44,5 @@ def test_positions_match_across_forms_of_one_label() -> None:
 
 
 def test_unknown_label_is_named_with_its_row() -> None:
-    with pytest.raises(DataError, match=r"1 are not, the first in row 2: d\."):
+    with pytest.raises(DataError, match=r"1 are not, the first in row 2: 'd'\."):
         label_positions(pd.Series(["a", "d"]), ("a", "b", "c"))
