@@ -145,7 +145,10 @@ def to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
     values = values.where(values.str.len() <= LONGEST_DATE)
     times = values.str.fullmatch(_TIME_OF_DAY).fillna(False).astype(bool)
     if times.any():
-        values = values.mask(times, "1970-01-01 " + values)
+        # Each has a form of its own: 9:30, 09:30:00, 9:30 pm.
+        moments = pd.to_datetime("1970-01-01 " + values.where(times), errors="coerce", utc=True, format="mixed")
+        moments = moments.dt.tz_localize(None)
+        return moments if times.all() else to_dates(values.mask(times), day_first=day_first).fillna(moments)
     dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
     if dates.isna().sum() > values.isna().sum():
         # Not the international form: let pandas find one form that fits the whole column.

@@ -104,7 +104,7 @@ def _read_parquet(path: Path, data: bytes, limit: Limit) -> pa.Table:
     table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
     # What was a text in the file is a text again, not a category.
     for i, name in enumerate(table.column_names):
-        if name in texts:
+        if _types.is_dictionary(table.column(i).type) and name in texts:
             table = table.set_column(i, name, _unpacked(table.column(i)))
     return table.replace_schema_metadata(schema.metadata)
 
@@ -150,11 +150,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _width(kind: pa.DataType) -> int:
-    """Return the bytes of a value in a frame, without its text."""
-    try:
-        return max(int(kind.bit_width) // 8, 1)
-    except ValueError:
-        return 8
+    """Return the bytes of a value in a frame; of a text those of its offset alone."""
+    return max(int(kind.bit_width) // 8, 1) if _types.is_primitive(kind) else 8
 
 
 def _expanded(values: pa.Array) -> int:

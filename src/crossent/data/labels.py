@@ -79,7 +79,8 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
     positions = {_canonical(label): i for i, label in enumerate(classes)}
     # Of a column of moments, the text that was a class in training.
     met = texts_of(labels) if is_moment(labels) or is_duration(labels) else labels
-    codes = np.array([positions.get(_canonical(label), -1) for label in met], dtype=np.int64)
+    # Among versions, such as 3.9 and 4.0, a class may be called "4.0".
+    codes = np.array([positions.get(_canonical(label), positions.get(str(label), -1)) for label in met], np.int64)
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
         unknown = sorted({str(labels.iloc[i]) for i in np.flatnonzero(codes < 0)[:1000]})
@@ -115,16 +116,19 @@ def labels_of(values: "pd.Series[Any]") -> npt.NDArray[Any]:
         return values.to_numpy(bool)
     if pd.api.types.is_integer_dtype(values.dtype) and (not len(values) or values.max() <= _MOST_INTEGER):
         return values.to_numpy(np.int64)
-    texts = texts_of(values).str.strip()
-    numeric = pd.api.types.is_numeric_dtype(values.dtype)
-    numbers = np.asarray(pd.to_numeric(values if numeric else texts, errors="coerce"), dtype=np.float64)
+    # Each text is there once, and is not padded to the length of the longest as NumPy's own are.
+    codes, distinct = pd.factorize(texts_of(values).str.strip())
+    texts = pd.Series(distinct, dtype="str")
+    real = pd.api.types.is_float_dtype(values.dtype)
+    # A code of -1, of a label that is missing, takes what is put last.
+    numbers = values.to_numpy(np.float64) if real else np.append(pd.to_numeric(texts, errors="coerce"), np.nan)[codes]
     whole = bool((numbers % 1 == 0).all())
     exact = whole and bool((np.abs(numbers) <= _MOST_EXACT).all())
-    if exact and (pd.api.types.is_float_dtype(values.dtype) or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
+    if exact and (real or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
         return numbers.astype(np.int64)
     # A few fractions are names, such as versions; many are measurements.
-    if whole or np.isnan(numbers).any() or texts.nunique() <= MOST_FRACTIONS_SHARE * len(texts):
-        return texts.to_numpy(dtype=object)
+    if whole or np.isnan(numbers).any() or len(texts) <= MOST_FRACTIONS_SHARE * len(codes):
+        return np.array([*texts, None], dtype=object)[codes]
     raise DataError(
         "A target holds classes.",
         f"Column {shortened(values.name)} holds fractions, such as {numbers[numbers % 1 != 0][0]}: a quantity.",
