@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from crossent.cli.terminal import Console
 from crossent.errors import DataError
 from crossent.train.diagnose import diagnose as find
 from crossent.train.monitor import EpochRecord, read_history
