@@ -49,11 +49,11 @@ def test_a_header_of_millions_of_columns_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_columns_take_seconds(tmp_path: Path) -> None:
-    width = 100_000
+def test_many_columns_take_seconds(tmp_path: Path) -> None:
+    width = 20_000
     rows = [[f"c{i}" for i in range(width)], *([str(i * j % 7) for i in range(width)] for j in range(1, 13))]
     text = "\n".join(",".join([*row, "y" if j == 0 else "ab"[j % 2]]) for j, row in enumerate(rows))
     (tmp_path / "t.csv").write_text(text + "\n")
     begin = time.process_time()
     assert len(read(tmp_path / "t.csv", "y").columns) == width
-    assert time.process_time() - begin < 120
+    assert time.process_time() - begin < 60

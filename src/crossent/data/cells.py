@@ -123,11 +123,16 @@ def to_numbers(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(np.float64, na_value=np.nan)
     if isinstance(values.dtype, pd.StringDtype):
-        try:
-            return np.asarray(pc.cast(arrow_of(values), pa.float64()).to_numpy(zero_copy_only=False))
-        except pa.ArrowInvalid:
-            pass
+        return numbers_of(arrow_of(values))
     return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+
+
+def numbers_of(texts: pa.LargeStringArray) -> npt.NDArray[np.float64]:
+    """Return float64 values of texts, NaN where one is missing or no number."""
+    try:
+        return np.asarray(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return np.asarray(pd.to_numeric(series_of_texts(texts, None), errors="coerce"), dtype=np.float64)
 
 
 def to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossent.data.cells import (
@@ -13,8 +14,8 @@ from crossent.data.cells import (
     SAMPLE,
     arrow_of,
     features_of,
-    is_duration,
     is_moment,
+    numbers_of,
     reads_day_first,
     series_of_texts,
     texts_of,
@@ -123,68 +124,64 @@ def understand_column(values: "pd.Series[Any]", override: Kind | None) -> "tuple
     """Infer the kind of one column, or take the one that is given, and convert it where it is of use."""
     declared = isinstance(values.dtype, pd.CategoricalDtype)
     values = features_of(values)
-    present, distinct = _present(values)
+    texts = isinstance(values.dtype, pd.StringDtype)
+    # An array of Arrow's of texts, a series of others.
+    present: Any = arrow_of(values).drop_null() if texts else values.dropna()
+    distinct: Any = present.unique() if texts else present.drop_duplicates()
+    first = distinct.slice(0, 3).to_pylist() if texts else distinct.head(3).tolist()
     if override:
         kind, note = override, "as told"
     else:
-        kind, note = _infer_kind(present, distinct)
+        kind, note = _infer_kind_of_texts(present, distinct) if texts else _infer_kind(present, len(distinct))
         # The frame says that these are categories, even where they look like numbers.
         kind = "category" if declared and kind != "constant" else kind
     converted = values
-    day_first = kind == "date" and reads_day_first(distinct)
+    day_first = kind == "date" and texts and reads_day_first(series_of_texts(distinct, values.name))
     if kind in USED_KINDS:
         converted, unreadable = _convert(values, kind, day_first=day_first)
         note = "; ".join(part for part in (note, unreadable) if part)
-    examples = tuple(f"{value:g}" if isinstance(value, float) else str(value)[:24] for value in distinct.head(3))
+    examples = tuple(f"{value:g}" if isinstance(value, float) else str(value)[:24] for value in first)
     column = Column(str(values.name), kind, len(values) - len(present), len(distinct), examples, note, day_first)
     return converted, column
 
 
-def _present(values: "pd.Series[Any]") -> "tuple[pd.Series[Any], pd.Series[Any]]":
-    """Return the values that are not missing, and the distinct ones among them."""
-    if not isinstance(values.dtype, pd.StringDtype):
-        present = values.dropna()
-        return present, present.drop_duplicates()
-    texts = arrow_of(values).drop_null()
-    return series_of_texts(texts, values.name), series_of_texts(texts.unique(), values.name)
-
-
-def _infer_kind(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[Kind, str]:
-    if not len(distinct):
-        return "constant", "every value is missing"
-    if len(distinct) == 1:
-        return "constant", "every value is the same"
+def _infer_kind(present: "pd.Series[Any]", distinct: int) -> tuple[Kind, str]:
+    if distinct < 2:
+        return _constant(distinct)
     if pd.api.types.is_bool_dtype(present.dtype):
         return "boolean", ""
-    if pd.api.types.is_numeric_dtype(present.dtype) or is_duration(present):
-        return _number_or_identifier(present.to_numpy(), len(distinct))
     if is_moment(present):
         return "date", ""
-    return _infer_kind_of_texts(present, distinct)
+    return _number_or_identifier(present.to_numpy(), distinct)
 
 
-def _infer_kind_of_texts(present: "pd.Series[Any]", distinct: "pd.Series[Any]") -> tuple[Kind, str]:
-    sample = distinct if len(distinct) <= SAMPLE else distinct.head(SAMPLE)
+def _constant(distinct: int) -> tuple[Kind, str]:
+    return "constant", "every value is the same" if distinct else "every value is missing"
+
+
+def _infer_kind_of_texts(present: pa.LargeStringArray, distinct: pa.LargeStringArray) -> tuple[Kind, str]:
+    if len(distinct) < 2:
+        return _constant(len(distinct))
+    sample = distinct.slice(0, SAMPLE)
     # No number or date is so long; to look for one in all of a library would take its time.
-    if np.median(pc.utf8_length(arrow_of(sample)).to_numpy()) > LONGEST_DATE:
-        return _infer_kind_of_words(present, distinct, sample, 0.0)
-    if set(pc.utf8_lower(arrow_of(distinct)).unique().slice(0, _MOST_TRUTHS).to_pylist()) <= _TRUE_TEXTS | _FALSE_TEXTS:
+    if np.median(pc.utf8_length(sample).to_numpy()) > LONGEST_DATE:
+        return _infer_kind_of_words(len(present), len(distinct), series_of_texts(sample, None), 0.0)
+    if set(pc.utf8_lower(distinct).unique().slice(0, _MOST_TRUTHS).to_pylist()) <= _TRUE_TEXTS | _FALSE_TEXTS:
         return "boolean", ""
-    numbers = to_numbers(present)
+    numbers = numbers_of(present)
     readable = 1 - np.isnan(numbers).mean()
     if readable >= 1 - UNREADABLE_SHARE:
         return _number_or_identifier(numbers[~np.isnan(numbers)], len(distinct))
-    if to_dates(sample, day_first=reads_day_first(sample)).notna().mean() >= 1 - UNREADABLE_SHARE:
+    texts = series_of_texts(sample, None)
+    if to_dates(texts, day_first=reads_day_first(texts)).notna().mean() >= 1 - UNREADABLE_SHARE:
         return "date", ""
-    return _infer_kind_of_words(present, distinct, sample, readable)
+    return _infer_kind_of_words(len(present), len(distinct), texts, readable)
 
 
-def _infer_kind_of_words(
-    present: "pd.Series[Any]", distinct: "pd.Series[Any]", sample: "pd.Series[Any]", readable: float
-) -> tuple[Kind, str]:
+def _infer_kind_of_words(present: int, distinct: int, sample: "pd.Series[Any]", readable: float) -> tuple[Kind, str]:
     if _count_words(sample).median() > NAME_WORDS:
         return "text", ""
-    if len(present) >= ENOUGH_ROWS and len(distinct) > 0.95 * len(present):
+    if present >= ENOUGH_ROWS and distinct > 0.95 * present:
         return "identifier", "nearly every row has a value of its own"
     mixed = f"{readable:.0%} of its values are numbers; all are read as names" if readable > 0 else ""
     return "category", mixed
@@ -253,6 +250,8 @@ def _check_text(values: "pd.Series[Any]") -> None:
 
 
 def _check_unreadable(values: "pd.Series[Any]", missing: npt.NDArray[np.bool_], what: str) -> str:
+    if not missing.any():
+        return ""
     unreadable = values.notna().to_numpy() & missing
     count, first = int(unreadable.sum()), int(unreadable.argmax())
     if not count:
