@@ -78,6 +78,16 @@ def test_long_labels_are_there_once(tmp_path: Path) -> None:
     assert pa.default_memory_pool().max_memory() - before < 300e6 or pa.total_allocated_bytes() - before < 1e6
 
 
+def test_labels_of_every_encoding(tmp_path: Path) -> None:
+    table = pa.table({"a": [0.5, 1.5, 2.5], "y": ["v", "u", "v"]})
+    for encoding in ("PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"):
+        pyarrow.parquet.write_table(
+            table, tmp_path / "rows.parquet", use_dictionary=False, column_encoding={"a": "PLAIN", "y": encoding}
+        )
+        ((_, codes),) = open_number_batches(tmp_path / "rows.parquet", "y")
+        assert codes.tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     "kind", [pa.int64(), pa.bool_(), pa.date32(), pa.large_string(), pa.binary(), pa.decimal128(4, 1)]
 )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from crossent.data.arrow import check_type, series_of
-from crossent.data.columnar import damage_as_data_error, text_columns
+from crossent.data.columnar import damage_as_data_error, dictionary_columns
 from crossent.data.names import check_distinct, listed, shortened
 from crossent.errors import DataError
 
@@ -134,10 +134,12 @@ def open_number_batches(path: Path, target: str) -> NumberBatches:
 
 def _batches(path: Path, columns: list[str], target: str) -> Iterator[pa.RecordBatch]:
     """Yield batches that are what they say; labels that are texts come as a dictionary, which holds each once."""
-    rows = max(min(BATCH_ROWS, _BATCH_VALUES // len(columns)), 1)
     with damage_as_data_error(path, ".parquet"):
-        texts = [name for name in text_columns(pyarrow.parquet.read_schema(path)) if name == target]
         # Buffering ahead would hold the whole file.
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+            texts, rows = dictionary_columns(file.schema_arrow, file.metadata)
+        rows = max(min(rows, BATCH_ROWS, _BATCH_VALUES // len(columns)), 1)
+        texts = [name for name in texts if name == target]
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:
             for batch in file.iter_batches(rows, columns=columns):
                 batch.validate(full=True)

@@ -1,6 +1,7 @@
 """Parquet and Feather files to tables, a batch of rows at a time, so that a limit holds while they are read."""
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,27 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from crossent.data.arrow import check_type
-from crossent.data.limits import Limit, check_column_count, limit_of
+from crossent.data.ipc_sizes import unpacked_bytes
+from crossent.data.limits import SMALL_BYTES, Limit, check_column_count, limit_of
 from crossent.errors import CrossentError, DataError
 
 PARQUET = {".parquet", ".pq"}
 FEATHER = {".feather", ".arrow"}
 
 _BATCH_ROWS = 65_536
+_DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _types = pa.types
+# What readers raise for damaged files.
+_DAMAGE = (
+    pa.ArrowException,
+    ArithmeticError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def read_columnar(path: Path, suffix: str, data: bytes) -> pa.Table:
@@ -55,7 +69,7 @@ def damage_as_data_error(path: Path, suffix: str) -> Iterator[None]:
         raise DataError(
             "A file must fit into memory.", f"{path} does not ({str(error)[:200]}).", "Check it, or split it."
         ) from error
-    except (pa.ArrowException, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise DataError(
             "The content must match the file's ending, whole and undamaged.",
             f"{path} cannot be read as {suffix} ({str(error)[:200]}).",
@@ -76,9 +90,30 @@ def check_schema(path: Path, schema: pa.Schema) -> None:
         check_type(field.name, field.type, str(path))
 
 
-def text_columns(schema: pa.Schema) -> list[str]:
-    """Return the names of the columns that hold texts or bytes of any length."""
-    return [field.name for field in schema if _is_text(field.type)]
+def dictionary_columns(schema: pa.Schema, metadata: Any) -> tuple[list[str], int]:
+    """Return the columns of texts of a Parquet file to read as dictionaries, and how many rows to read at a time.
+
+    A dictionary holds each text once, however many rows have it: its true size is known before it is unpacked. Of other
+    columns in which a short piece of the file may be many long texts, few rows are read at a time.
+
+    Parameters
+    ----------
+    schema
+        Of the file; no column of it is nested.
+    metadata
+        Of the file.
+    """
+    names, longest = [], 1
+    for field, chunks in zip(schema, _chunks(metadata), strict=True):
+        encodings = {encoding for chunk in chunks for encoding in chunk.encodings}
+        repeating = bool(encodings & _DICTIONARIES)
+        # Arrow does not read these as dictionaries.
+        delta = any(encoding.startswith("DELTA") for encoding in encodings)
+        if _is_text(field.type) and repeating and not delta:
+            names.append(field.name)
+        elif _is_text(field.type) and (repeating or delta):
+            longest = max(longest, *(chunk.total_uncompressed_size for chunk in chunks))
+    return names, max(SMALL_BYTES // longest, 1)
 
 
 def expanded_bytes(batch: pa.RecordBatch) -> int:
@@ -94,19 +129,25 @@ def least_bytes(schema: pa.Schema, rows: int) -> int:
 def _read_parquet(path: Path, data: bytes, limit: Limit) -> pa.Table:
     source = pa.py_buffer(data)
     with pyarrow.parquet.ParquetFile(pa.BufferReader(source), pre_buffer=False) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    check_schema(path, schema)
-    limit.check(least_bytes(schema, rows))
-    # A dictionary holds each text once, however many rows have it: its true size is known before it is unpacked.
-    texts = text_columns(schema)
+        schema, metadata = file.schema_arrow, file.metadata
+        check_schema(path, schema)
+        limit.check(least_bytes(schema, metadata.num_rows))
+    limit.check(sum(chunk.total_uncompressed_size for chunks in _chunks(metadata) for chunk in chunks))
+    texts, rows = dictionary_columns(schema, metadata)
     with pyarrow.parquet.ParquetFile(pa.BufferReader(source), pre_buffer=False, read_dictionary=texts) as file:
-        batches = list(_checked(file.iter_batches(_BATCH_ROWS), limit))
+        batches = list(_checked(file.iter_batches(min(rows, _BATCH_ROWS)), limit))
     table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
     # What was a text in the file is a text again, not a category.
     for i, name in enumerate(table.column_names):
         if _types.is_dictionary(table.column(i).type) and name in texts:
             table = table.set_column(i, name, _unpacked(table.column(i)))
     return table.replace_schema_metadata(schema.metadata)
+
+
+def _chunks(metadata: Any) -> list[list[Any]]:
+    """Return the parts of each column of a Parquet file."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    return [[group.column(j) for group in groups] for j in range(metadata.num_columns)]
 
 
 def _read_feather(path: Path, data: bytes, limit: Limit) -> pa.Table:
@@ -118,6 +159,7 @@ def _read_feather(path: Path, data: bytes, limit: Limit) -> pa.Table:
         )
     with pa.ipc.open_file(pa.py_buffer(data)) as file:
         check_schema(path, file.schema)
+        limit.check(unpacked_bytes(data))
         batches = (file.get_batch(i) for i in range(file.num_record_batches))
         return pa.Table.from_batches(list(_checked(batches, limit)), file.schema)
 
