@@ -6,6 +6,7 @@ of an error. The script calls `main` with it; the child is the script itself, ca
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import resource
@@ -47,6 +48,7 @@ def main(
     count: int,
     description: str | None,
     seconds: float = 10.0,
+    memory: int | None = None,
     prepare: Callable[[], object] = bool,
 ) -> int:
     """Run a campaign and print what came of it; return 1 if any outcome is not allowed.
@@ -63,6 +65,8 @@ def main(
         The script's own docstring.
     seconds
         Most of a case, before it counts as a hang.
+    memory
+        Most bytes of a case over those of the idle child; what takes more has the outcome ``"memory"``.
     prepare
         Run once in each child, before it counts its memory as idle.
     """
@@ -81,7 +85,8 @@ def main(
         print(case(arguments.only))
         return 0
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.count)
-    return _report(list(run_cases([sys.argv[0], "--child"], seeds, seconds)), allowed)
+    outcomes = run_cases([sys.argv[0], "--child"], seeds, seconds)
+    return _report([_with_memory(outcome, memory) for outcome in outcomes], allowed)
 
 
 def run_cases(command: list[str], seeds: Iterable[int], seconds: float) -> Iterator[Outcome]:
@@ -107,6 +112,12 @@ def run_cases(command: list[str], seeds: Iterable[int], seconds: float) -> Itera
         assert child.stdin is not None
         child.stdin.close()
         child.wait()
+
+
+def _with_memory(outcome: Outcome, most: int | None) -> Outcome:
+    if most is None or outcome.peak <= most:
+        return outcome
+    return dataclasses.replace(outcome, word="memory")
 
 
 def _start(command: list[str]) -> "subprocess.Popen[bytes]":

@@ -207,7 +207,7 @@ def write(path: Path, text: str) -> str:
         (["predict", "runs/jobs", "other.csv"], ["Missing: 'size'"]),
         (["predict", "runs/jobs", "new.csv", "-o", "out.xlsx"], ["CSV or Parquet"]),
         (["predict", "runs/jobs", "new.csv", "-o", "no/such/folder/out.csv"], ["no/such/folder"]),
-        (["evaluate", "runs/jobs", "unknown.csv"], ["row 1: z"]),
+        (["evaluate", "runs/jobs", "unknown.csv"], ["row 1: 'z'"]),
         (["evaluate", "runs/jobs", "unlabelled.csv"], ["no column 'label'"]),
     ],
 )

@@ -110,3 +110,59 @@ def test_a_file_of_costs_that_does_not_fit_is_refused(text: str, tmp_path: Path)
     (tmp_path / "costs.csv").write_text(text)
     with pytest.raises(DataError, match=r"costs\.csv"):
         read_costs(tmp_path / "costs.csv", ("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a table whose names, values and labels a spreadsheet would run."""
+    path = tmp_path_factory.mktemp("hostile")
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 2, 300)
+    frame = pd.DataFrame(
+        {
+            "=HYPERLINK": rng.normal(size=300) - 3 * classes,
+            "kind": np.array(["=A1", "-5", "'=B1", "d"])[rng.integers(0, 4, 300)],
+            "predicted": rng.normal(size=300).round(3) + classes,
+            "label": np.array(["@no", "yes"])[classes],
+        }
+    )
+    frame.to_csv(path / "rows.csv", index=False)
+    fit(read(path / "rows.csv", "label"), Recipe(model="linear", folds=2)).predictor.save(path / "model")
+    return path
+
+
+def test_predictions_are_safe_in_a_spreadsheet_and_are_read_back_as_they_were(hostile: Path) -> None:
+    done = crossent("predict", "model", "rows.csv", "-o", "out.csv", cwd=hostile)
+    rows = pd.read_csv(hostile / "rows.csv", dtype=str)
+    formulas = int(rows["kind"].isin(["=A1", "'=B1"]).sum()) + 2 * int((rows["label"] == "@no").sum()) + 1
+    assert "texts that a spreadsheet would run as formulas" in " ".join(done.stderr.split())
+    out = pd.read_csv(hostile / "out.csv", dtype=str)
+    assert {*out["kind"]} == {"'=A1", "-5", "''=B1", "d"}
+    assert "'=HYPERLINK" in out
+    texts = out.select_dtypes("str").to_numpy().ravel().tolist() + list(out.columns)
+    assert not [text for text in texts if text.startswith(("=", "+", "@"))]
+    assert formulas > 100
+    # Evaluation and prediction of that file are those of the file that it was made of.
+    first = crossent("evaluate", "model", "rows.csv", "--json", cwd=hostile)
+    again = crossent("evaluate", "model", "out.csv", "--json", cwd=hostile)
+    assert first.stdout == again.stdout
+    assert "lose the apostrophe" in again.stderr
+    crossent("predict", "model", "out.csv", "-o", "out2.csv", cwd=hostile)
+    assert (hostile / "out2.csv").read_text() == (hostile / "out.csv").read_text()
+
+
+def test_formulas_stay_where_they_are_asked_for_and_in_parquet(hostile: Path) -> None:
+    done = crossent("predict", "model", "rows.csv", "--keep-formulas", cwd=hostile)
+    assert {*pd.read_csv(io.StringIO(done.stdout), dtype=str)["kind"]} == {"=A1", "-5", "'=B1", "d"}
+    assert "apostrophe" not in done.stderr
+    crossent("predict", "model", "rows.csv", "-o", "out.parquet", cwd=hostile)
+    assert {*pd.read_parquet(hostile / "out.parquet")["kind"]} == {"=A1", "-5", "'=B1", "d"}
+
+
+def test_a_feature_with_the_name_of_a_prediction_stays(hostile: Path) -> None:
+    crossent("predict", "model", "rows.csv", "-o", "out.parquet", cwd=hostile)
+    out = pd.read_parquet(hostile / "out.parquet")
+    assert out["predicted"].astype(float).tolist() == pd.read_csv(hostile / "rows.csv")["predicted"].tolist()
+    assert {*out["crossent_predicted"]} == {"@no", "yes"}
+    assert "crossent_prob_yes" not in out
+    assert (out["crossent_predicted"] == np.where(out["prob_yes"] > 0.5, "yes", "@no")).mean() > 0.99

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from crossent.data import batches
@@ -61,5 +63,60 @@ def test_no_file_and_no_parquet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no file"):
         open_number_batches(tmp_path / "none.parquet", "y")
     (tmp_path / "text.parquet").write_text("a,y\n1,2\n")
-    with pytest.raises(DataError, match="must be Parquet"):
+    with pytest.raises(DataError, match=r"cannot be read as \.parquet"):
         open_number_batches(tmp_path / "text.parquet", "y")
+
+
+def test_long_labels_are_there_once(tmp_path: Path) -> None:
+    """Each of 3,000 rows has a label of 100,000 characters: 300 MB, or 1.2 GB as NumPy's own texts."""
+    labels = ["x" * 100_000, "y" * 100_000]
+    pd.DataFrame({"a": np.arange(3000.0), "y": labels * 1500}).to_parquet(tmp_path / "rows.parquet")
+    before = pa.total_allocated_bytes()
+    file = open_number_batches(tmp_path / "rows.parquet", "y")
+    ((_, codes),) = file
+    assert (file.classes.tolist(), file.counts.tolist(), codes[:3].tolist()) == (labels, [1500, 1500], [0, 1, 0])
+    assert pa.default_memory_pool().max_memory() - before < 300e6 or pa.total_allocated_bytes() - before < 1e6
+
+
+def test_labels_of_every_encoding(tmp_path: Path) -> None:
+    table = pa.table({"a": [0.5, 1.5, 2.5], "y": ["v", "u", "v"]})
+    for encoding in ("PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"):
+        pyarrow.parquet.write_table(
+            table, tmp_path / "rows.parquet", use_dictionary=False, column_encoding={"a": "PLAIN", "y": encoding}
+        )
+        ((_, codes),) = open_number_batches(tmp_path / "rows.parquet", "y")
+        assert codes.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.bool_(), pa.date32(), pa.large_string(), pa.binary(), pa.decimal128(4, 1)]
+)
+def test_labels_of_any_type(tmp_path: Path, kind: pa.DataType) -> None:
+    pair = {"bool": [True, False], "binary": [b"v", b"u"], "large_string": ["v", "u"]}.get(str(kind), [1, 0])
+    labels = pa.array(pair * 2, pa.int32() if kind == pa.date32() else kind)
+    pa.parquet.write_table(pa.table({"a": [0.5] * 4, "y": labels.cast(kind)}), tmp_path / "rows.parquet")
+    file = open_number_batches(tmp_path / "rows.parquet", "y")
+    ((_, codes),) = file
+    assert codes.tolist() == [1, 0, 1, 0]
+    assert len(file.classes) == 2
+
+
+def test_gaps_are_told_whatever_type_the_column_has(tmp_path: Path) -> None:
+    for values in ([1, None, 3], [True, None, False], [1.5, None, 2.5]):
+        pd.DataFrame({"a": pa.array(values).to_pandas(), "y": [0, 1, 0]}).to_parquet(tmp_path / "rows.parquet")
+        with pytest.raises(DataError, match="row 2, column 'a': nan"):
+            list(open_number_batches(tmp_path / "rows.parquet", "y"))
+
+
+@pytest.mark.parametrize("size", [4, 100, 500, 900, -4])
+def test_truncated_files_are_one_error(tmp_path: Path, size: int) -> None:
+    pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": [0, 1, 0]}).to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rows.parquet").write_bytes((tmp_path / "rows.parquet").read_bytes()[:size])
+    with pytest.raises(DataError, match=r"rows\.parquet"):
+        list(open_number_batches(tmp_path / "rows.parquet", "y"))
+
+
+def test_no_rows_are_an_error(tmp_path: Path) -> None:
+    pd.DataFrame({"a": np.empty(0), "y": np.empty(0, np.int64)}).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="needs rows"):
+        open_number_batches(tmp_path / "rows.parquet", "y")

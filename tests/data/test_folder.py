@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,23 @@ def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
 def test_a_folder_without_texts_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds neither"):
         read_folder(write(tmp_path, {"table.csv": b"a,b\n1,2\n"}), "utf-8")
+
+
+def test_names_of_classes_are_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"b\xff")
+    folder.mkdir()
+    (folder / "1").write_text("words")
+    with pytest.raises(DataError, match="Names of classes"):
+        read_folder(tmp_path, "utf-8")
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="holds neither"):
+        read_folder(tmp_path, "utf-8")
+
+
+def test_files_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSENT_MAX_BYTES", "3")
+    with pytest.raises(DataError, match=r"bad\.txt holds more"):
+        read_folder(write(tmp_path, {"bad.txt": b"poor"}), "utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossent.evaluation.catalogue import METRICS
-from crossent.report.html import render, write_report
+from crossent.report.html import CONTENT_SECURITY_POLICY, render, write_report
 from tests.report.conftest import draw_before_after, draw_content, draw_learning_rate, draw_risk_coverage, draw_sets
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "$a$")
@@ -145,6 +145,69 @@ def test_report_replaces_the_old_one_at_once(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def in_chromium(folder: Path, page: str, width: int = 1200) -> tuple[str, str]:
+    """Return a page as Chromium has it in the end, and what Chromium says about it."""
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--no-first-run",
+        "--enable-logging=stderr",
+        f"--user-data-dir={folder / 'profile'}",
+        f"--window-size={width},900",
+        "--dump-dom",
+        path.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+def full_page(hostile: str = "a") -> str:
+    """Return a page with every figure, in which names and values are a given text."""
+    classes = (hostile, "b", "c")
+    content = dataclasses.replace(
+        draw_content(classes, name=hostile, value=hostile),
+        before_after=draw_before_after(classes),
+        sets=draw_sets(classes),
+        risk_coverage=draw_risk_coverage(),
+        learning_rate=draw_learning_rate(),
+    )
+    return render(content)
+
+
+def test_the_page_allows_nothing_but_what_it_needs() -> None:
+    page = full_page()
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
+    # Before anything that it is about.
+    assert page.index(policy) < page.index("<title>") < page.index("<style>")
+    assert "default-src 'none'" in CONTENT_SECURITY_POLICY
+    assert "script" not in CONTENT_SECURITY_POLICY
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser Chromium")
+def test_a_browser_shows_the_page_under_its_policy_and_runs_nothing_else(tmp_path: Path) -> None:
+    _, said = in_chromium(tmp_path, full_page())
+    assert "Content Security Policy" not in said
+    attacks = (
+        "<script>document.title = 'ran'</script><img src='http://127.0.0.1:9/x'>"
+        "<img src=x onerror=\"document.title='ran'\">"
+        "<iframe src='data:text/html,<script>parent.document.title=1</script>'></iframe><base href='http://127.0.0.1:9/'>"
+    )
+    unsafe = full_page().replace("</body>", attacks + "</body>")
+    page, said = in_chromium(tmp_path, unsafe)
+    assert "<title>ran</title>" not in page
+    for directive in ("script-src", "img-src", "frame-src", "base-uri"):
+        assert directive in said, said
+    # Without the policy the script runs, so that the lines above say something.
+    page, _ = in_chromium(tmp_path, unsafe.replace(CONTENT_SECURITY_POLICY, ""))
+    assert "<title>ran</title>" in page
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser Chromium")
 @pytest.mark.parametrize("width", [1200, 400])
@@ -158,21 +221,8 @@ def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> N
     )
     # The page has no script; this one only measures it.
     measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"
-    path = tmp_path / "report.html"
-    path.write_text(render(content).replace("</body>", measure + "</body>"), encoding="utf-8")
-    command = [
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        f"--window-size={width},900",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    page = render(content).replace(CONTENT_SECURITY_POLICY, "script-src 'unsafe-inline'")
+    page, _ = in_chromium(tmp_path, page.replace("</body>", measure + "</body>"), width)
     found = re.search(r"<title>(\d+) of (\d+)</title>", page)
     assert found is not None
     assert int(found[1]) <= int(found[2])

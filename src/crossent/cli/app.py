@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import App, Group, Parameter
-from rich.console import Console
 
 from crossent import __version__
+from crossent.cli.terminal import Console
 from crossent.data.column import Kind
 from crossent.disk import without_name
 from crossent.errors import CrossentError, DiskError, SettingError
@@ -171,6 +171,14 @@ def predict(
     *,
     output: Annotated[Path | None, Parameter(help="CSV or Parquet file; default: the terminal.", alias="-o")] = None,
     encoding: Encoding = "utf-8",
+    keep_formulas: Annotated[
+        bool,
+        Parameter(
+            help="Write texts that a spreadsheet would run as formulas (=, +, -, @ first) as they are, without the"
+            " apostrophe that else stands before them in CSV.",
+            negative="",
+        ),
+    ] = False,
     flags: Annotated[PredictionFlags, Parameter(name="*", group=_PREDICTION)] = PredictionFlags(),
 ) -> None:
     """Add the predicted class and the probability of each class to the rows of a file.
@@ -181,7 +189,7 @@ def predict(
     """
     from crossent.cli import commands
 
-    commands.predict(model, data, output, encoding, flags)
+    commands.predict(model, data, output, encoding, flags, keep_formulas=keep_formulas)
 
 
 @app.command
@@ -272,7 +280,7 @@ def main() -> None:
         return
     try:
         app.config = _config(sys.argv[1:])
-        app(sys.argv[1:], exit_on_error=False)
+        app(sys.argv[1:], exit_on_error=False, console=Console(), error_console=Console(stderr=True))
         # What waits to be written may find no room.
         sys.stdout.flush()
     except CrossentError as error:

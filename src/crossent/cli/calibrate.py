@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from crossent.calibration.calibrate import calibrate as calibrate_logits
 from crossent.calibration.choose import Choice
 from crossent.calibration.scaling import Calibration
+from crossent.cli.terminal import Console
 from crossent.data.read import read_table
 from crossent.disk import SCREEN, naming, write_file
 from crossent.errors import DataError

@@ -11,22 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from crossent.cli.app import PredictionFlags, RowFlags
 from crossent.cli.following import lead
-from crossent.cli.predictions import predictions
+from crossent.cli.predictions import PREDICTED, beside, name_of_added, predictions
 from crossent.cli.progress import Progress
+from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
+from crossent.cli.terminal import Console, visible
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
+from crossent.data.names import listed
 from crossent.data.read import read, read_table
 from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.losses.arrays import log_softmax
+from crossent.predictor import Predictor
 from crossent.recipe import Recipe
 from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
@@ -171,37 +174,54 @@ def _show_resume(console: Console, folder: Path) -> None:
         console.print(f"{label} {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def predict(model: Path, data: Path, output: Path | None, encoding: str, flags: PredictionFlags) -> None:
+def predict(
+    model: Path, data: Path, output: Path | None, encoding: str, flags: PredictionFlags, *, keep_formulas: bool
+) -> None:
     """Add predictions to the rows of a file."""
     predictor = load_run(model)
     if output is not None and output.suffix.lower() not in {".csv", ".parquet"}:
         raise DataError("Predictions are written as CSV or Parquet.", f"{output} ends in neither.", "Rename it.")
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
-    frame = read_table(data, encoding=encoding)
-    added = predictions(predictor, frame, flags)
-    # A file that was predicted before keeps its rows; its old predictions give way.
-    table = pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
     console = Console(stderr=True)
+    frame = _read_rows(console, predictor, data, encoding)
+    table = beside(predictor, frame, predictions(predictor, frame, flags))
     for note in predictor.notes_on(frame):
         console.print(f"Note: {note}", markup=False, highlight=False)
+    csv = output is None or output.suffix.lower() == ".csv"
+    if csv and not keep_formulas:
+        table, count = without_formulas(table)
+        if count:
+            note = f"{count:,} texts that a spreadsheet would run as formulas begin with an apostrophe"
+            console.print(f"Note: {note}; --keep-formulas leaves them as they are.", markup=False)
     if output is None:
+        text = to_csv(table)
         with naming(SCREEN):
-            table.to_csv(sys.stdout, index=False)
+            sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         return
-    csv = output.suffix.lower() == ".csv"
-    write_file(output, table.to_csv(index=False).encode() if csv else table.to_parquet(index=False))
+    write_file(output, to_csv(table).encode() if csv else table.to_parquet(index=False))
     console.print(f"{len(table):,} rows predicted: {output}", markup=False, highlight=False)
+
+
+def _read_rows(console: Console, predictor: Predictor, data: Path, encoding: str) -> pd.DataFrame:
+    """Read new rows; those of a file that `predict` wrote are as they were before it made formulas safe."""
+    frame = read_table(data, encoding=encoding)
+    if name_of_added(predictor, PREDICTED) not in frame.columns:
+        return frame
+    frame, count = with_formulas(frame)
+    if count:
+        console.print(f"Note: {count:,} texts lose the apostrophe that kept a spreadsheet from running them.")
+    return frame
 
 
 def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
     """Judge a model on rows with known classes."""
     predictor = load_run(model)
-    frame = read_table(data, encoding=encoding)
+    frame = _read_rows(Console(stderr=True), predictor, data, encoding)
     if predictor.target_name not in frame.columns:
         raise DataError(
             "Evaluation needs the column that the model predicts.",
-            f"{data} has no column {predictor.target_name!r}; it has {', '.join(map(repr, frame.columns[:12]))}.",
+            f"{data} has no column {predictor.target_name!r}; it has {listed(frame.columns)}.",
             "Add it, or rename the one that holds the known classes.",
         )
     target = label_positions(frame[predictor.target_name], predictor.classes)

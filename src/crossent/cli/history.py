@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from crossent.cli.terminal import Console
 from crossent.errors import DataError
 from crossent.train.curves import Curves
 from crossent.train.diagnose import curves_of, find

@@ -1,5 +1,6 @@
 """What `crossent predict` adds to the rows of a file."""
 
+import collections
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,14 @@ from crossent.calibration.prior import Prior
 from crossent.cli.app import PredictionFlags
 from crossent.data.column import Label
 from crossent.data.kinds import conform
+from crossent.data.names import listed, shortened
 from crossent.data.read import read_table
 from crossent.decide.labels import minimum_cost, top_k
 from crossent.errors import DataError, SettingError
 from crossent.predictor import Predictor, mean_log_probs, probs_under
 
+# The column of the predicted class.
+PREDICTED = "predicted"
 _PRIOR_EXAMPLE = "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1'."
 
 
@@ -36,7 +40,7 @@ def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlag
     of_models = predictor.model_logits_of(conform(frame, predictor.columns))
     logits = predictor.calibration.logits(mean_log_probs(of_models))
     probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
-    columns: dict[str, object] = {"predicted": _labels(predictor, _predicted(predictor, logits, probs, flags))}
+    columns: dict[str, object] = {PREDICTED: _labels(predictor, _predicted(predictor, logits, probs, flags))}
     if flags.coverage is not None:
         sets = predictor.sets_of(of_models, coverage=flags.coverage, method="lac", by=flags.by, seed=0)
         names = np.array([str(label) for label in predictor.classes], dtype=object)
@@ -50,6 +54,22 @@ def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlag
             columns[f"top_{i}"] = _labels(predictor, position)
             columns[f"top_{i}_prob"] = probs[np.arange(len(probs)), position]
     return pd.DataFrame(columns, index=frame.index)
+
+
+def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with predictions beside them.
+
+    Predictions from before give way, but never a column that the model reads or predicts: what is added then has
+    another name.
+    """
+    added = added.rename(columns={name: name_of_added(predictor, name) for name in added.columns})
+    return pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
+
+
+def name_of_added(predictor: Predictor, name: str) -> str:
+    """Return the name of a column that is added: with ``crossent_`` before it where the model has such a column."""
+    columns = {predictor.target_name, *(column.name for column in predictor.columns if column.used)}
+    return f"crossent_{name}" if name in columns else name
 
 
 def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal["estimate"] | None:
@@ -76,7 +96,7 @@ def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal
     for part in text.split(","):
         name, _, share = part.rpartition("=")
         if name.strip() not in labels:
-            met = f"{part!r} names no class; they are {', '.join(labels)}."
+            met = f"{part!r} names no class; they are {listed(list(labels))}."
             raise SettingError("A prior gives a share to each class.", met, _PRIOR_EXAMPLE)
         try:
             shares[labels[name.strip()]] = float(share)
@@ -97,11 +117,12 @@ def read_costs(path: Path, classes: tuple[Label, ...]) -> npt.NDArray[np.float64
     names = [str(label) for label in classes]
     table = table.set_axis(table.iloc[:, 0].astype(str)).iloc[:, 1:] if table.shape[1] else table
     for where, present in (("line", table.index), ("column", table.columns)):
-        missing = [name for name in names if list(present).count(name) != 1]
+        counts = collections.Counter(present)
+        missing = [name for name in names if counts[name] != 1]
         if missing:
             raise DataError(
                 "A file of costs has one line and one column for each class.",
-                f"{path} has not one {where} for {missing[0]!r}; it has {', '.join(map(repr, present))}.",
+                f"{path} has not one {where} for {shortened(missing[0])}; it has {listed(present)}.",
                 "Name the true class first in each line, and the predicted classes in the first line.",
             )
     try:

@@ -4,10 +4,10 @@ import signal
 import time
 from types import FrameType
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from crossent.cli.terminal import Console
 from crossent.train.monitor import EpochRecord
 from crossent.train.words import PLAIN_SECONDS, FoldLosses
 

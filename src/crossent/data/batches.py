@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet
 
+from crossent.data.arrow import check_type, series_of
+from crossent.data.columnar import damage_as_data_error, dictionary_columns
+from crossent.data.names import check_distinct, listed, shortened
 from crossent.errors import DataError
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 BATCH_ROWS = 65_536
+# Numbers of a batch, where there are many columns.
+_BATCH_VALUES = 1 << 23
+# Labels that stay what they are; others, such as dates, become text.
+_PLAIN = (str, bool, int, float)
 # Kinds of numbers that float32 holds without loss.
 _NARROW = (pa.float16(), pa.float32(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.bool_())
 
@@ -60,16 +66,15 @@ class NumberBatches:
             If a value is missing or not finite.
         """
         first = 0
-        # Buffering ahead would hold the whole file.
-        with pyarrow.parquet.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=[*self.features, self.target]):
-                features = np.empty((batch.num_rows, len(self.features)), self.dtype)
-                for j, name in enumerate(self.features):
-                    features[:, j] = batch.column(name).to_numpy(zero_copy_only=False)
-                self._check_finite(features, first)
-                labels = _labels(batch.column(self.target))
-                yield features, np.searchsorted(self.classes, labels).astype(np.int64)
-                first += batch.num_rows
+        positions = {label: i for i, label in enumerate(self.classes.tolist())}
+        for batch in _batches(self.path, [*self.features, self.target], self.target):
+            features = np.empty((batch.num_rows, len(self.features)), self.dtype)
+            for j, name in enumerate(self.features):
+                features[:, j] = batch.column(name).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            self._check_finite(features, first)
+            labels, codes = _labels(batch.column(self.target))
+            yield features, np.array([positions[label] for label in labels], np.int64)[codes]
+            first += batch.num_rows
 
     def _check_finite(self, features: Real, first: int) -> None:
         if np.isfinite(features.sum(dtype=np.float64)):
@@ -79,7 +84,8 @@ class NumberBatches:
             row, column = bad[0]
             raise DataError(
                 "Numbers to fit are all there and finite.",
-                f"{self.path}, row {first + row + 1}, column {self.features[column]!r}: {features[row, column]}.",
+                f"{self.path}, row {first + row + 1}, column {shortened(self.features[column])}: "
+                f"{features[row, column]}.",
                 "Fill or drop such rows.",
             )
 
@@ -101,23 +107,23 @@ def open_number_batches(path: Path, target: str) -> NumberBatches:
     """
     if not path.is_file():
         raise DataError("The file must exist.", f"There is no file {path}.", "Check the path.")
-    try:
+    with damage_as_data_error(path, ".parquet"):
         schema = pyarrow.parquet.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError("The file must be Parquet.", f"{path} is not ({error}).", "Write it as Parquet.") from error
+        check_distinct(schema.names, str(path))
     if target not in schema.names:
         raise DataError(
             "The target must be a column of the file.",
-            f"{path} has no column {target!r}; it has {', '.join(map(repr, schema.names[:12]))}.",
+            f"{path} has no column {shortened(target)}; it has {listed(schema.names)}.",
             "Choose one of these.",
         )
+    check_type(target, schema.field(target).type, str(path))
     fields = [field for field in schema if field.name != target]
     for field in fields:
         kind = field.type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
             raise DataError(
                 "All columns but the target are numbers.",
-                f"{path}, column {field.name!r}, is of type {kind}.",
+                f"{path}, column {shortened(field.name)}, is of type {shortened(str(kind))}.",
                 "Encode it as numbers, or drop it.",
             )
     narrow = all(field.type in _NARROW for field in fields)
@@ -126,23 +132,50 @@ def open_number_batches(path: Path, target: str) -> NumberBatches:
     return NumberBatches(path, target, tuple(field.name for field in fields), classes, counts, dtype)
 
 
-def _labels(values: pa.Array) -> npt.NDArray[Any]:
-    found = np.asarray(values.to_numpy(zero_copy_only=False))
-    return found.astype(str) if found.dtype == object else found
+def _batches(path: Path, columns: list[str], target: str) -> Iterator[pa.RecordBatch]:
+    """Yield batches that are what they say; labels that are texts come as a dictionary, which holds each once."""
+    with damage_as_data_error(path, ".parquet"):
+        # Buffering ahead would hold the whole file.
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+            texts, rows = dictionary_columns(file.schema_arrow, file.metadata)
+        rows = max(min(rows, BATCH_ROWS, _BATCH_VALUES // len(columns)), 1)
+        texts = [name for name in texts if name == target]
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:
+            for batch in file.iter_batches(rows, columns=columns):
+                batch.validate(full=True)
+                yield batch
+
+
+def _labels(values: pa.Array) -> tuple[list[Any], npt.NDArray[np.int64]]:
+    """Return the distinct labels of a batch, and the place of each row's among them."""
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    labels = series_of(pa.chunked_array([encoded.dictionary]), "", "").tolist()
+    return [label if isinstance(label, _PLAIN) else str(label) for label in labels], encoded.indices.to_numpy()
 
 
 def _count_labels(path: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     counts: dict[Any, int] = {}
     first = 0
-    with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=[target]):
-            column = batch.column(target)
-            if column.null_count:
-                row = first + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))) + 1
-                raise DataError("Every row has a label.", f"{path}, row {row}, has none.", "Fill or drop such rows.")
-            of_batch = np.unique(_labels(column), return_counts=True)
-            for label, count in zip(*of_batch, strict=True):
-                counts[label] = counts.get(label, 0) + int(count)
-            first += batch.num_rows
-    classes = np.array(sorted(counts))
-    return classes, np.array([counts[label] for label in classes.tolist()], dtype=np.int64)
+    for batch in _batches(path, [target], target):
+        column = batch.column(target)
+        if column.null_count:
+            row = first + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))) + 1
+            raise DataError("Every row has a label.", f"{path}, row {row}, has none.", "Fill or drop such rows.")
+        labels, codes = _labels(column)
+        missing = [i for i, label in enumerate(labels) if label is None or label != label]  # noqa: PLR0124 - NaN
+        if np.isin(codes, missing).any():
+            row = first + int(np.argmax(np.isin(codes, missing))) + 1
+            raise DataError("Every row has a label.", f"{path}, row {row}, has none.", "Fill or drop such rows.")
+        for label, count in zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True):
+            if count:
+                counts[label] = counts.get(label, 0) + count
+        first += batch.num_rows
+    if not counts:
+        raise DataError("A table needs rows.", f"{path} has none.", "Check how it was made.")
+    classes = sorted(counts)
+    return _array(classes), np.array([counts[label] for label in classes], dtype=np.int64)
+
+
+def _array(classes: list[Any]) -> npt.NDArray[Any]:
+    # NumPy's own texts are all as long as the longest.
+    return np.array(classes, dtype=object if isinstance(classes[0], str) else None)

@@ -1,8 +1,13 @@
 """Bytes of text files to UTF-8."""
 
+import codecs
+from collections.abc import Iterator
 from pathlib import Path
 
 from crossent.errors import DataError
+
+# Bytes that are decoded at a time.
+_PART = 1 << 20
 
 
 def to_utf8(path: Path, data: bytes, encoding: str) -> bytes:
@@ -19,19 +24,40 @@ def to_utf8(path: Path, data: bytes, encoding: str) -> bytes:
         # The BOM that spreadsheets put first would become part of the first column's name.
         if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
             data = data.removeprefix(b"\xef\xbb\xbf")
-            data.decode("utf-8")
+            for _ in _decoded(data, "utf-8"):
+                pass
             return data
-        return data.decode(encoding).encode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        return b"".join(part.encode() for part in _decoded(data, encoding))
+    except UnicodeError as error:
         raise DataError(
             f"The file must be text in the encoding {encoding}.",
-            f"{path}, line {line}, has the byte 0x{data[error.start]:02x}, which is not.",
+            f"{path}{_place(data, encoding)} is not.",
             "Name its encoding (--encoding latin-1, encoding='cp1252'), or save it as UTF-8.",
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise DataError(
             "The encoding must be one that Python knows.",
             f"{encoding!r} is not.",
             "Try utf-8, latin-1, cp1252, utf-16.",
         ) from error
+
+
+def _decoded(data: bytes, encoding: str) -> Iterator[str]:
+    """Yield the text a part at a time: all of it takes up to four times the memory of its bytes."""
+    # Codecs that turn bytes into bytes, such as zlib, are refused here.
+    "a".encode(encoding)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for begin in range(0, len(data), _PART):
+        yield decoder.decode(data[begin : begin + _PART], final=begin + _PART >= len(data))
+
+
+def _place(data: bytes, encoding: str) -> str:
+    """Return where the first byte is that does not fit, as far as the encoding tells."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return f", line {line}, has the byte 0x{data[error.start]:02x}, which"
+    except UnicodeError:
+        pass
+    return ""

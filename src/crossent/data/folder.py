@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from crossent.data.encoding import to_utf8
+from crossent.data.limits import limit_of
 from crossent.errors import DataError
 
 # Columns of the table that a folder becomes.
@@ -38,12 +39,12 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
     for entry in _visible(folder):
         if entry.is_dir():
             found = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
-        elif entry.suffix.lower() == _LINES:
+        elif entry.suffix.lower() == _LINES and entry.is_file():
             found = [line for line in _read(entry, encoding).split("\n") if line.strip()]
         else:
             continue
         texts += found
-        classes += [entry.stem if entry.is_file() else entry.name] * len(found)
+        classes += [_class_of(entry)] * len(found)
     if not texts:
         raise DataError(
             "A folder of texts holds a sub-folder of files for each class, or a .txt file of lines.",
@@ -53,11 +54,24 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
     return pd.DataFrame({TEXT: pd.Series(texts, dtype="str"), CLASS: pd.Series(classes, dtype="str")})
 
 
+def _class_of(entry: Path) -> str:
+    name = entry.stem if entry.is_file() else entry.name
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "Names of classes are text in UTF-8.", f"The name of {str(entry)!r} is not.", "Rename it."
+        ) from error
+    return name
+
+
 def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _read(file: Path, encoding: str) -> str:
+    limit = limit_of(file)
+    limit.check(limit.size)
     data = to_utf8(file, file.read_bytes(), encoding)
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1

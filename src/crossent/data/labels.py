@@ -6,13 +6,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.data.cells import is_duration, is_moment, plain_series, texts_of
 from crossent.data.column import Label
+from crossent.data.names import listed, shortened
 from crossent.errors import DataError
 
 # With more classes than this share of the rows, a target is a quantity or an identifier, not a class.
 MOST_CLASSES_SHARE = 0.5
 MOST_FRACTIONS_SHARE = 0.1
 _FEW_ROWS = 20
+_MOST_INTEGER = np.iinfo(np.int64).max
+# Above this, neighbouring whole numbers are one number in float64.
+_MOST_EXACT = 2.0**53
 
 
 def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArray[np.int64], tuple[Label, ...]]:
@@ -23,21 +28,44 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
     DataError
         If there is one class only, or nearly as many as rows.
     """
-    values, codes = np.unique(labels, return_inverse=True)
-    rule = f"A target needs two classes or more. Column {target_name!r}"
+    values, codes = _classes_of(labels, target_name)
+    rule = f"A target needs two classes or more. Column {shortened(target_name)}"
     if len(values) < 2:
-        met = f"holds one class only, {values.tolist()[0]!r}," if len(values) else "is empty"
+        met = f"holds one class only, {shortened(values[0])}," if len(values) else "is empty"
         raise DataError(
             f"{rule} {met} in {len(labels)} rows.", "", "Choose another target, or add rows of other classes."
         )
     if len(labels) >= _FEW_ROWS and len(values) > MOST_CLASSES_SHARE * len(labels):
         raise DataError(
             "A target holds classes, each with several rows.",
-            f"Column {target_name!r} has {len(values):,} different values in {len(labels):,} rows: "
+            f"Column {shortened(target_name)} has {len(values):,} different values in {len(labels):,} rows: "
             "a quantity or an identifier?",
             "Choose another target, or cut the quantity into classes first (pandas.cut).",
         )
-    return codes.astype(np.int64).reshape(-1), tuple(values.tolist())
+    return codes, tuple(values)
+
+
+def _classes_of(labels: npt.NDArray[Any], target_name: str) -> tuple[list[Any], npt.NDArray[np.int64]]:
+    """Return the sorted distinct labels, and the place of each row's among them."""
+    try:
+        codes, values = pd.factorize(labels.reshape(-1))
+        order = np.argsort(values, kind="stable")
+    except TypeError as error:
+        types = sorted({type(label).__name__ for label in labels.reshape(-1).tolist()})
+        raise DataError(
+            "All labels of a target are of one type, and each is one value.",
+            f"Column {shortened(target_name)} holds {' and '.join(types[:5])}.",
+            "Write all of them as text, or all as numbers.",
+        ) from error
+    if (codes < 0).any():
+        raise DataError(
+            "Every row has a label.",
+            f"Column {shortened(target_name)} has none in row {int(np.argmax(codes < 0)) + 1}.",
+            "Fill or drop such rows.",
+        )
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return values[order].tolist(), places[codes]
 
 
 def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt.NDArray[np.int64]:
@@ -49,13 +77,16 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
         If a label is missing or was not seen in training; it is named.
     """
     positions = {_canonical(label): i for i, label in enumerate(classes)}
-    codes = np.array([positions.get(_canonical(label), -1) for label in labels], dtype=np.int64)
+    # Of a column of moments, the text that was a class in training.
+    met = texts_of(labels) if is_moment(labels) or is_duration(labels) else labels
+    # Among versions, such as 3.9 and 4.0, a class may be called "4.0".
+    codes = np.array([positions.get(_canonical(label), positions.get(str(label), -1)) for label in met], np.int64)
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
         unknown = sorted({str(labels.iloc[i]) for i in np.flatnonzero(codes < 0)[:1000]})
         raise DataError(
-            "Labels must be among the classes of the model: " + ", ".join(map(str, classes[:12])) + ".",
-            f"{int((codes < 0).sum())} are not, the first in row {row + 1}: {', '.join(unknown[:5])}.",
+            f"Labels must be among the classes of the model: {listed(classes)}.",
+            f"{int((codes < 0).sum())} are not, the first in row {row + 1}: {listed(unknown, 5)}.",
             "Mend or drop these rows, or train again with them.",
         )
     return codes
@@ -63,6 +94,8 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
 
 def _canonical(label: Any) -> str:
     """One form for 3, 3.0 and "3", and for True and "true", so that a file and a frame name the same class."""
+    if isinstance(label, bytes):
+        label = label.decode(errors="replace")
     if isinstance(label, str):
         return label.strip()
     if isinstance(label, float | np.floating) and float(label).is_integer():
@@ -71,22 +104,34 @@ def _canonical(label: Any) -> str:
 
 
 def labels_of(values: "pd.Series[Any]") -> npt.NDArray[Any]:
-    """Whole numbers become integers, whatever the file kept them as; all else stays text or what it was."""
+    """Return the labels of a column: integers where all are whole numbers, booleans, or else texts.
+
+    Raises
+    ------
+    DataError
+        If they are fractions, or a cell holds no single value.
+    """
+    values = plain_series(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.to_numpy(bool)
-    if pd.api.types.is_integer_dtype(values.dtype):
+    if pd.api.types.is_integer_dtype(values.dtype) and (not len(values) or values.max() <= _MOST_INTEGER):
         return values.to_numpy(np.int64)
-    texts = values.astype("str").str.strip()
-    numbers = np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+    # Each text is there once, and is not padded to the length of the longest as NumPy's own are.
+    codes, distinct = pd.factorize(texts_of(values).str.strip())
+    texts = pd.Series(distinct, dtype="str")
+    real = pd.api.types.is_float_dtype(values.dtype)
+    # A code of -1, of a label that is missing, takes what is put last.
+    numbers = values.to_numpy(np.float64) if real else np.append(pd.to_numeric(texts, errors="coerce"), np.nan)[codes]
     whole = bool((numbers % 1 == 0).all())
-    if whole and (pd.api.types.is_float_dtype(values.dtype) or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
+    exact = whole and bool((np.abs(numbers) <= _MOST_EXACT).all())
+    if exact and (real or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
         return numbers.astype(np.int64)
     # A few fractions are names, such as versions; many are measurements.
-    if whole or np.isnan(numbers).any() or texts.nunique() <= MOST_FRACTIONS_SHARE * len(texts):
-        return texts.to_numpy(dtype=str)
+    if whole or np.isnan(numbers).any() or len(texts) <= MOST_FRACTIONS_SHARE * len(codes):
+        return np.array([*texts, None], dtype=object)[codes]
     raise DataError(
         "A target holds classes.",
-        f"Column {values.name!r} holds fractions, such as {numbers[numbers % 1 != 0][0]}: a quantity.",
+        f"Column {shortened(values.name)} holds fractions, such as {numbers[numbers % 1 != 0][0]}: a quantity.",
         "Choose another target, or cut the quantity into classes first (pandas.cut).",
     )
 
@@ -97,5 +142,4 @@ def rare_class_notes(codes: npt.NDArray[np.int64], classes: tuple[Label, ...]) -
     single = [str(classes[i]) for i in np.flatnonzero(counts == 1)]
     if not single:
         return []
-    shown = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
-    return [f"Classes with one row only are used for training, and no figure can judge them: {shown}."]
+    return [f"Classes with one row only are used for training, and no figure can judge them: {listed(single, 5)}."]

@@ -1,9 +1,5 @@
 """Reading of files, frames and arrays."""
 
-import csv
-import difflib
-import gzip
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +8,19 @@ import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 
+from crossent.data.arrow import frame_of
 from crossent.data.column import Kind
+from crossent.data.columnar import FEATHER, PARQUET, damage_as_data_error, read_columnar
 from crossent.data.dataset import Dataset
-from crossent.data.encoding import to_utf8
+from crossent.data.delimited import SEPARATORS, read_delimited
 from crossent.data.folder import TEXT, read_folder
 from crossent.data.kinds import understand, understand_column
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
+from crossent.data.limits import read_opened
+from crossent.data.names import check_distinct, listed, nearest, shortened
 from crossent.errors import DataError
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-_BINARY = {".parquet", ".pq", ".feather", ".arrow"}
-# Bytes of a text file that Arrow parses at a time, and the most that it can.
-_BLOCK, _LARGEST_BLOCK = 1 << 20, (1 << 31) - 1
 _KNOWN = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or Feather (.feather), each also with .gz"
 
 
@@ -125,10 +117,11 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
         frame = source
     else:
         frame = _from_narwhals(source)
-    _check_names([str(name) for name in frame.columns], _name_of(source))
+    names = [str(name) for name in frame.columns]
+    check_distinct(names, _name_of(source))
     if not len(frame):
         raise DataError("A table needs rows.", f"{_name_of(source)} has none.", "Give a table with at least one row.")
-    return frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+    return frame.set_axis(names, axis=1).reset_index(drop=True)
 
 
 def is_texts(source: Any) -> bool:
@@ -149,12 +142,11 @@ def is_texts(source: Any) -> bool:
 def _check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
     if column is None or column in frame.columns:
         return
-    near = difflib.get_close_matches(column, list(frame.columns), n=1, cutoff=0.4)
-    shown = ", ".join(map(repr, frame.columns[:12])) + (", …" if len(frame.columns) > 12 else "")
+    near = nearest(column, frame.columns, cutoff=0.4)
     raise DataError(
         "A column that is named must be in the table.",
-        f"{source} has no column {column!r}; it has {shown}.",
-        f"Did you mean {near[0]!r}?" if near else "Choose one of these.",
+        f"{source} has no column {shortened(column)}; it has {listed(frame.columns)}.",
+        f"Did you mean {near!r}?" if near else "Choose one of these.",
     )
 
 
@@ -197,18 +189,7 @@ def _from_narwhals(source: Any) -> pd.DataFrame:
             f"A {type(source).__name__} was given.",
             "Convert it to one of these.",
         )
-    return frame.to_pandas()
-
-
-def _check_names(names: Sequence[str], source: str) -> None:
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
-    if repeated:
-        places = [str(i + 1) for i, name in enumerate(names) if name == repeated[0]]
-        raise DataError(
-            "Column names must differ.",
-            f"{source} has {repeated[0]!r} as columns {' and '.join(places)}.",
-            "Rename all but one of them.",
-        )
+    return frame_of(frame.to_arrow(), f"The {type(source).__name__}")
 
 
 def _read_path(path: Path, encoding: str) -> pd.DataFrame:
@@ -220,93 +201,13 @@ def _read_path(path: Path, encoding: str) -> pd.DataFrame:
             f"Did you mean {near}?" if near else f"Check the path; the current folder is {Path.cwd()}.",
         )
     suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-    if suffix not in _SEPARATORS and suffix not in _BINARY:
+    if suffix not in SEPARATORS and suffix not in PARQUET | FEATHER:
         raise DataError(f"A table file is {_KNOWN}.", f"{path.name} is none of these.", "Convert or rename it.")
-    data = _read_bytes(path)
-    if not data.strip():
+    data = read_opened(path)
+    if not data or data.isspace():
         raise DataError("A table needs rows.", f"{path} is empty.", "Check how the file was made.")
-    if suffix in _BINARY:
-        return _read_binary(path, suffix, data)
-    return _read_text(path, data, _SEPARATORS[suffix], encoding)
-
-
-def _read_bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    if path.suffix.lower() != ".gz":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        raise DataError(
-            "A .gz file must be gzip data.", f"{path} is not ({error}).", "Copy the file again, or drop the .gz."
-        ) from error
-
-
-def _read_binary(path: Path, suffix: str, data: bytes) -> pd.DataFrame:
-    reader = pyarrow.parquet.read_table if suffix in {".parquet", ".pq"} else pyarrow.feather.read_table
-    try:
-        table = reader(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            "The content must match the file's ending.",
-            f"{path} cannot be read as {suffix} ({error}).",
-            "Rename the file to what it is, or write it again.",
-        ) from error
-    _check_names(table.column_names, str(path))
-    return _to_pandas(table)
-
-
-def _read_text(path: Path, data: bytes, separator: str, encoding: str) -> pd.DataFrame:
-    text = to_utf8(path, data, encoding)
-    header = text.split(b"\n", 1)[0]
-    # Spreadsheets of half the world write "CSV" with semicolons, and many a .txt has commas.
-    separator = max([separator, ",", ";", "\t"], key=lambda mark: header.count(mark.encode()))
-    try:
-        table = _parse_text(text, separator)
-    except pa.ArrowInvalid as error:
-        raise _ragged(path, text, separator, error) from error
-    names = [name or f"unnamed_{i + 1}" for i, name in enumerate(table.column_names)]
-    _check_names(names, str(path))
-    return _to_pandas(table.rename_columns(names))
-
-
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def _parse_text(text: bytes, separator: str) -> pa.Table:
-    try:
-        return _parse_blocks(text, separator, _BLOCK)
-    except pa.ArrowInvalid:
-        # A row must fit into one block, and there may be a whole book in a cell.
-        if len(text) <= _BLOCK:
-            raise
-        return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK))
-
-
-def _parse_blocks(text: bytes, separator: str, size: int) -> pa.Table:
-    read_options = pa.csv.ReadOptions(block_size=size)
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    # Every column is read as text: types guessed from the first block of a file fail on a later one.
-    names = pa.csv.open_csv(io.BytesIO(text), read_options, parse_options=parse).schema.names
-    convert = pa.csv.ConvertOptions(
-        column_types={name: pa.string() for name in names}, null_values=[""], strings_can_be_null=True
-    )
-    return pa.csv.read_csv(io.BytesIO(text), read_options, parse_options=parse, convert_options=convert)
-
-
-def _ragged(path: Path, text: bytes, separator: str, error: Exception) -> DataError:
-    # Arrow does not say on which line of the file it stopped.
-    reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=separator)
-    width = len(next(reader))
-    bad = [(reader.line_num, row) for row in reader if row and len(row) != width]
-    if not bad:
-        return DataError("The file must be a well-formed table.", f"{path}: {error}.", "Mend it, or write it again.")
-    line, row = bad[0]
-    others = f" (as have {len(bad) - 1} more lines)" if len(bad) > 1 else ""
-    return DataError(
-        f"Every line must have as many fields as the header: {width}.",
-        f"{path}, line {line}, has {len(row)}{others}: {separator.join(row)[:80]!r}.",
-        "Mend that line: a missing field, or a separator inside a value that needs quotes.",
-    )
+    if suffix in SEPARATORS:
+        return frame_of(read_delimited(path, suffix, data, encoding), str(path))
+    table = read_columnar(path, suffix, data)
+    with damage_as_data_error(path, suffix):
+        return frame_of(table, str(path))

@@ -13,6 +13,10 @@ from crossent.report import figures, words
 from crossent.report.content import ReportContent
 
 MOST_CLASSES_LISTED = 200
+# What a browser may do for the page, whatever stands in it: its own styles and the pictures within it, and no more.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
 
 
 def render(content: ReportContent) -> str:
@@ -36,6 +40,7 @@ def render(content: ReportContent) -> str:
     most = max((count for _, count in content.class_counts), default=1)
     return environment.get_template("template.html").render(
         content=content,
+        content_security_policy=Markup(CONTENT_SECURITY_POLICY),
         evaluation=evaluation,
         headline=words.headline(evaluation),
         confusions=words.confusion_words(evaluation),

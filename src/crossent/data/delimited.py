@@ -1,0 +1,84 @@
+"""CSV and other files of separated values to tables of texts."""
+
+import csv
+import io
+import itertools
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from crossent.data.columnar import damage_as_data_error
+from crossent.data.encoding import to_utf8
+from crossent.data.limits import check_column_count
+from crossent.errors import DataError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
+
+# Bytes of a text file that Arrow parses at a time, and the most that it can.
+_BLOCK, _LARGEST_BLOCK = 1 << 20, (1 << 31) - 1
+
+
+def read_delimited(path: Path, suffix: str, data: bytes, encoding: str) -> pa.Table:
+    """Read the content of a file of separated values; every column is text, an empty field is missing.
+
+    Raises
+    ------
+    DataError
+        If it is ragged, badly encoded or has too many columns.
+    """
+    text = to_utf8(path, data, encoding)
+    header = text[: text.find(b"\n") if b"\n" in text else len(text)]
+    # Spreadsheets of half the world write "CSV" with semicolons, and many a .txt has commas.
+    separator = max([SEPARATORS[suffix], ",", ";", "\t"], key=lambda mark: header.count(mark.encode()))
+    check_column_count(str(path), header.count(separator.encode()) + 1)
+    with damage_as_data_error(path, suffix):
+        try:
+            table = _parse(text, separator)
+        except pa.ArrowInvalid as error:
+            raise _ragged(path, text, separator, error) from error
+        return table.rename_columns([name or f"unnamed_{i + 1}" for i, name in enumerate(table.column_names)])
+
+
+def _parse(text: bytes, separator: str) -> pa.Table:
+    try:
+        return _parse_blocks(text, separator, _BLOCK)
+    except pa.ArrowInvalid:
+        # A row must fit into one block, and there may be a whole book in a cell.
+        if len(text) <= _BLOCK:
+            raise
+        return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK))
+
+
+def _parse_blocks(text: bytes, separator: str, size: int) -> pa.Table:
+    read_options = pa.csv.ReadOptions(block_size=size)
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    source = pa.py_buffer(text)
+    # Every column is read as text: types guessed from the first block of a file fail on a later one.
+    names = pa.csv.open_csv(pa.BufferReader(source), read_options, parse_options=parse).schema.names
+    convert = pa.csv.ConvertOptions(
+        column_types={name: pa.string() for name in names}, null_values=[""], strings_can_be_null=True
+    )
+    return pa.csv.read_csv(pa.BufferReader(source), read_options, parse_options=parse, convert_options=convert)
+
+
+def _ragged(path: Path, text: bytes, separator: str, error: Exception) -> DataError:
+    # Arrow does not say on which line of the file it stopped.
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""), delimiter=separator)
+    try:
+        width = len(next(lines))
+        bad = ((lines.line_num, row) for row in lines if row and len(row) != width)
+        line, row = next(bad, (0, []))
+        others = sum(1 for _ in bad)
+    except (csv.Error, StopIteration):
+        line, row, others = 0, [], 0
+    if not line:
+        reason = str(error)[:200]
+        return DataError("The file must be a well-formed table.", f"{path}: {reason}.", "Mend it, or write it again.")
+    more = f" (as have {others:,} more lines)" if others else ""
+    begin = separator.join(itertools.islice(row, 80))[:80]
+    return DataError(
+        f"Every line must have as many fields as the header: {width}.",
+        f"{path}, line {line}, has {len(row)}{more}: {begin!r}.",
+        "Mend that line: a missing field, or a separator inside a value that needs quotes.",
+    )
