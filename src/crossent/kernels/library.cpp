@@ -6,6 +6,7 @@
 #include "curves.h"
 #include "dual_ascent.h"
 #include "linear.h"
+#include "log_softmax.h"
 #include "matrix_product.h"
 #include "regression.h"
 #include "rows.h"
@@ -28,12 +29,13 @@
   extern const DualKernels dual_kernels_##level;             \
   extern const ProductKernels product_kernels_##level;       \
   extern const CurveKernels curve_kernels_##level;           \
-  extern const AdamWKernel adamw_kernel_##level;
+  extern const AdamWKernel adamw_kernel_##level;             \
+  extern const LogSoftmaxKernel log_softmax_kernel_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
       &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,                 \
       &crossent::product_kernels_##level, &crossent::curve_kernels_##level,                   \
-      &crossent::adamw_kernel_##level
+      &crossent::adamw_kernel_##level, &crossent::log_softmax_kernel_##level
 
 namespace crossent {
 CROSSENT_DECLARE(baseline)
@@ -54,6 +56,7 @@ struct Level {
   const crossent::ProductKernels* products;
   const crossent::CurveKernels* curves;
   const crossent::AdamWKernel* adamw;
+  const crossent::LogSoftmaxKernel* log_softmax;
   bool (*runs_here)();
 };
 
@@ -80,7 +83,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 12; }
+CROSSENT_EXPORT int crossent_abi_version() { return 13; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -126,4 +129,9 @@ CROSSENT_EXPORT const crossent::CurveKernels* crossent_curve_kernels(const char*
 CROSSENT_EXPORT crossent::AdamWKernel crossent_adamw_kernel(const char* name) {
   const Level* level = find(name);
   return level ? *level->adamw : nullptr;
+}
+
+CROSSENT_EXPORT crossent::LogSoftmaxKernel crossent_log_softmax_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->log_softmax : nullptr;
 }

@@ -1,6 +1,5 @@
 """Softmax regression on text, and on whatever stands beside it: sparse rows, by dual coordinate ascent."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +19,7 @@ from crossent.models.softmax_regression import check_convex, row_targets, withou
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
+from crossent.threads import processors
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
@@ -71,7 +71,7 @@ class FittedTextRegression:
             chunk = slice(begin, begin + CHUNK)
             logits[chunk] = matrix[chunk] @ self.weight + self.bias
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(processors()) as pool:
             list(pool.map(fill, range(0, len(features), CHUNK)))
         return logits
 
