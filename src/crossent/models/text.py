@@ -10,7 +10,6 @@ import scipy.sparse
 
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
-from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
@@ -30,8 +29,8 @@ DEFAULT_C = 32.0
 # Share of the loss that the optimum may be below: no held-out loss tells more.
 TOLERANCE = 0.05
 MAX_PASSES = 24
-# Without kernels, or with rows of several classes: Newton's method, to a share of the objective.
-NEWTON_TOLERANCE, NEWTON_STEPS = 1e-3, 50
+# With rows of several classes: Newton's method, to a share of the objective.
+NEWTON_TOLERANCE, NEWTON_STEPS = 1e-6, 50
 # Rows whose logits are computed at once in each thread.
 CHUNK = 2048
 
@@ -184,7 +183,7 @@ def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  #
     rows = FeatureRows(np.empty((len(train.target), 0), np.float32), sparse, matrix.shape[1])
     row_weight = objective.row_weight(train.learned_target)
     # Ascent of the dual is for rows of one class each.
-    if info().available and train.distribution is None:
+    if train.distribution is None:
         solution = solve_by_block_ascent(
             rows,
             train.target,
