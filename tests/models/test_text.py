@@ -105,7 +105,7 @@ from crossent.train.monitor import ignore_epoch
 
 rng, found, strengths = np.random.default_rng(0), {}, [float(C) for C in sys.argv[3].split()]
 for K in map(int, sys.argv[2].split()):
-    n = 300
+    n = 150
     codes, numbers = rng.integers(4, size=(n, 1)).astype(np.int32), rng.normal(size=(n, 2)).astype(np.float32)
     texts = scipy.sparse.random_array((n, 2000), density=0.02, format="csr", rng=rng, dtype=np.float32)
     scores = texts @ rng.normal(size=(2000, K)) * 3 + numbers @ rng.normal(size=(2, K)) + rng.gumbel(size=(n, K))
@@ -140,7 +140,7 @@ np.savez(sys.argv[1], **found)
 
 
 @pytest.mark.parametrize(
-    ("classes", "strengths"), [("20", "32"), pytest.param("3 20", "0.01 0.5 8 128", marks=pytest.mark.slow)]
+    ("classes", "strengths"), [("20", "32"), pytest.param("3 20", "0.5 128", marks=pytest.mark.slow)]
 )
 def test_every_linear_model_is_the_same_with_and_without_kernels(classes: str, strengths: str, tmp_path: Path) -> None:
     found = {}
