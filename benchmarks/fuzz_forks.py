@@ -114,7 +114,8 @@ def _word_of_child(predictor: ce.Predictor, frame: pd.DataFrame, expected: str, 
     found = _read(reader, child)
     seconds = time.monotonic() - began
     ended.set()
-    os.close(reader), os.close(writer)
+    os.close(reader)
+    os.close(writer)
     if found in ("hang", "died", "refused"):
         return found
     return "other bits" if found != expected else WORDS[0] if seconds <= LATE else "answered later"
