@@ -2,6 +2,9 @@
 
 import lazy_loader
 
+# For what it does to forked children, whichever part of the package their parent used.
+import crossent.threads  # noqa: F401
+
 __version__ = "0.1.0"
 
 # The public names are listed in __init__.pyi; each module is imported when one of its names is first used.

@@ -11,7 +11,7 @@ from crossent.calibration.structured import (
     penalties,
     structured_losses,
 )
-from crossent.solver.passes import open_threads
+from crossent.threads import open_threads
 from tests.calibration.draw import draw, draw_skewed
 
 

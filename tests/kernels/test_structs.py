@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from crossent.kernels import adamw, curves, dual_ascent, info, linear, ngrams, problem, products, regression
+from crossent.kernels import (
+    adamw,
+    curves,
+    dual_ascent,
+    info,
+    linear,
+    log_softmax,
+    ngrams,
+    problem,
+    products,
+    regression,
+    trees,
+)
 from crossent.kernels.library import open_library
 
 HEADERS = Path(problem.__file__).parent
@@ -23,6 +35,10 @@ STRUCTS: list[tuple[str, type[ctypes.Structure]]] = [
     ("curves.h", curves._CurveProblem),
     ("adamw.h", adamw._AdamWProblem),
     ("ngrams.h", ngrams._NgramProblem),
+    ("log_softmax.h", log_softmax._LogSoftmaxProblem),
+    ("trees.h", trees._Forest),
+    ("trees.h", trees._TreeArrangement),
+    ("trees.h", trees._TreeProblem),
 ]
 
 
@@ -42,7 +58,7 @@ def fields_in_header(header: str, struct: str) -> list[tuple[str, str]]:
 
 def fields_in_python(struct: type[ctypes.Structure]) -> list[tuple[str, str]]:
     names = {ctypes.c_int64: "int64_t", ctypes.c_double: "double", ctypes.c_void_p: "pointer", ctypes.c_char_p: "pointer"}
-    return [(name, names.get(kind, kind.__name__)) for name, kind in struct._fields_]
+    return [(name, names.get(kind, kind.__name__.lstrip("_"))) for name, kind in struct._fields_]
 
 
 @pytest.mark.parametrize(("header", "struct"), STRUCTS)
@@ -66,7 +82,7 @@ def test_a_struct_of_another_size_is_refused_at_load() -> None:
     class UnknownProblem(ctypes.Structure):
         _fields_ = (("rows", ctypes.c_int64),)
 
-    open_library(*(struct for _, struct in STRUCTS if struct is not problem.View))
+    open_library(*(struct for _, struct in STRUCTS if struct not in (problem.View, trees._Forest)))
     with pytest.raises(ImportError, match=r"CurveProblem has \d+ bytes in .* and 8 here"):
         open_library(CurveProblem)
     with pytest.raises(ImportError, match="UnknownProblem has 0 bytes"):

@@ -1,14 +1,100 @@
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn import functional
 
+import crossent.losses.arrays as module
+from crossent.kernels.library import KernelInfo
 from crossent.losses.arrays import log_softmax, mean_cross_entropy
 
+LEVELS = ("avx512", "avx2", "baseline", "off")
 
-def test_equal_torch_in_float64() -> None:
-    logits = np.random.default_rng(0).normal(0, 20, size=(50, 6)).astype(np.float32)
-    target = np.arange(50) % 6
-    wide = torch.from_numpy(logits).double()
-    np.testing.assert_allclose(log_softmax(logits), functional.log_softmax(wide, 1).numpy(), rtol=1e-12, atol=1e-14)
+
+def test_both_are_those_of_torch_in_float64() -> None:
+    rng = np.random.default_rng(0)
+    logits, target = (40 * rng.normal(size=(50, 6))).astype(np.float32), rng.integers(6, size=50)
+    wide = torch.from_numpy(logits.astype(np.float64))
+    assert_allclose(log_softmax(logits), functional.log_softmax(wide, 1).numpy(), rtol=1e-12, atol=1e-14)
     expected = functional.cross_entropy(wide, torch.from_numpy(target)).item()
-    np.testing.assert_allclose(mean_cross_entropy(logits, target), expected, rtol=1e-12)
+    assert_allclose(mean_cross_entropy(logits, target), expected, rtol=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(0, 20),
+    num_classes=st.one_of(st.integers(1, 40), st.sampled_from([1023, 1024, 1025, 3000])),
+    scale=st.sampled_from([1e-3, 1.0, 30.0, 1e4, 1e30]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_any_shape_and_scale_is_that_of_torch(
+    seed: int, rows: int, num_classes: int, scale: float, dtype: type[np.float32]
+) -> None:
+    logits = (scale * np.random.default_rng(seed).normal(size=(rows, num_classes))).astype(dtype)
+    expected = torch.log_softmax(torch.from_numpy(logits.astype(np.float64)), 1).numpy()
+    found = log_softmax(logits)
+    assert found.dtype == np.float64
+    assert_allclose(found, expected, rtol=1e-13, atol=2e-15)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 5, 9, 17])
+@pytest.mark.parametrize("available", [True, False])
+def test_infinities_and_nans_are_those_of_torch(
+    num_classes: int, available: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not available:
+        monkeypatch.setattr(module, "info", lambda: KernelInfo(False, "", "", "", "", "off"))
+    rng = np.random.default_rng(0)
+    values = np.array([-np.inf, np.inf, np.nan, 1.0, -2.0])
+    logits = rng.choice(values, p=[0.4, 0.05, 0.05, 0.25, 0.25], size=(200, num_classes))
+    logits[0] = -np.inf
+    expected = torch.log_softmax(torch.from_numpy(logits), 1).numpy()
+    assert_allclose(log_softmax(logits), expected, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, 10, 300])
+def test_threads_and_the_rows_beside_a_row_change_no_bit(num_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = np.random.default_rng(0).normal(size=(103, num_classes)).astype(np.float32)
+    alone = np.concatenate([log_softmax(logits[i : i + 1]) for i in range(len(logits))])
+    for threads in (1, 2, 5, 300):
+        monkeypatch.setattr(module, "ELEMENTS_FOR_THREADS", 1)
+        monkeypatch.setattr(module, "processors", lambda threads=threads: threads)
+        assert_array_equal(log_softmax(logits), alone)
+
+
+def test_rows_may_lie_in_any_way_and_hold_half_numbers() -> None:
+    logits = np.random.default_rng(0).normal(size=(12, 20)).astype(np.float32)
+    for view in (logits.T, logits[::-2, 3::4], np.broadcast_to(logits[:1], (5, 20))):
+        assert_array_equal(log_softmax(view), log_softmax(view.copy()))
+    half = logits.astype(np.float16)
+    assert_array_equal(log_softmax(half), log_softmax(half.astype(np.float64)))
+
+
+def test_every_instruction_set_gives_nearly_the_same() -> None:
+    code = (
+        "import os, sys, numpy as np\n"
+        "from crossent.kernels.library import info\n"
+        "from crossent.errors import SettingError\n"
+        "from crossent.losses.arrays import log_softmax\n"
+        "rng = np.random.default_rng(0)\n"
+        "try:\n    info()\nexcept SettingError:\n    sys.exit()\n"
+        "for num_classes in (1, 2, 3, 7, 8, 9, 100, 2000):\n"
+        "    logits = 5 * rng.normal(size=(11, num_classes))\n"
+        "    log_probs = log_softmax(logits)\n"
+        "    top = logits.max(axis=1, keepdims=True)\n"
+        "    expected = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))\n"
+        "    np.testing.assert_allclose(log_probs, expected, rtol=1e-13, atol=2e-15)\n"
+    )
+    for level in LEVELS:
+        subprocess.run([sys.executable, "-c", code], env={"CROSSENT_KERNELS": level}, check=True, timeout=60)
+
+
+def test_no_torch_is_loaded() -> None:
+    code = "import sys, numpy as np; from crossent.losses.arrays import log_softmax; log_softmax(np.zeros((2, 2)))"
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], check=True, timeout=60)

@@ -1,4 +1,8 @@
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +11,6 @@ import scipy.sparse
 import crossent.models.text as module
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
-from crossent.kernels.library import KernelInfo
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
@@ -86,12 +89,71 @@ def test_it_ends_when_it_is_told_to() -> None:
     assert fitted.C in module.PATH[:2]
 
 
-def test_without_kernels_the_model_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = draw(400, 1)
-    native = fit(TextRegression(C=1.0), train, None).logits(train.features)
-    monkeypatch.setattr(module, "info", lambda: KernelInfo(False, "", "", "", "", "off"))
-    plain = fit(TextRegression(C=1.0), train, None).logits(train.features)
-    assert mean_cross_entropy(plain, train.target) == pytest.approx(mean_cross_entropy(native, train.target), abs=0.01)
+# Saves the probabilities of every model that has an optimum, by the kernels that the environment asks for.
+FIT_ALL = """
+import sys
+import numpy as np
+import scipy.sparse
+import crossent as ce
+from crossent.data.table import Features
+from crossent.losses.arrays import log_softmax
+from crossent.models.model import Examples
+from crossent.models.objective import Objective
+from crossent.models.softmax_regression import SoftmaxRegression
+from crossent.models.text import TextRegression
+from crossent.train.monitor import ignore_epoch
+
+rng, found, strengths = np.random.default_rng(0), {}, [float(C) for C in sys.argv[3].split()]
+for K in map(int, sys.argv[2].split()):
+    n = 150
+    codes, numbers = rng.integers(4, size=(n, 1)).astype(np.int32), rng.normal(size=(n, 2)).astype(np.float32)
+    texts = scipy.sparse.random_array((n, 2000), density=0.02, format="csr", rng=rng, dtype=np.float32)
+    scores = texts @ rng.normal(size=(2000, K)) * 3 + numbers @ rng.normal(size=(2, K)) + rng.gumbel(size=(n, K))
+    target, shares = scores.argmax(axis=1), rng.dirichlet(np.full(K, 0.3), n).astype(np.float32)
+    weight = Objective(class_weight=rng.uniform(0.2, 5, K).astype(np.float32))
+    features = {
+        "linear": Features(numbers, codes, (4,), None),
+        "text": Features(numbers, codes, (4,), texts),
+        "texts": Features(numbers[:, :0], codes[:, :0], (), texts),
+    }
+    for name, of_model in features.items():
+        model = SoftmaxRegression if name == "linear" else TextRegression
+        certain, soft = Examples(of_model, target, K), Examples(of_model, shares.argmax(axis=1), K, shares)
+        kinds = {
+            "plain": (certain, Objective()),
+            "weighted": (certain, weight),
+            "smoothed": (certain, Objective(label_smoothing=0.1)),
+            "soft": (soft, Objective()),
+        }
+        for C in strengths:
+            for kind, (rows, objective) in kinds.items():
+                settings = {"objective": objective, "rng": np.random.default_rng(0), "on_epoch": ignore_epoch}
+                fitted = model(C=C).fit(rows, None, **settings)
+                found[f"{name} {K} {C} {kind}"] = np.exp(log_softmax(fitted.logits(of_model)))
+    for C in strengths:
+        for class_weight in (None, "balanced"):
+            for name, rows in (("dense", numbers), ("sparse", texts), ("wide", texts.astype(np.float64))):
+                fitted = ce.SoftmaxRegression(C=C, class_weight=class_weight).fit(rows, target)
+                found[f"{name} {K} {C} {class_weight}"] = fitted.predict_proba(rows)
+np.savez(sys.argv[1], **found)
+"""
+
+
+@pytest.mark.parametrize(
+    ("classes", "strengths"), [("20", "32"), pytest.param("3 20", "0.5 128", marks=pytest.mark.slow)]
+)
+def test_every_linear_model_is_the_same_with_and_without_kernels(classes: str, strengths: str, tmp_path: Path) -> None:
+    found = {}
+    for level in ("", "baseline", "off"):
+        path = tmp_path / f"{level}.npz"
+        command = [sys.executable, "-c", FIT_ALL, str(path), classes, strengths]
+        subprocess.run(command, env=os.environ | {"CROSSENT_KERNELS": level}, check=True, timeout=600)
+        with np.load(path) as arrays:
+            found[level] = dict(arrays)
+    assert len(found[""]) == len(classes.split()) * len(strengths.split()) * (3 * 4 + 2 * 3)
+    for level in ("baseline", "off"):
+        far = {name: np.abs(found[level][name] - probs).max() for name, probs in found[""].items()}
+        assert max(far.values()) < 1e-4, sorted(far.items(), key=lambda item: -item[1])[:5]
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:

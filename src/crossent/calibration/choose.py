@@ -31,7 +31,7 @@ from crossent.calibration.scaling import (
 )
 from crossent.calibration.structured import Structure, fit_structured, no_change
 from crossent.losses.arrays import mean_cross_entropy
-from crossent.solver.passes import open_threads
+from crossent.threads import open_threads
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Target = npt.NDArray[np.int64]

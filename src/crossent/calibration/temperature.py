@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crossent.solver.passes import open_threads
+from crossent.threads import open_threads
 
 Array = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.floating[Any]]

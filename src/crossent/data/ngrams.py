@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import re
 import unicodedata
 from collections.abc import Container, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from crossent.data.plain_ngrams import count_plain_ngrams, ngram_finder
 from crossent.kernels.library import info
 from crossent.kernels.ngrams import LETTER, SYMBOL, Alphabet, Documents, NgramCounts, count_ngrams
+from crossent.threads import processors
 
 # Characters of a piece of a word, with a space before and after the word.
 SHORTEST_PIECE, LONGEST_PIECE = 2, 5
@@ -79,7 +79,7 @@ def count(texts: Sequence[str]) -> NgramCounts:
     """
     documents = documents_of(texts)
     count_part = count_ngrams if info().available else count_plain_ngrams
-    threads = (os.cpu_count() or 1) if len(documents.text) >= BYTES_FOR_THREADS else 1
+    threads = processors() if len(documents.text) >= BYTES_FOR_THREADS else 1
     parts = _parts_of_like_size(documents, threads)
     with ThreadPoolExecutor(threads) as pool:
         return _joined(list(pool.map(lambda part: count_part(documents.take(part), alphabet()), parts)), pool)

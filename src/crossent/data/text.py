@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import scipy.sparse
 from crossent.data.ngrams import count
 from crossent.errors import DataError
 from crossent.kernels.ngrams import NgramCounts
+from crossent.threads import processors
 
 # An n-gram of one row says nothing about another.
 FEWEST_ROWS = 2
@@ -73,7 +73,7 @@ class TextEncoding:
         columns_of_ids = self._columns_of(counts.hashes)
         cuts = np.searchsorted(counts.ends, np.arange(0, counts.ends[-1], ELEMENTS_AT_ONCE)).tolist()
         rows = [slice(begin, end) for begin, end in itertools.pairwise([*cuts, len(counts.ends) - 1])]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(processors()) as pool:
             parts = list(pool.map(lambda some: self._features_of_rows(counts, columns_of_ids, some), rows))
         if not parts:
             return scipy.sparse.csr_array((len(counts.ends) - 1, len(self.hashes)), dtype=np.float32)

@@ -21,6 +21,9 @@ constexpr double kNear = 1e-5;
 constexpr int kLowestLog = -80;
 // Bytes of the weights of a feature up to which those of the next row are asked for.
 constexpr int64_t kMostAhead = 256;
+// Classes that are left out, and changes that are not made, together: as many as the widest vector holds, so that every
+// instruction set leaves out the same.
+constexpr int64_t kTogether = 16;
 // How many times the negligible change of a probability a change of the row's own logits is negligible.
 constexpr double kLogits = 100;
 
@@ -146,21 +149,43 @@ double square_of_row(SparseRow<A> elements) {
   return sum;
 }
 
-// Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals.
+// Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals. Vectors
+// beyond the last class hold nothing.
 template <class A>
-A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, int64_t stride, Blocks& blocks) {
+A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, Blocks& blocks) {
   const A least = p.least_dual > 0 ? A(std::log(p.least_dual)) : -INFINITY;
   Vector<A> others{};
   blocks.count = 0;
-  for (int64_t j = 0; j < stride; j += kWidth<A>) {
-    const Vector<A> log_p = load(log_probs + j);
-    if ((target >= 0 && target / kWidth<A> * kWidth<A> == j) || any_lane<A>(log_p > least)) {
-      blocks.add(j);
-    } else {
-      others += exp_of<A>(log_p);
+  for (int64_t first = 0; first < p.classes; first += kTogether) {
+    const int64_t end = first + kTogether < p.classes ? first + kTogether : p.classes;
+    bool kept = target >= first && target < end;
+    for (int64_t j = first; j < end; j += kWidth<A>) kept = kept || any_lane<A>(load(log_probs + j) > least);
+    for (int64_t j = first; j < end; j += kWidth<A>) {
+      if (kept) blocks.add(j);
+      else others += exp_of<A>(load(log_probs + j));
     }
   }
   return A(1 - sum_lanes(others));
+}
+
+// Makes the changes of a row's duals, but for neighbours that are all negligible, and those of the weights.
+template <class A>
+void take_changes(const DualProblem& p, SparseRow<A> elements, A strength, A negligible, Blocks& blocks, const A* found,
+                  A* log_probs, A* given_up, SparseRow<A> next) {
+  for (int64_t i = 0, end = 0; i < blocks.count; i = end) {
+    bool changes = false;
+    for (; end < blocks.count && blocks[end] / kTogether == blocks[i] / kTogether; ++end) {
+      const int64_t j = blocks[end];
+      const Vector<A> change = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found + j));
+      changes = changes || any_lane<A>(size_of<A>(change) > negligible);
+      store<A>(given_up + j, change);
+    }
+    for (int64_t k = i; changes && k < end; ++k) {
+      const int64_t j = blocks[k];
+      store<A>(log_probs + j, load(found + j));
+      add_to_weights<A>(p, elements, padded(p.classes), j, load(given_up + j) * strength, next);
+    }
+  }
 }
 
 template <class A>
@@ -176,7 +201,7 @@ void ascend(DualProblem* problem) {
     if (strength == 0) continue;
     const SparseRow<A> elements = elements_of<A>(p, row);
     A* log_probs = static_cast<A*>(p.log_probs) + row * stride;
-    const A mass = find_blocks(p, log_probs, target, stride, blocks);
+    const A mass = find_blocks(p, log_probs, target, blocks);
     find_logits(p, row, stride, blocks, logits.data);
     const A curvature = A(strength * square_of_row(elements));
     Vector<A> gaps{};
@@ -195,13 +220,7 @@ void ascend(DualProblem* problem) {
     const bool asks = stride * int64_t(sizeof(A)) <= kMostAhead && visit + 1 < p.visits;
     const SparseRow<A> next = asks ? elements_of<A>(p, p.order[visit + 1]) : SparseRow<A>{};
     const A negligible = A(std::fmin(p.negligible, kLogits * p.negligible / curvature));
-    for (int64_t i = 0; i < blocks.count; ++i) {
-      const int64_t j = blocks[i];
-      const Vector<A> given_up = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found.data + j));
-      if (!any_lane<A>(size_of<A>(given_up) > negligible)) continue;
-      store<A>(log_probs + j, load(found.data + j));
-      add_to_weights<A>(p, elements, stride, j, given_up * strength, next);
-    }
+    take_changes<A>(p, elements, strength, negligible, blocks, found.data, log_probs, logits.data, next);
   }
   problem->loss = loss, problem->gap = gap;
 }

@@ -6,6 +6,7 @@
 #include "curves.h"
 #include "dual_ascent.h"
 #include "linear.h"
+#include "log_softmax.h"
 #include "matrix_product.h"
 #include "ngrams.h"
 #include "regression.h"
@@ -31,12 +32,14 @@
   extern const ProductKernels product_kernels_##level;       \
   extern const CurveKernels curve_kernels_##level;           \
   extern const TreeKernels tree_kernels_##level;             \
-  extern const AdamWKernel adamw_kernel_##level;
+  extern const AdamWKernel adamw_kernel_##level;             \
+  extern const LogSoftmaxKernel log_softmax_kernel_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
       &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,                 \
       &crossent::product_kernels_##level, &crossent::curve_kernels_##level,                   \
-      &crossent::tree_kernels_##level, &crossent::adamw_kernel_##level
+      &crossent::tree_kernels_##level, &crossent::adamw_kernel_##level,                       \
+      &crossent::log_softmax_kernel_##level
 
 namespace crossent {
 CROSSENT_DECLARE(baseline)
@@ -58,6 +61,7 @@ struct Level {
   const crossent::CurveKernels* curves;
   const crossent::TreeKernels* trees;
   const crossent::AdamWKernel* adamw;
+  const crossent::LogSoftmaxKernel* log_softmax;
   bool (*runs_here)();
 };
 
@@ -91,7 +95,8 @@ const Struct kStructs[] = {
     CROSSENT_STRUCT(RowProblem),       CROSSENT_STRUCT(LinearProblem),   CROSSENT_STRUCT(RegressionProblem),
     CROSSENT_STRUCT(CouplingProblem),  CROSSENT_STRUCT(DualProblem),     CROSSENT_STRUCT(ProductProblem),
     CROSSENT_STRUCT(ColumnSumProblem), CROSSENT_STRUCT(ScatterProblem),  CROSSENT_STRUCT(CurveProblem),
-    CROSSENT_STRUCT(AdamWProblem),     CROSSENT_STRUCT(NgramProblem),
+    CROSSENT_STRUCT(AdamWProblem),     CROSSENT_STRUCT(NgramProblem),    CROSSENT_STRUCT(LogSoftmaxProblem),
+    CROSSENT_STRUCT(TreeArrangement),  CROSSENT_STRUCT(TreeProblem),
 };
 
 }  // namespace
@@ -156,4 +161,9 @@ CROSSENT_EXPORT const crossent::TreeKernels* crossent_tree_kernels(const char* n
 CROSSENT_EXPORT crossent::AdamWKernel crossent_adamw_kernel(const char* name) {
   const Level* level = find(name);
   return level ? *level->adamw : nullptr;
+}
+
+CROSSENT_EXPORT crossent::LogSoftmaxKernel crossent_log_softmax_kernel(const char* name) {
+  const Level* level = find(name);
+  return level ? *level->log_softmax : nullptr;
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.kernels.library import info
+from crossent.kernels.library import info, open_library
 
 # int32 numbers of a node as the kernel has it: column, key, leaf before, two children.
 _NODE = 5
@@ -176,10 +176,9 @@ class _Kernels:
 
 @functools.cache
 def _kernels() -> _Kernels:
-    found = info()
-    library = ctypes.CDLL(found.path)
+    library = open_library(_TreeArrangement, _TreeProblem)
     library.crossent_tree_kernels.restype = ctypes.POINTER(ctypes.c_void_p * 2)
-    arrange_kernel, predict_kernel = library.crossent_tree_kernels(found.level.encode()).contents
+    arrange_kernel, predict_kernel = library.crossent_tree_kernels(info().level.encode()).contents
     return _Kernels(
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_TreeArrangement))(arrange_kernel),
         ctypes.CFUNCTYPE(None, ctypes.POINTER(_TreeProblem))(predict_kernel),

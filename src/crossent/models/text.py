@@ -1,6 +1,5 @@
 """Softmax regression on text, and on whatever stands beside it: sparse rows, by dual coordinate ascent."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +10,6 @@ import scipy.sparse
 
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features, Widths
-from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows, SparseRows
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.models.model import Examples
@@ -20,6 +18,7 @@ from crossent.models.softmax_regression import check_convex, check_linear, row_t
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
+from crossent.threads import processors
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
@@ -30,8 +29,9 @@ DEFAULT_C = 32.0
 # Share of the loss that the optimum may be below: no held-out loss tells more.
 TOLERANCE = 0.05
 MAX_PASSES = 24
-# Without kernels, or with rows of several classes: Newton's method, to a share of the objective.
-NEWTON_TOLERANCE, NEWTON_STEPS = 1e-3, 50
+# With rows of several classes: Newton's method, to a share of the objective so small that probabilities differ by less
+# than 1e-4, with kernels and without.
+NEWTON_TOLERANCE, NEWTON_STEPS = 1e-8, 50
 # Rows whose logits are computed at once in each thread.
 CHUNK = 2048
 
@@ -78,7 +78,7 @@ class FittedTextRegression:
             chunk = slice(begin, begin + CHUNK)
             logits[chunk] = matrix[chunk] @ self.weight + self.bias
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(processors()) as pool:
             list(pool.map(fill, range(0, len(features), CHUNK)))
         return logits
 
@@ -191,7 +191,7 @@ def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  #
     rows = FeatureRows(np.empty((len(train.target), 0), np.float32), sparse, matrix.shape[1])
     row_weight = objective.row_weight(train.learned_target)
     # Ascent of the dual is for rows of one class each.
-    if info().available and train.distribution is None:
+    if train.distribution is None:
         solution = solve_by_block_ascent(
             rows,
             train.target,

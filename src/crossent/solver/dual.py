@@ -17,6 +17,7 @@ from crossent.kernels.library import info
 from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 from crossent.solver.data import RegressionData
 from crossent.solver.passes import Passes
+from crossent.solver.plain_ascent import plain_ascend
 from crossent.solver.precondition import MOST_FEATURES
 
 Array = npt.NDArray[np.float64]
@@ -65,7 +66,7 @@ class Ascent:
 def suits_dual(data: RegressionData, penalty: Array) -> bool:
     """Return whether the rows are sparse, their features many, and the penalty strong and the same for all."""
     sparse = data.rows.sparse
-    if sparse is None or data.rows.dense.shape[1] or data.rows.features <= MOST_FEATURES or not info().available:
+    if sparse is None or data.rows.dense.shape[1] or data.rows.features <= MOST_FEATURES:
         return False
     if not 0 < penalty[0] < np.inf or (penalty[:-1] != penalty[0]).any():
         return False
@@ -137,10 +138,11 @@ def ascend(data: RegressionData, penalty: float, start: DualStart, *, gap: float
     bias = duals.weight[-1, :num_classes]
     # The optimum does not depend on the order; a fixed seed makes the way there the same each time.
     rng, found, slow, last = np.random.default_rng(0), 0, 0, np.inf
+    take_pass = ascend_rows if info().available else plain_ascend
     while found < min(max_passes, MOST_PASSES) and slow < 2:
         before = bias.astype(np.float64)
         order = rng.permutation(len(data.rows))
-        _, left = ascend_rows(rows, data.targets.target, duals, num_classes, strength, order, NOTHING)
+        _, left = take_pass(rows, data.targets.target, duals, num_classes, strength, order, NOTHING)
         missing += bias - before
         found += 1
         if left * penalty <= gap:

@@ -1,7 +1,5 @@
 """Passes over the rows of a softmax regression: its loss and derivatives, chunk by chunk, in threads."""
 
-import functools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,12 +7,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from crossent.kernels.library import info
 from crossent.kernels.regression import Real, RowTargets, add_gradient, add_product, padded_classes, zeros_at_line
 from crossent.solver.data import RegressionData
 from crossent.solver.plain import add_plain_gradient, add_plain_product
+from crossent.threads import open_threads
 
 Array = npt.NDArray[np.float64]
 Divide = Callable[[Real], Real]
@@ -142,29 +140,10 @@ class Passes:
 
 
 @contextmanager
-def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
-    threads = processors()
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        yield pool, threads
-
-
-@contextmanager
 def open_passes(data: RegressionData) -> Iterator[Passes]:
     """Give threads to passes over the rows."""
     with open_threads() as (pool, threads):
         yield Passes(data, pool, threads)
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    """Return the switch of the threads of BLAS; to find it in each fit would take as long as a few passes."""
-    return ThreadpoolController()
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _weigh_by_sums(targets: RowTargets) -> RowTargets:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from crossent.kernels.regression import Real, RowTargets, as_real
 from crossent.solver.data import RegressionData
 from crossent.solver.newton import Objective, Optimum, Point, descend, minimise
-from crossent.solver.passes import Divide, Passes, open_passes, open_threads
+from crossent.solver.passes import Divide, Passes, open_passes
 from crossent.solver.precondition import Preconditioner
+from crossent.threads import open_threads
 
 Array = npt.NDArray[np.float64]
 Batches = Callable[[], Iterator[RegressionData]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from crossent.calibration.temperature import fit_temperature
 from crossent.evaluation.calibration import top_label_calibration_error
 from crossent.losses.arrays import log_softmax
-from crossent.solver.passes import open_threads
+from crossent.threads import open_threads
 
 if sys.platform != "win32":
     import resource

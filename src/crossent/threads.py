@@ -1,0 +1,88 @@
+"""Threads: how many processors there are, pools for NumPy and the kernels, and what a forked child may use.
+
+A child of `os.fork` has only the thread that forked. OpenMP, which torch, LightGBM and scikit-learn compute with, does
+not know it: where the parent had several of its threads, the child waits for them without an end. So a forked child
+gets one thread of OpenMP; pools of Python threads, which live no longer than a call, and NumPy's BLAS, which begins its
+threads anew, keep theirs.
+"""
+
+import contextlib
+import functools
+import math
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import final
+
+from threadpoolctl import ThreadpoolController
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+@contextlib.contextmanager
+def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
+    threads = processors()
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        yield pool, threads
+
+
+def processors(control_groups: Path = CONTROL_GROUPS) -> int:
+    """Return how many processors this process may use, by its affinity and by the limit of its container.
+
+    Parameters
+    ----------
+    control_groups
+        Folder in which Linux shows the limit.
+
+    Examples
+    --------
+    >>> 1 <= processors() <= (os.cpu_count() or 1)
+    True
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, math.ceil(min(_limit(control_groups), allowed))))
+
+
+def _limit(control_groups: Path) -> float:
+    """Return the seconds of processor time that a second may take; infinite for no limit."""
+    # As version 2 of the control groups writes it, and version 1.
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = " ".join((control_groups / name).read_text() for name in names).split()
+            if quota != "max" and int(quota) > 0:
+                return int(quota) / int(period)
+    return math.inf
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Return the switch of the threads of BLAS; to find it in each fit would take as long as a few passes."""
+    return ThreadpoolController()
+
+
+@final
+class _OneThreadInForks:
+    """Leaves a forked child one thread of OpenMP."""
+
+    def __init__(self) -> None:
+        self._openmp: ThreadpoolController | None = None
+
+    def before(self) -> None:
+        # Libraries are looked for in the parent, where another thread that loads one lets go of the loader's lock.
+        self._openmp = ThreadpoolController().select(user_api="openmp")
+
+    def in_child(self) -> None:
+        if self._openmp is not None:
+            self._openmp.limit(limits=1)
+        # Torch keeps a number of its own besides, for MKL and for threads that the child starts.
+        set_num_threads = getattr(sys.modules.get("torch"), "set_num_threads", None)
+        if set_num_threads is not None:
+            set_num_threads(1)
+
+
+if sys.platform != "win32":
+    _one_thread = _OneThreadInForks()
+    os.register_at_fork(before=_one_thread.before, after_in_child=_one_thread.in_child)
