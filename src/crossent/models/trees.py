@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from crossent.kernels.library import info
 from crossent.kernels.trees import Forest, Splits, add_scores, arrange
 from crossent.models.plain_trees import plain_scores
+from crossent.threads import processors
 from crossent.value_checks import LARGEST_LOGIT
 
 # A code is below 2**31, so that no set of codes needs more words.
@@ -180,7 +180,7 @@ class Trees:
         if not info().available:
             return plain_scores(self.splits, numbers, codes)
         scores = np.zeros((len(numbers), self.num_classes))
-        threads = (os.cpu_count() or 1) if len(numbers) * len(self.feature) >= SPLITS_FOR_THREADS else 1
+        threads = processors() if len(numbers) * len(self.feature) >= SPLITS_FOR_THREADS else 1
         size = max(math.ceil(len(numbers) / threads), 1)
         parts = [slice(i, i + size) for i in range(0, len(numbers), size)]
         if len(parts) == 1:
