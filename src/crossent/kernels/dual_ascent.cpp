@@ -127,17 +127,23 @@ void solve_row(const A* wanted, A curvature, A mass, Blocks& blocks, A* log_prob
   }
 }
 
-// Adds to the weights, for some of the classes, what the duals of a row gave up; meanwhile the weights of the next row are
-// asked for, those of element after element.
-template <class A>
-void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, Vector<A> step, SparseRow<A> next) {
+// Adds to the weights, for the classes of some vectors side by side, what the duals of a row gave up; meanwhile the weights
+// of the next row are asked for, those of element after element.
+template <class A, int vectors>
+void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, const A* steps, SparseRow<A> next) {
   A* weight = weight_of<A>(p) + j;
   A* bias = weight + p.features * stride;
-  store<A>(bias, load(bias) + step);
+  Vector<A> step[vectors];
+  for (int64_t k = 0; k < vectors; ++k) {
+    step[k] = load(steps + j + k * kWidth<A>);
+    store<A>(bias + k * kWidth<A>, load(bias + k * kWidth<A>) + step[k]);
+  }
   for (int64_t i = 0; i < elements.size; ++i) {
     if (i < next.size) __builtin_prefetch(weight + next.columns[i] * stride, 1, 2);
     A* of_feature = weight + elements.columns[i] * stride;
-    store<A>(of_feature, load(of_feature) + elements.values[i] * step);
+    for (int64_t k = 0; k < vectors; ++k) {
+      store<A>(of_feature + k * kWidth<A>, load(of_feature + k * kWidth<A>) + elements.values[i] * step[k]);
+    }
   }
 }
 
@@ -171,19 +177,21 @@ A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, Blocks& 
 // Makes the changes of a row's duals, but for neighbours that are all negligible, and those of the weights.
 template <class A>
 void take_changes(const DualProblem& p, SparseRow<A> elements, A strength, A negligible, Blocks& blocks, const A* found,
-                  A* log_probs, A* given_up, SparseRow<A> next) {
+                  A* log_probs, A* steps, SparseRow<A> next) {
   for (int64_t i = 0, end = 0; i < blocks.count; i = end) {
     bool changes = false;
     for (; end < blocks.count && blocks[end] / kTogether == blocks[i] / kTogether; ++end) {
       const int64_t j = blocks[end];
       const Vector<A> change = exp_of<A>(load(log_probs + j)) - exp_of<A>(load(found + j));
       changes = changes || any_lane<A>(size_of<A>(change) > negligible);
-      store<A>(given_up + j, change);
+      store<A>(steps + j, change * strength);
     }
-    for (int64_t k = i; changes && k < end; ++k) {
-      const int64_t j = blocks[k];
-      store<A>(log_probs + j, load(found + j));
-      add_to_weights<A>(p, elements, padded(p.classes), j, load(given_up + j) * strength, next);
+    for (int64_t k = i; changes && k < end; ++k) store<A>(log_probs + blocks[k], load(found + blocks[k]));
+    for (int64_t k = i; changes && k < end;) {
+      const bool two = k + 2 <= end;
+      const auto add = two ? add_to_weights<A, 2> : add_to_weights<A, 1>;
+      add(p, elements, padded(p.classes), blocks[k], steps, next);
+      k += two ? 2 : 1;
     }
   }
 }
