@@ -102,7 +102,7 @@ const Struct kStructs[] = {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 13; }
+CROSSENT_EXPORT int crossent_abi_version() { return 14; }
 
 // Bytes of a struct that Python fills, by its name; 0 if there is none. The binding refuses to fill another.
 CROSSENT_EXPORT int64_t crossent_size_of(const char* name) {

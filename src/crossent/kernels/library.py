@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 13
+ABI_VERSION = 14
 LEVELS = ("avx512", "avx2", "baseline")
 
 
