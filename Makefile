@@ -25,7 +25,7 @@ bench: .venv/installed-dev  ## every benchmark; each prints its table
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 fuzz: .venv/installed-dev  ## the long campaigns against damaged and hostile input, kills and full disks; hours
-	@for name in fuzz_losses kills; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in fuzz_commands fuzz_losses kills; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: .venv/installed-dev  ## the API pages, in build/docs
 	$(BIN)/pdoc crossent -o build/docs --docformat numpy

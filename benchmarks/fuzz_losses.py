@@ -281,11 +281,11 @@ def of_a_layer(generator: np.random.Generator, arena: Arena) -> str:
     exact_logits = leaves[0] @ leaves[1].t() + leaves[2]
     exact_logits.retain_grad()
     exact = call.exact_losses(exact_logits)
-    exact.sum().backward()
+    torch.autograd.backward(exact.sum())
     placed, here = [arena.place(part).requires_grad_() for part in parts], call.on(arena)
     loss = ce.linear_cross_entropy(placed[0], placed[1], here.target, placed[2], **here.options)
     if loss.requires_grad:
-        loss.sum().backward()
+        torch.autograd.backward(loss.sum())
     if not loss_is_right(loss.detach(), exact.detach(), dtype, exact_logits.detach()):
         return "wrong loss, layer"
     assert exact_logits.grad is not None

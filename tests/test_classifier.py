@@ -1,5 +1,7 @@
+import contextlib
 import dataclasses
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import polars
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import f1_score, log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -18,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import crossent as ce
 from crossent.errors import DataError, SettingError, ShapeError
 from tests.conftest import draw_reviews, draw_table
+from tests.interrupted import interrupted_after
 
 
 def test_constructor_is_the_recipe() -> None:
@@ -360,3 +364,49 @@ def test_shares_that_do_not_sum_to_one_are_named() -> None:
         ce.Classifier().fit(X, votes * 2)
     with pytest.raises(ValueError, match="inconsistent"):
         ce.Classifier().fit(X, votes[:10])
+
+
+def test_interrupted_fit_leaves_the_old_model_or_the_new_one() -> None:
+    X, y = load_iris(return_X_y=True)
+    old, new = np.array(["ant", "bee", "cow"]), np.array(["sand", "tin", "wood"])
+    linear = ce.Classifier(model="linear", folds=2)
+    expected = {"ant": linear.fit(X, old[y]).predict(X), "sand": clone(linear).fit(X[:, :2], new[y]).predict(X[:, :2])}
+    started = time.monotonic()
+    clone(linear).fit(X[:, :2], new[y])
+    seconds = time.monotonic() - started
+    for i in range(12):
+        classifier = clone(linear).fit(X, old[y])
+        with contextlib.suppress(KeyboardInterrupt), interrupted_after(0.001 + i / 10 * seconds):
+            classifier.fit(X[:, :2], new[y])
+        rows = X[:, : classifier.n_features_in_]
+        assert (classifier.predict(rows) == expected[classifier.classes_[0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "X", "y"),
+    [
+        ({"C": -1.0}, np.zeros((6, 2)), [0, 1] * 3),
+        ({}, np.zeros((6, 3)), [0] * 6),
+        ({}, np.zeros((6, 3)), [0, 1]),
+        ({}, np.zeros((6, 3)), [0, 1] * 3),
+        ({}, pd.DataFrame({"a": np.zeros(6)}), [0, 1] * 3),
+    ],
+)
+def test_failed_fit_changes_nothing(settings: dict[str, Any], X: Any, y: list[int]) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    classifier = ce.Classifier(model="linear", folds=2).fit(rows, labels)
+    before = classifier.set_params(**settings).__dict__.copy()
+    with pytest.raises(ValueError):  # noqa: PT011 - several rules are broken
+        classifier.fit(X, y)
+    assert classifier.__dict__ == before
+    never_fitted = ce.Classifier(**classifier.get_params())
+    with pytest.raises(ValueError):  # noqa: PT011
+        never_fitted.fit(X, y)
+    with pytest.raises(NotFittedError):
+        never_fitted.predict(X)
+
+
+def test_second_fit_forgets_the_names_of_the_first(table: pd.DataFrame) -> None:
+    classifier = ce.Classifier(model="linear", folds=2).fit(table.drop(columns="label"), table["label"])
+    reviews = draw_reviews(60)
+    assert not hasattr(classifier.fit(reviews["review"].tolist(), reviews["label"]), "feature_names_in_")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,14 @@ import pandas as pd
 import polars
 import pytest
 
+from crossent.data.read import read
 from crossent.errors import DataError, ModelFileError
-from crossent.fit import FitResult
+from crossent.fit import FitResult, fit
 from crossent.predictor import load, mean_log_probs
+from crossent.recipe import Recipe
 from tests.conftest import draw_reviews, draw_table
+
+FORMAT_1 = Path(__file__).parent / "format_1"
 
 
 @pytest.fixture(params=["linear_fit", "boosting_fit", "network_fit"])
@@ -36,6 +41,17 @@ def test_predictions_after_a_load_are_the_same_to_the_bit(result: FitResult, tmp
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model"), str(tmp_path / "new.parquet")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == before.tobytes().hex()
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting", "network", "text"])
+def test_models_of_format_1_predict_as_when_they_were_saved(name: str, tmp_path: Path) -> None:
+    # The folders were written by the code that had this format, from 80 rows, and the logits with them.
+    new = (draw_reviews if name == "text" else draw_table)(20, seed=5)
+    first = load(FORMAT_1 / name)
+    np.testing.assert_allclose(first.logits(new), np.load(FORMAT_1 / f"{name}.npy"), rtol=1e-5, atol=1e-6)
+    first.save(tmp_path)
+    assert json.loads((tmp_path / "model.json").read_bytes())["format_version"] == 2
+    assert load(tmp_path).logits(new).tobytes() == first.logits(new).tobytes()
 
 
 def test_probabilities_sum_to_one_and_agree(result: FitResult) -> None:
@@ -82,6 +98,14 @@ def test_save_and_load_refuse_what_is_no_model(result: FitResult, tmp_path: Path
         result.predictor.save(tmp_path)
     with pytest.raises(ModelFileError, match="has none"):
         load(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_model_files(table: pd.DataFrame, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        fit(read(table, "label"), Recipe(model="linear", folds=2)).predictor.save(tmp_path / name)
+    files = [{file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("first", "second")]
+    assert len(files[0]) == 2
+    assert files[0] == files[1]
 
 
 def test_log_probabilities_are_averaged() -> None:

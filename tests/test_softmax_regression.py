@@ -1,3 +1,5 @@
+import contextlib
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import crossent as ce
 from crossent.errors import DataError, SettingError
+from tests.interrupted import interrupted_after
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +236,38 @@ def test_data_that_cannot_be_learned_from(iris: tuple[np.ndarray, np.ndarray]) -
         ce.SoftmaxRegression().fit(X, np.full((150, 3), -1.0))
     with pytest.raises(SettingError, match="class_weight"):
         ce.SoftmaxRegression(class_weight="balanced").fit(X, np.full((150, 3), 0.3))
+
+
+def test_interrupted_fit_leaves_the_old_model_or_the_new_one(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    rows, labels = np.tile(X[:, :2], (200, 1)), np.tile(np.char.upper(y), 200)
+    old, new = ce.SoftmaxRegression().fit(X, y), ce.SoftmaxRegression()
+    started = time.monotonic()
+    new.fit(rows, labels)
+    seconds = time.monotonic() - started
+    expected = {4: vars(old), 2: vars(new)}
+    for i in range(12):
+        model = ce.SoftmaxRegression().fit(X, y)
+        with contextlib.suppress(KeyboardInterrupt), interrupted_after(0.0005 + i / 10 * seconds):
+            model.fit(rows, labels)
+        for name, value in expected[model.n_features_in_].items():
+            np.testing.assert_array_equal(getattr(model, name), value)
+
+
+def test_failed_fit_changes_nothing(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = iris
+    model = ce.SoftmaxRegression(max_iter=1, tol=1e-12)
+    with pytest.warns(ConvergenceWarning):
+        before = model.fit(X, y).__dict__.copy()
+    with pytest.raises(DataError):
+        model.fit(X[:, :2], ["setosa"] * len(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning):
+            model.fit(X[:, :2], y)
+    assert model.__dict__ == before
+
+
+def test_second_fit_forgets_what_it_did_not_try(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    model = ce.SoftmaxRegression("auto").fit(*iris)
+    assert not hasattr(model.set_params(C=1.0).fit(*iris), "losses_")

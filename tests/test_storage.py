@@ -29,6 +29,34 @@ class Other:
 
 
 @dataclass(frozen=True, eq=False)
+class TreeOfFormat1:
+    name: str
+    leaves: tuple[Leaf, ...]
+    feet: float
+
+
+@dataclass(frozen=True, eq=False)
+class Elder:
+    name: str
+    weights: tuple[npt.NDArray[np.float32], ...]
+    metres: float
+
+    @classmethod
+    def from_format_1(cls, former: TreeOfFormat1) -> "Elder":
+        return cls(former.name, tuple(leaf.weight for leaf in former.leaves), former.feet * 0.3048)
+
+
+@dataclass(frozen=True, eq=False)
+class Wood:
+    trees: tuple[Elder, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WoodOfFormat1:
+    trees: tuple[TreeOfFormat1, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Tree:
     name: str
     kind: Literal["oak", "elm"]
@@ -136,6 +164,8 @@ def rewrite(folder: Path, change: dict[str, Any]) -> None:
         {"value/fields/labels": None},
         {"format": "pickle"},
         {"format_version": 99},
+        {"format_version": True},
+        {"format_version": [1]},
         {"files": {"../../etc/passwd": {"sha256": "", "bytes": 0}}},
         {"files": None},
     ],
@@ -145,6 +175,22 @@ def test_what_is_not_known_is_refused(tmp_path: Path, change: dict[str, Any]) ->
     rewrite(tmp_path, change)
     with pytest.raises(ModelFileError):
         load_folder(tmp_path, Tree)
+
+
+def test_what_format_1_holds_is_brought_to_what_the_class_is_now(tmp_path: Path) -> None:
+    leaves = tuple(Leaf(np.full((2, 1), i, np.float32), "") for i in range(2))
+    save_folder(tmp_path, WoodOfFormat1((TreeOfFormat1("ash", leaves, 10.0), TreeOfFormat1("fir", (), 100.0))), {})
+    first = {"value/type": "Wood", "value/fields/trees/0/type": "Elder", "value/fields/trees/1/type": "Elder"}
+    rewrite(tmp_path, {**first, "format_version": 2})
+    with pytest.raises(ModelFileError, match="feet"):
+        load_folder(tmp_path, Wood)
+    rewrite(tmp_path, {"format_version": 1})
+    ash, fir = load_folder(tmp_path, Wood).trees
+    assert (ash.name, ash.metres, fir.name, fir.metres, fir.weights) == ("ash", 3.048, "fir", 30.48, ())
+    assert [weight.tolist() for weight in ash.weights] == [[[0.0], [0.0]], [[1.0], [1.0]]]
+    rewrite(tmp_path, {"value/fields/trees/0/fields/feet": "tall"})
+    with pytest.raises(ModelFileError, match=r"trees\.0\.feet"):
+        load_folder(tmp_path, Wood)
 
 
 def test_write_file_keeps_the_old_one_when_it_fails(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The scikit-learn face: `Classifier` over `fit`."""
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Mapping
@@ -95,8 +96,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         ShapeError
             If shares of classes do not sum to one.
         SettingError
-            If a setting is out of bounds.
+            If a setting is out of bounds. Whatever ends `fit` before its end, the estimator stays as it was before.
         """
+        draft = copy.copy(self)
+        draft._learn(X, y)
+        # One assignment: an error or Ctrl-C leaves either the old model or the new one, never labels of one beside
+        # probabilities of the other.
+        self.__dict__ = draft.__dict__
+        return self
+
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         recipe = Recipe(**{field.name: getattr(self, field.name) for field in _FIELDS})
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -116,7 +125,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         )
         self.classes_ = target.classes
         self.predictor_: Predictor = fit(dataset, recipe).predictor
-        return self
 
     def predict_proba(
         self,
@@ -250,6 +258,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if is_texts(X):
             if reset:
                 self.n_features_in_ = 1
+                self.__dict__.pop("feature_names_in_", None)
             return read_table(X)
         if hasattr(X, "columns"):
             validate_data(self, X, reset=reset, skip_check_array=True)

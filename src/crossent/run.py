@@ -319,7 +319,7 @@ def _calibration_summary(trial: Trial) -> content.CalibrationSummary:
 def _attempt_summary(attempt: Attempt) -> content.CalibrationAttempt:
     penalty = f", penalties times {attempt.strength:g}" if attempt.strength not in {0, 1} else ""
     name = "none" if attempt.method == "identity" else f"{attempt.method} scaling{penalty}"
-    return content.CalibrationAttempt(name, attempt.log_loss, attempt.seconds, attempt.kept)
+    return content.CalibrationAttempt(name, attempt.log_loss, attempt.kept)
 
 
 def load_run(path: Path) -> Predictor:

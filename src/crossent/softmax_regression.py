@@ -1,5 +1,6 @@
 """The scikit-learn face of the solver: `SoftmaxRegression`."""
 
+import copy
 import numbers
 import warnings
 from collections.abc import Iterator, Mapping
@@ -138,11 +139,26 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             If there is one class only, weights or soft targets cannot be used, or there is no penalty and the classes
             can be told apart without an error, so that there is no optimum.
         SettingError
-            If a setting is out of bounds.
+            If a setting is out of bounds. Whatever ends `fit` before its end, the estimator stays as it was before.
         """
+        draft = copy.copy(self)
+        draft.__dict__.pop("losses_", None)
+        solution = draft._learn(X, y, sample_weight)
+        if not solution.optimum.converged:
+            warnings.warn(
+                f"The optimum was not reached in {draft.n_iter_} steps: the objective may be {draft.gap_:.3g} above "
+                "it. Give more steps (max_iter), a larger tol, or a smaller C.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        # One assignment: an error or Ctrl-C leaves either the old model or the new one, never a part of each.
+        self.__dict__ = draft.__dict__
+        return self
+
+    def _learn(self, X: Any, y: Any, sample_weight: Any) -> Solution:  # noqa: N803
         self._check_settings()
         if isinstance(X, str | Path):
-            return self._fit_file(Path(X), y, sample_weight)
+            return self._learn_file(Path(X), y, sample_weight)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float32, np.float64], order="C")  # noqa: N806
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -161,10 +177,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         solution = solve_softmax_regression(
             data, start, penalty, tolerance=self.tol, max_steps=self.max_iter, on_step=lambda *_: False
         )
-        self._keep(solution, classes, penalty, data.total_weight())
-        return self
+        self._set_solution(solution, classes, penalty, data.total_weight())
+        return solution
 
-    def _fit_file(self, path: Path, target: Any, sample_weight: Any) -> Self:
+    def _learn_file(self, path: Path, target: Any, sample_weight: Any) -> Solution:
         if not isinstance(target, str) or sample_weight is not None or self.C == "auto" or self.l1_ratio > 0:
             raise SettingError(
                 "fit(path, y) takes the name of a column as y, and only L2 penalties of one strength.",
@@ -187,8 +203,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         solution = solve_stream(batches, weight, sample, penalty, tolerance=self.tol, max_steps=self.max_iter)
         self.n_features_in_ = len(file.features)
         self.feature_names_in_ = np.array(file.features, dtype=object)
-        self._keep(solution, file.classes, penalty, weight)
-        return self
+        self._set_solution(solution, file.classes, penalty, weight)
+        return solution
 
     def _class_weight(self, classes: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
         if self.class_weight is None:
@@ -205,7 +221,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 "Give rows of other classes too.",
             )
 
-    def _keep(self, solution: Solution, classes: npt.NDArray[Any], penalty: Penalty, weight: float) -> None:
+    def _set_solution(self, solution: Solution, classes: npt.NDArray[Any], penalty: Penalty, weight: float) -> None:
         scale = weight if np.inf == penalty.C else penalty.C * weight
         self.C_ = penalty.C
         self.classes_ = classes
@@ -214,13 +230,6 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.objective_ = solution.optimum.objective * scale
         self.gap_ = solution.optimum.gap * scale
         self.n_iter_ = max(solution.optimum.steps, 1)
-        if not solution.optimum.converged:
-            warnings.warn(
-                f"The optimum was not reached in {self.n_iter_} steps: the objective may be {self.gap_:.3g} above it. "
-                "Give more steps (max_iter), a larger tol, or a smaller C.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
         """Return ``(n, K)`` logits; of two classes, as scikit-learn wants it, ``(n,)`` the second less the first."""

@@ -24,7 +24,9 @@ import safetensors.numpy
 from crossent.errors import ModelFileError
 
 FORMAT = "crossent-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Models of the first format are brought to the second as they are loaded.
+FIRST_FORMAT = 1
 INDEX = "model.json"
 
 _LONG = "kept in a file of its own"
@@ -81,6 +83,10 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
 def load_folder(path: Path, cls: type[T]) -> T:
     """Read what `save_folder` wrote, checking every hash, shape and type on the way.
 
+    A dataclass whose fields have changed since format 1 has a class method ``from_format_1``. Its one argument,
+    ``former``, is annotated with a dataclass of the fields as they were: these are read by the same rules, and the
+    method makes of them what the class is now.
+
     Raises
     ------
     ModelFileError
@@ -96,7 +102,7 @@ def load_folder(path: Path, cls: type[T]) -> T:
             arrays.update(safetensors.numpy.load(data))
     try:
         texts = {key: contents[name].decode() for key, name in index["texts"].items()}
-        value = _Decoder(arrays, texts).decode(index["value"], cls, "")
+        value = _Decoder(arrays, texts, index["format_version"]).decode(index["value"], cls, "")
     except ModelFileError as error:
         raise _damaged(path / INDEX, error.met) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -158,10 +164,11 @@ def _read_index(path: Path) -> dict[str, Any]:
         raise _damaged(file, f"it is not JSON ({error})") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise _damaged(file, "it is not a crossent model")
-    if index.get("format_version") != FORMAT_VERSION:
+    version = index.get("format_version")
+    if type(version) is not int or version not in {FIRST_FORMAT, FORMAT_VERSION}:
         raise ModelFileError(
-            f"This version of crossent reads model format {FORMAT_VERSION}.",
-            f"{file} has format {index.get('format_version')!r}.",
+            f"This version of crossent reads model formats {FIRST_FORMAT} and {FORMAT_VERSION}.",
+            f"{file} has format {repr(version)[:80]}.",
             "Load it with the version of crossent that wrote it (named in the file), or train again.",
         )
     files = index.get("files")
@@ -240,9 +247,10 @@ def _encode_scalar(value: object, key: str) -> object:
 class _Decoder:
     """Builds what a type hint asks for, and nothing else, from a JSON record and the arrays and texts beside it."""
 
-    def __init__(self, arrays: Mapping[str, Array], texts: Mapping[str, str]) -> None:
+    def __init__(self, arrays: Mapping[str, Array], texts: Mapping[str, str], version: int) -> None:
         self._arrays = arrays
         self._texts = texts
+        self._version = version
 
     def decode(self, record: Any, hint: Any, key: str) -> Any:
         origin = typing.get_origin(hint)
@@ -259,10 +267,18 @@ class _Decoder:
         return _decode_scalar(record, hint, key)
 
     def _dataclass(self, record: Any, cls: Any, key: str) -> Any:
-        fields = record["fields"]
+        if record["type"] != cls.__name__:
+            raise _unknown(key, record["type"])
+        upgrade = getattr(cls, "from_format_1", None)
+        if upgrade is None or self._version != FIRST_FORMAT:
+            return self._fields(record["fields"], cls, key)
+        former = typing.get_type_hints(upgrade)["former"]
+        return upgrade(self._fields(record["fields"], former, key))
+
+    def _fields(self, fields: Any, cls: Any, key: str) -> Any:
         names = [field.name for field in dataclasses.fields(cls)]
-        if record["type"] != cls.__name__ or set(fields) != set(names):
-            raise _unknown(key, f"{record['type']} with {sorted(fields)}")
+        if set(fields) != set(names):
+            raise _unknown(key, sorted(fields))
         hints = typing.get_type_hints(cls, include_extras=True)
         return cls(**{name: self.decode(fields[name], hints[name], f"{key}.{name}") for name in names})
 

@@ -93,7 +93,7 @@ def draw_content(classes: tuple[Label, ...], *, name: str = "size", value: str =
             log_loss_after=0.59,
             kept=True,
             note="the model was overconfident",
-            attempts=(CalibrationAttempt("none", 0.6, 0.0, kept=False),),
+            attempts=(CalibrationAttempt("none", 0.6, kept=False),),
         ),
         worst_rows=(WorstRow(17, ((name, value),), str(classes[0]), str(classes[1]), 0.001, 6.9),),
         ngrams=(ClassNgrams(str(classes[0]), (value,), ("·val",)),),

@@ -80,9 +80,7 @@ def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, le
         kept = _best(tried, LEAST_STANDARD_ERRORS if method == "auto" else 0.0)
         if not kept.log_loss < unscaled.log_loss * (1 - least_gain):
             kept = unscaled
-        attempts = tuple(
-            Attempt(one.method, one.strength, one.log_loss, one.seconds, kept=one is kept) for one in tried
-        )
+        attempts = tuple(Attempt(one.method, one.strength, one.log_loss, kept=one is kept) for one in tried)
         if kept is unscaled:
             return identity(_why_not(method, least_gain), unscaled.log_loss, attempts)
         note = _why(rows, method, kept.method)

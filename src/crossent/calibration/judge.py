@@ -1,6 +1,5 @@
 """What calibrators lose on rows that they were not fitted to."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,8 +39,6 @@ class HeldOutRows:
         How many of the folds judge calibrators that the rows outside the fold chose.
     temperature
         Of all rows; each fold's is a step away.
-    seconds
-        Time that it took to find.
     """
 
     logits: FloatArray
@@ -49,7 +46,6 @@ class HeldOutRows:
     fold: npt.NDArray[np.int64]
     judges: int
     temperature: FittedTemperature
-    seconds: float
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
@@ -59,12 +55,11 @@ class HeldOutRows:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A calibrator, what each of the judged rows loses by it when others chose it, and the time that took."""
+    """A calibrator, and what each of the judged rows loses by it when others chose it."""
 
     method: Method
     strength: float
     losses: Array
-    seconds: float
 
     @property
     def log_loss(self) -> float:
@@ -74,28 +69,26 @@ class Candidate:
 
 def deal_rows(logits: FloatArray, target: Target, pool: ThreadPoolExecutor) -> HeldOutRows:
     """Deal ``(n, K)`` logits and ``(n,)`` class indices into folds, and find the temperature of all."""
-    started = time.perf_counter()
     # Not by class: a fold with the same share of each class as the others would praise biases that fit those shares,
     # which are chance.
     fold = np.random.default_rng(SEED).permutation(len(target)) % FOLDS
     temperature = fit_temperature(logits, target, pool)
     judges = FOLDS if logits.size <= MANY_LOGITS else 1
-    return HeldOutRows(logits, target, fold, judges, temperature, time.perf_counter() - started)
+    return HeldOutRows(logits, target, fold, judges, temperature)
 
 
 def judge_identity(rows: HeldOutRows) -> Candidate:
     """Judge the logits as they are."""
-    return Candidate("identity", 0.0, rows.temperature.unscaled.loss[rows.judged], 0.0)
+    return Candidate("identity", 0.0, rows.temperature.unscaled.loss[rows.judged])
 
 
 def judge_temperature(rows: HeldOutRows, pool: ThreadPoolExecutor) -> Candidate:
     """Judge temperature scaling."""
-    started = time.perf_counter()
     losses = scaled_rows(rows.logits, rows.target, _inverse_by_fold(rows)[rows.fold], pool).loss
     outside = len(rows.target) - np.bincount(rows.fold, minlength=FOLDS)
     shares = np.array([share_of(int(count)) for count in outside])
     mixed = _mixed(losses, shares[rows.fold], rows.logits.shape[1])
-    return Candidate("temperature", 0.0, mixed[rows.judged], rows.seconds + time.perf_counter() - started)
+    return Candidate("temperature", 0.0, mixed[rows.judged])
 
 
 def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExecutor) -> Iterator[Candidate]:
@@ -106,14 +99,13 @@ def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExe
     weights = [no_change(structure, classes) for _ in sides]
     least = np.inf
     for strength in STRENGTHS:
-        started = time.perf_counter()
         losses = np.empty(len(rows.target))
         for i, side in enumerate(sides):
             fitted, held_out = features[i]
             weights[i] = fit_structured(fitted, rows.target[~side], structure, strength, weights[i], pool)
             unmixed = structured_losses(held_out, rows.target[side], structure, weights[i], pool)
             losses[side] = _mixed(unmixed, share_of(fitted.shape[1]), classes)
-        found = Candidate(structure, strength, losses[rows.judged], time.perf_counter() - started)
+        found = Candidate(structure, strength, losses[rows.judged])
         yield found
         if found.log_loss >= least:
             break

@@ -1,7 +1,7 @@
 """What a calibration is: a few steps from logits to logits, and the record of how they were chosen."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,17 @@ Step = Temperature | Mixing | VectorScaling | MatrixScaling
 
 
 @dataclass(frozen=True)
+class AttemptOfFormat1:
+    """An `Attempt` as model format 1 holds it."""
+
+    method: Method
+    strength: float
+    log_loss: float
+    seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One calibrator that was tried.
 
@@ -88,8 +99,6 @@ class Attempt:
         What its penalties are multiplied by; 0 where it has none.
     log_loss
         Mean cross entropy in nats on rows that it was not fitted to.
-    seconds
-        Time that this took.
     kept
         Whether the calibration is made of it.
     """
@@ -97,8 +106,12 @@ class Attempt:
     method: Method
     strength: float
     log_loss: float
-    seconds: float
     kept: bool
+
+    @classmethod
+    def from_format_1(cls, former: AttemptOfFormat1) -> Self:
+        """Return what a saved model of format 1 says of it, without the time that it took."""
+        return cls(former.method, former.strength, former.log_loss, former.kept)
 
 
 @dataclass(frozen=True, eq=False)

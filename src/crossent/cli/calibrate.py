@@ -84,11 +84,11 @@ def _read(path: Path) -> npt.NDArray[Any]:
 
 def _table(calibration: Calibration) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("calibrator", "penalty", "log-loss", "seconds", ""):
-        table.add_column(heading, justify="right" if heading in {"penalty", "log-loss", "seconds"} else "left")
+    for heading in ("calibrator", "penalty", "log-loss", ""):
+        table.add_column(heading, justify="right" if heading in {"penalty", "log-loss"} else "left")
     for one in calibration.attempts:
         penalty = f"x {one.strength:g}" if one.strength else ""
-        table.add_row(one.method, penalty, f"{one.log_loss:.4f}", f"{one.seconds:.2f}", "kept" if one.kept else "")
+        table.add_row(one.method, penalty, f"{one.log_loss:.4f}", "kept" if one.kept else "")
     return table
 
 

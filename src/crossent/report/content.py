@@ -41,7 +41,6 @@ class CalibrationAttempt:
 
     name: str
     log_loss: float
-    seconds: float
     kept: bool
 
 
