@@ -153,8 +153,8 @@ def check_out(logits: Tensor, out: Tensor) -> None:
         )
     if not (out.is_contiguous() or _has_separate_elements(out)):
         raise ShapeError(
-            "Each element of out has a place of its own, and each dimension lies within one step of the next larger one.",
-            f"Its shape is {tuple(out.shape)} and its strides are {out.stride()}, as of an expanded or overlapping view.",
+            "Each element of out has a place of its own, each dimension within one step of the next larger one.",
+            f"Its shape is {tuple(out.shape)} and its strides are {out.stride()}: it was expanded or overlaps itself.",
             "Give torch.empty_like(logits), or the logits themselves.",
         )
 

@@ -57,7 +57,12 @@ def fields_in_header(header: str, struct: str) -> list[tuple[str, str]]:
 
 
 def fields_in_python(struct: type[ctypes.Structure]) -> list[tuple[str, str]]:
-    names = {ctypes.c_int64: "int64_t", ctypes.c_double: "double", ctypes.c_void_p: "pointer", ctypes.c_char_p: "pointer"}
+    names = {
+        ctypes.c_int64: "int64_t",
+        ctypes.c_double: "double",
+        ctypes.c_void_p: "pointer",
+        ctypes.c_char_p: "pointer",
+    }
     return [(name, names.get(kind, kind.__name__.lstrip("_"))) for name, kind in struct._fields_]
 
 
@@ -69,7 +74,9 @@ def test_fields_are_those_of_the_header_in_their_order(header: str, struct: type
 def test_every_struct_of_the_headers_that_python_fills_is_compared() -> None:
     named = {struct.__name__.lstrip("_") for _, struct in STRUCTS}
     in_headers = {
-        name for header in HEADERS.glob("*.h") for name in re.findall(r"^struct (\w+Problem) \{", header.read_text(), re.M)
+        name
+        for header in HEADERS.glob("*.h")
+        for name in re.findall(r"^struct (\w+Problem) \{", header.read_text(), re.M)
     }
     assert in_headers <= named
 

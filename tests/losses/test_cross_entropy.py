@@ -355,14 +355,74 @@ def test_wrong_shapes_say_what_to_do(logits: torch.Tensor, target: torch.Tensor,
         ({"focal_gamma": math.inf}, "focal_gamma"),
         ({"normalizer": 0.0}, "normalizer"),
         ({"normalizer": 2.0, "reduction": "sum"}, "normalizer.*'sum'"),
+        ({"softcap": 1e308}, "softcap is from 1e-30 to 1e"),
+        ({"softcap": 1e-50}, "softcap"),
+        ({"z_loss": 1e308}, "z_loss"),
+        ({"focal_gamma": 1e308}, "focal_gamma"),
+        ({"normalizer": 1e-320}, "normalizer"),
+        ({"ignore_index": 2**64 + 1}, "ignore_index is a whole number.*It is 18446744073709551617"),
+        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
+        ({"ignore_index": 1.5}, "ignore_index"),
+        ({"ignore_index": None}, "ignore_index"),
     ],
 )
 def test_wrong_settings_say_their_bounds(options: dict[str, object], words: str) -> None:
+    for loss in (ce.cross_entropy, ce.cross_entropy_and_grad):
+        with pytest.raises(SettingError, match=words):
+            loss(torch.zeros(2, 3), torch.tensor([0, 1]), **options)
     with pytest.raises(SettingError, match=words):
-        ce.cross_entropy(torch.zeros(2, 3), torch.tensor([0, 1]), **options)
+        ce.linear_cross_entropy(torch.zeros(2, 3), torch.zeros(3, 3), torch.tensor([0, 1]), **options)
+    with pytest.raises(SettingError, match=words):
+        ce.nn.CrossEntropyLoss(**options)
 
 
 @pytest.mark.parametrize("name", ["class_weight", "log_prior", "sample_weight", "class_mask"])
 def test_wrong_weights_are_named(name: str) -> None:
     with pytest.raises(ShapeError, match=name):
         ce.cross_entropy(torch.zeros(2, 3), torch.tensor([0, 1]), **{name: torch.ones(4)})
+
+
+@pytest.mark.parametrize("value", [2**64 - 100, 2**64 - 1])
+def test_unsigned_indices_beyond_63_bits_are_out_of_range(value: int) -> None:
+    target = torch.tensor([0, value], dtype=torch.uint64)
+    with pytest.raises(ShapeError, match=r"target\[1\]"):
+        ce.cross_entropy(torch.zeros(2, 3), target)
+    with pytest.raises(ShapeError, match=r"target\[1\]"):
+        ce.cross_entropy(torch.zeros(2, 3), target, focal_gamma=2.0, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"softcap": 1e30}, {"softcap": 1e-30}, {"z_loss": 1e30}, {"normalizer": 1e-30}, {"focal_gamma": 1e30}]
+)
+def test_settings_at_their_bounds_give_numbers(setting: dict[str, float]) -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.0], [0.0, 0.0, 0.0], [100.0, 3.0, 1e-3]])
+    for target in (torch.tensor([1, 2, 0]), torch.eye(3)):
+        loss, grad = ce.cross_entropy_and_grad(logits, target, **setting)
+        assert loss.isfinite()
+        assert bool(grad.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("softcap", [1e-3, 0.5, 3.0, 30.0, 1e20])
+@pytest.mark.parametrize("focal", [False, True])
+def test_the_slope_of_the_softcap_keeps_its_digits(dtype: torch.dtype, softcap: float, focal: bool) -> None:
+    logits = (torch.tensor([0.001, 0.1, 1.0, 4.0, 30.0]).unsqueeze(1) * torch.randn(5, 7, generator=generator())).to(
+        dtype
+    )
+    target = torch.arange(5)
+    # By hand: with q = exp(-2 |x|), tanh is (1 - q) / (1 + q) and its slope 4 q / (1 + q)^2.
+    x = logits.double() / softcap
+    q = torch.exp(-2 * x.abs())
+    capped = softcap * x.sign() * -torch.expm1(-2 * x.abs()) / (1 + q)
+    probs = capped.softmax(1)
+    hot = functional.one_hot(target, 7)
+    exact = torch.where(hot == 1, -(probs * (1 - hot)).sum(1, keepdim=True), probs) * 4 * q / (1 + q) ** 2
+    # A focal factor with a soft target is left to plain torch; one of nearly 0 changes nothing else.
+    given = functional.one_hot(target, 7).to(dtype) if focal else target
+    options = {"focal_gamma": 1e-20} if focal else {}
+    _, grad = ce.cross_entropy_and_grad(logits, given, softcap=softcap, reduction="sum", **options)
+    step = {torch.float32: 5e-6, torch.float64: 1e-13, torch.float16: 1e-3}[dtype]
+    # Numbers below the smallest normal one are rounded to zero.
+    least = {torch.float32: 1.2e-38, torch.float64: 1e-300, torch.float16: 6e-8}[dtype]
+    bound = step * exact.abs().amax(1, keepdim=True) + least
+    assert bool(((grad.double() - exact).abs() <= bound).all())

@@ -98,8 +98,8 @@ def open_library(*structs: type[ctypes.Structure]) -> ctypes.CDLL:
         size_there = library.crossent_size_of(name.encode())
         if size_there != size:
             raise ImportError(
-                f"Python and the kernels share structs of one size. {name} has {size_there} bytes in {path} and {size} "
-                "here. Install the package again."
+                f"Python and the kernels share structs of one size. {name} has {size_there} bytes in {path}"
+                f" and {size} here. Install the package again."
             )
     return library
 

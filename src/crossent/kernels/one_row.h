@@ -305,10 +305,12 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
 // More classes than these blocks hold are read twice.
 constexpr int64_t kMostBlocks = 1024;
 
-// Whether the exponentials of the first reading can wait where the gradient will be.
+// Whether the exponentials of the first reading can wait where the gradient will be. If not, they are taken twice, which
+// rounds in another way: where the logits' layout forbids it, the gradient's does not matter, so that the same logits have
+// the same gradient in their own place and elsewhere.
 template <class A>
 bool keeps_exponentials(const RowProblem& p) {
-  const bool has_room = p.gradient.dtype == kOwnDType<A> && p.gradient.classes == 1;
+  const bool has_room = p.gradient.dtype == kOwnDType<A> && p.gradient.classes == 1 && p.logits.classes == 1;
   return !is_transformed(p) && p.classes <= (has_room ? kMostBlocks : 1) * kBlock;
 }
 

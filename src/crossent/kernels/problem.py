@@ -29,17 +29,24 @@ class RowProblem(ctypes.Structure):
     """The struct of the same name in rows.h."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in ("outer_rows", "inner_rows", "classes", "first_class", "total_classes")]
-        + [(name, View) for name in ("logits", "distribution", "possible", "gradient")]
-        + [("target", ctypes.c_void_p), ("ignore_index", ctypes.c_int64)]
-        + [(name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")]
-        + [(name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")]
-        + [("weighted_smoothing", ctypes.c_int64)]
-        + [("possible_count", ctypes.c_void_p), ("states", ctypes.c_void_p), ("last", ctypes.c_int64)]
-        + [(name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")]
-        + [("normalizer", ctypes.c_double), ("empty", ctypes.c_double), ("result", ctypes.c_void_p)]
-        + [("grad_scale", ctypes.c_double), ("parallel_for", ctypes.c_void_p)]
-        + [("even_weight", ctypes.c_void_p), ("even_total", ctypes.c_double)]
+        *((name, ctypes.c_int64) for name in ("outer_rows", "inner_rows", "classes", "first_class", "total_classes")),
+        *((name, View) for name in ("logits", "distribution", "possible", "gradient")),
+        ("target", ctypes.c_void_p),
+        ("ignore_index", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("class_weight", "sample_weight", "log_prior")),
+        *((name, ctypes.c_double) for name in ("label_smoothing", "temperature", "softcap", "z_loss", "focal_gamma")),
+        ("weighted_smoothing", ctypes.c_int64),
+        ("possible_count", ctypes.c_void_p),
+        ("states", ctypes.c_void_p),
+        ("last", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("losses", "stats", "largest", "grad_rows")),
+        ("normalizer", ctypes.c_double),
+        ("empty", ctypes.c_double),
+        ("result", ctypes.c_void_p),
+        ("grad_scale", ctypes.c_double),
+        ("parallel_for", ctypes.c_void_p),
+        ("even_weight", ctypes.c_void_p),
+        ("even_total", ctypes.c_double),
     )
 
 

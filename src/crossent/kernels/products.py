@@ -21,10 +21,12 @@ class _ProductProblem(ctypes.Structure):
     """The struct of the same name in matrix_product.h."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in ("rows", "depth", "columns")]
-        + [(name, View) for name in ("left", "right", "out")]
-        + [("bias", ctypes.c_void_p), ("add", ctypes.c_int64), ("threads", ctypes.c_int64)]
-        + [("parallel_for", ctypes.c_void_p)]
+        *((name, ctypes.c_int64) for name in ("rows", "depth", "columns")),
+        *((name, View) for name in ("left", "right", "out")),
+        ("bias", ctypes.c_void_p),
+        ("add", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
+        ("parallel_for", ctypes.c_void_p),
     )
 
 

@@ -60,12 +60,14 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     log_prior
         ``(K,)`` added to the logits after the temperature: logit adjustment (Menon et al. 2021).
     z_loss
-        From 0 to 1e30. Adds ``z_loss * log(Z) ** 2`` to the loss of a row, with Z the sum of the exponentials of its logits, to keep
-        these from drifting (PaLM, Chowdhery et al. 2022); weighted as the row is in ``"mean"``.
+        Adds ``z_loss * log(Z) ** 2`` to the loss of a row, with Z the sum of the exponentials of its logits, to keep
+        these from drifting (PaLM, Chowdhery et al. 2022); weighted as the row is in ``"mean"``. From 0 to 1e30.
     softcap
-        From 1e-30 to 1e30. Turns the logits into ``softcap * tanh(logits / softcap)`` before all else (Gemma 2, Gemma Team 2024).
+        Turns the logits into ``softcap * tanh(logits / softcap)`` before all else (Gemma 2, Gemma Team 2024). From
+        1e-30 to 1e30.
     focal_gamma
-        From 0 to 1e30. Multiplies the loss of each class by ``(1 - p) ** focal_gamma``, p being its probability (Lin et al. 2017).
+        Multiplies the loss of each class by ``(1 - p) ** focal_gamma``, p being its probability (Lin et al. 2017). From
+        0 to 1e30.
     class_mask
         True where a class is possible, of shape ``(K,)`` or of the logits' shape. The logits of impossible classes are
         never read, label smoothing passes them by, and a target there costs infinity.

@@ -11,8 +11,8 @@ from crossent import kernels
 from crossent.checks import check_class_mask, check_per_class, check_per_row
 from crossent.kernels import rows
 from crossent.kernels.problem import DTYPES, RowTerms, real_dtype
-from crossent.losses.overlap import check_out_is_apart, have_common_range
 from crossent.losses.operators import losses_by_operator
+from crossent.losses.overlap import check_out_is_apart, have_common_range
 from crossent.losses.plain import check_counted_indices, class_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 

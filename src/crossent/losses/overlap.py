@@ -10,9 +10,6 @@ from torch import Tensor
 from crossent.errors import ShapeError
 from crossent.losses.terms import LossTerms
 
-# Steps after which the search for a shared byte is given up.
-_MOST_WORK = 100_000
-
 
 def check_out_is_apart(out: Tensor, target: Tensor, terms: LossTerms) -> None:
     """Check that no element of `out` lies over what a loss is made of besides its logits.
@@ -75,16 +72,13 @@ def _range(values: Tensor) -> tuple[int, int]:
 
 
 def _share_memory(a: Tensor, b: Tensor) -> bool:
-    """Say whether an element of one lies over an element of the other, or may do so where that is hard to tell."""
-    try:
-        return np.shares_memory(_as_numpy(a), _as_numpy(b), max_work=_MOST_WORK)
-    except np.exceptions.TooHardError:
-        return True
+    """Say whether an element of one lies over an element of the other."""
+    return np.shares_memory(_as_numpy(a), _as_numpy(b))
 
 
 def _as_numpy(values: Tensor) -> npt.NDArray[np.void]:
     """Return a view of the same elements, whatever their dtype."""
     begin, end = _range(values)
     strides = [step * values.element_size() for step in values.stride()]
-    memory = (ctypes.c_char * (end - begin)).from_address(begin)
+    memory = np.ctypeslib.as_array((ctypes.c_uint8 * (end - begin)).from_address(begin))
     return np.ndarray(tuple(values.shape), f"V{values.element_size()}", memory, strides=strides)

@@ -108,7 +108,7 @@ def counted_rows(target: Tensor, shape: torch.Size, terms: LossTerms) -> Tensor:
 
 
 def class_indices(target: Tensor) -> Tensor:
-    """Return the indices as int64; of uint64, those that need the last bit become the largest, and stay out of range."""
+    """Return the indices as int64; of uint64, those that need its last bit become the largest, out of range too."""
     indices = target.long()
     if target.dtype == torch.uint64:
         return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices)
