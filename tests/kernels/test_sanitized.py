@@ -14,6 +14,7 @@ TESTS = (
     "kernels/test_ngrams.py",
     "kernels/test_products.py",
     "kernels/test_regression.py",
+    "kernels/test_trees.py",
     "models/test_number_embedding.py",
     "train/test_optim.py",
     "losses/test_native.py",

@@ -9,6 +9,7 @@
 #include "matrix_product.h"
 #include "regression.h"
 #include "rows.h"
+#include "trees.h"
 
 #if defined(__x86_64__)
 #define CROSSENT_ARCHITECTURE "x86_64"
@@ -28,12 +29,13 @@
   extern const DualKernels dual_kernels_##level;             \
   extern const ProductKernels product_kernels_##level;       \
   extern const CurveKernels curve_kernels_##level;           \
+  extern const TreeKernels tree_kernels_##level;             \
   extern const AdamWKernel adamw_kernel_##level;
 #define CROSSENT_KERNELS(level)                                                              \
   #level, &crossent::row_kernels_##level, &crossent::linear_kernel_##level,                  \
       &crossent::regression_kernels_##level, &crossent::dual_kernels_##level,                 \
       &crossent::product_kernels_##level, &crossent::curve_kernels_##level,                   \
-      &crossent::adamw_kernel_##level
+      &crossent::tree_kernels_##level, &crossent::adamw_kernel_##level
 
 namespace crossent {
 CROSSENT_DECLARE(baseline)
@@ -53,6 +55,7 @@ struct Level {
   const crossent::DualKernels* dual;
   const crossent::ProductKernels* products;
   const crossent::CurveKernels* curves;
+  const crossent::TreeKernels* trees;
   const crossent::AdamWKernel* adamw;
   bool (*runs_here)();
 };
@@ -80,7 +83,7 @@ const Level* find(const char* name) {
 }  // namespace
 
 // Raised whenever the C interface changes; the binding refuses any other number.
-CROSSENT_EXPORT int crossent_abi_version() { return 12; }
+CROSSENT_EXPORT int crossent_abi_version() { return 13; }
 
 CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTURE; }
 
@@ -121,6 +124,11 @@ CROSSENT_EXPORT const crossent::DualKernels* crossent_dual_kernels(const char* n
 CROSSENT_EXPORT const crossent::CurveKernels* crossent_curve_kernels(const char* name) {
   const Level* level = find(name);
   return level ? level->curves : nullptr;
+}
+
+CROSSENT_EXPORT const crossent::TreeKernels* crossent_tree_kernels(const char* name) {
+  const Level* level = find(name);
+  return level ? level->trees : nullptr;
 }
 
 CROSSENT_EXPORT crossent::AdamWKernel crossent_adamw_kernel(const char* name) {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossent.errors import SettingError
 
-ABI_VERSION = 12
+ABI_VERSION = 13
 LEVELS = ("avx512", "avx2", "baseline")
 
 

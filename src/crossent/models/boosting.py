@@ -1,24 +1,32 @@
-"""Boosted trees: LightGBM with its softmax objective; its raw scores are the logits."""
+"""Boosted trees: LightGBM trains them with its softmax objective; the sums of their leaves are the logits.
 
-import functools
+LightGBM is imported by training alone: prediction needs neither it nor its threads.
+"""
+
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 
 from crossent.data.table import Features, Widths
+from crossent.errors import ShapeError
 from crossent.losses.arrays import log_softmax, mean_cross_entropy
 from crossent.losses.focal import LARGEST_GAMMA, log_focal_slope, posterior_logits
+from crossent.models.lightgbm_text import trees_of_text
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
+from crossent.models.trees import LARGEST_SCORE, Trees
 from crossent.storage import LongText
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
-from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_number
+from crossent.value_checks import check_bounded, check_number
+
+if typing.TYPE_CHECKING:
+    import lightgbm
 
 Array = npt.NDArray[np.float64]
 
@@ -37,33 +45,54 @@ ROUNDS_UNWATCHED = 100
 
 
 @dataclass(frozen=True, eq=False)
+class FittedBoostingOfFormat1:
+    """A `FittedBoosting` as model format 1 holds it: the trees as LightGBM's text."""
+
+    trees: LongText
+    bias: npt.NDArray[np.float64]
+    focal_gamma: float
+
+
+@dataclass(frozen=True, eq=False)
 class FittedBoosting:
     """Trees, and what is to be done with their scores.
 
     Attributes
     ----------
     trees
-        LightGBM's own text form.
+        Whose scores are those of LightGBM to the bit.
     bias
         ``(K,)`` where the scores begin.
     focal_gamma
         Exponent of the focal loss that they minimise; 0 for cross entropy.
+
+    Raises
+    ------
+    ValueError
+        If the bias is not one finite number for each class of the trees, or the exponent is not one of a focal loss.
     """
 
-    trees: LongText
+    trees: Trees
     bias: npt.NDArray[np.float64]
     focal_gamma: float
 
     def __post_init__(self) -> None:
-        classes = self._booster.num_model_per_iteration()
+        classes = self.trees.num_classes
         if self.bias.shape != (classes,):
             raise ValueError(f"the trees are for {classes} classes, and the bias has shape {self.bias.shape}")
-        check_bounded("the bias", self.bias, LARGEST_LOGIT)
+        check_bounded("the bias", self.bias, LARGEST_SCORE)
         check_number("the exponent of the focal loss", self.focal_gamma, 0, LARGEST_GAMMA)
 
-    @functools.cached_property
-    def _booster(self) -> lightgbm.Booster:
-        return lightgbm.Booster(model_str=self.trees)
+    @classmethod
+    def from_format_1(cls, former: FittedBoostingOfFormat1) -> Self:
+        """Return what a saved model of format 1 holds, its text read without LightGBM.
+
+        Raises
+        ------
+        ValueError
+            If the text is damaged, or was not written by LightGBM for such a model.
+        """
+        return cls(trees_of_text(former.trees), former.bias, former.focal_gamma)
 
     @property
     def classes(self) -> int:
@@ -72,15 +101,26 @@ class FittedBoosting:
 
     def reads(self, widths: Widths) -> bool:
         """Say whether it is for rows with so many features."""
-        columns = widths.numbers + len(widths.cardinalities)
-        return widths.ngrams == 0 and self._booster.num_feature() == columns
+        return widths.ngrams == 0 and self.trees.reads(widths.numbers, len(widths.cardinalities))
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
-        """Return ``(n, K)`` float32 logits."""
-        if not len(features):
-            return np.empty((0, len(self.bias)), dtype=np.float32)
-        scores = np.asarray(self._booster.predict(_matrix(features), raw_score=True), np.float64)
-        logits = scores.reshape(-1, len(self.bias)) + self.bias
+        """Return ``(n, K)`` float32 logits.
+
+        Raises
+        ------
+        ShapeError
+            If the rows have other widths than the trees read.
+        """
+        numbers, codes = features.numbers, features.codes
+        try:
+            self.trees.check_widths(numbers.shape[1], codes.shape[1])
+        except ValueError as error:
+            raise ShapeError(
+                "Rows have the numbers and codes that the trees were trained with.",
+                f"Here {error}.",
+                "Encode rows with the encoder of the trees.",
+            ) from error
+        logits = self.trees.scores(numbers, codes) + self.bias
         return _without_focus(logits, self.focal_gamma).astype(np.float32)
 
 
@@ -117,6 +157,8 @@ class Boosting:
         processes: Processes | None = None,  # noqa: ARG002 - the one that leads fits alone
     ) -> FittedBoosting:
         """Fit to training rows, stopping at the lowest log-loss of rows held out."""
+        import lightgbm  # noqa: PLC0415 - see above
+
         settings = self._settings(train, int(rng.integers(2**31)))
         own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
         # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
@@ -146,7 +188,8 @@ class Boosting:
             keep_training_booster=True,
         )
         best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
-        return FittedBoosting(booster.model_to_string(num_iteration=best), bias, objective.focal_gamma)
+        trees = trees_of_text(booster.model_to_string(num_iteration=best))
+        return FittedBoosting(trees, bias, objective.focal_gamma)
 
     def _settings(self, train: Examples, seed: int) -> dict[str, Any]:
         cells = len(train.features) * (train.features.numbers.shape[1] + train.features.codes.shape[1])
@@ -168,7 +211,9 @@ class Boosting:
         }
 
 
-def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> lightgbm.Dataset:
+def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> "lightgbm.Dataset":
+    import lightgbm  # noqa: PLC0415 - see above
+
     numbers = examples.features.numbers.shape[1]
     categories = list(range(numbers, numbers + len(examples.features.cardinalities)))
     return lightgbm.Dataset(
@@ -176,7 +221,7 @@ def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> lightgbm.D
     )
 
 
-def _start_train(train_set: lightgbm.Dataset, train: Examples, objective: Objective, bias: Array) -> None:
+def _start_train(train_set: "lightgbm.Dataset", train: Examples, objective: Objective, bias: Array) -> None:
     """Give the training rows their weights, and the scores that the trees add to."""
     weight = objective.row_weight(train.learned_target)
     if weight is not None:
@@ -186,8 +231,10 @@ def _start_train(train_set: lightgbm.Dataset, train: Examples, objective: Object
         train_set.set_init_score(np.tile(start, (len(train.target), 1)))
 
 
-def _valid_set(train_set: lightgbm.Dataset, valid: Examples, objective: Objective, bias: Array) -> lightgbm.Dataset:
+def _valid_set(train_set: "lightgbm.Dataset", valid: Examples, objective: Objective, bias: Array) -> "lightgbm.Dataset":
     """Return the rows held out, their scores begun so that they are logits under the class shares of the data."""
+    import lightgbm  # noqa: PLC0415 - see above
+
     valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set)
     start = bias if objective.restoring is None else bias + objective.restoring
     if start.any():
@@ -210,7 +257,7 @@ class _OwnObjective:
         )
 
     def __call__(
-        self, scores: Array, rows: lightgbm.Dataset
+        self, scores: Array, rows: "lightgbm.Dataset"
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return first and second derivatives by the ``(n, K)`` scores of the training rows."""
         weight = rows.get_weight()
@@ -220,7 +267,7 @@ class _OwnObjective:
             gradient, curvature = gradient * row_weight, curvature * row_weight
         return gradient.astype(np.float32), curvature.astype(np.float32)
 
-    def loss(self, scores: Array, rows: lightgbm.Dataset) -> tuple[str, float, bool]:
+    def loss(self, scores: Array, rows: "lightgbm.Dataset") -> tuple[str, float, bool]:
         """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
         believed = _without_focus(scores, self._focal_gamma)
         return "multi_logloss", mean_cross_entropy(believed, _target(rows)), False
@@ -243,7 +290,7 @@ def loss_derivatives(
     return factor * probs - pull, factor * probs * (1 - probs) * (classes / (classes - 1))
 
 
-def _target(rows: lightgbm.Dataset) -> npt.NDArray[np.int64]:
+def _target(rows: "lightgbm.Dataset") -> npt.NDArray[np.int64]:
     return np.asarray(rows.get_label(), np.int64)
 
 
@@ -263,7 +310,7 @@ class _Watch:
         self._epochs = epochs
         self._on_epoch = on_epoch
 
-    def __call__(self, env: lightgbm.callback.CallbackEnv) -> None:
+    def __call__(self, env: "lightgbm.callback.CallbackEnv") -> None:
         results = env.evaluation_result_list or []
         losses = {result[0]: float(result[2]) for result in results}
         record = EpochRecord(
@@ -276,4 +323,6 @@ class _Watch:
             valid_loss=losses.get("valid", float("nan")),
         )
         if self._on_epoch(record):
+            import lightgbm  # noqa: PLC0415 - see above
+
             raise lightgbm.callback.EarlyStopException(env.iteration, results)

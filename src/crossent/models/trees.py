@@ -1,0 +1,227 @@
+"""Decision trees as frozen arrays, each index of which is checked: what the kernel reads, it can trust."""
+
+import functools
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.kernels.library import info
+from crossent.kernels.trees import Forest, Splits, add_scores, arrange
+from crossent.models.plain_trees import plain_scores
+
+# Scores beyond could leave the range of float32 in what follows, and would be no number then.
+LARGEST_SCORE = 1e30
+# A code is below 2**31, so that no set of codes needs more words.
+MOST_WORDS = 2**26
+MOST_FEATURES = 2**30
+# Splits of all rows below which a second thread is not worth its start.
+SPLITS_FOR_THREADS = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Decision trees, whose scores are summed for each class.
+
+    A row begins at the first split of a tree, which may read a number or the code of a category, and goes left or right
+    until it is at a leaf, whose value it gets. Numbers are the first features and codes the others.
+
+    Attributes
+    ----------
+    num_classes
+        K. Tree i adds to class i % K, and each class has as many trees as the others.
+    num_features
+        Numbers and codes that rows have.
+    leaf_counts
+        ``(T,)`` leaves of each tree; it has one split less. The splits of the trees follow one another, and so do their
+        leaves.
+    feature
+        ``(S,)`` what each split reads.
+    threshold
+        ``(S,)`` numbers up to it go left; 0 where a code is read.
+    missing_left
+        ``(S,)`` whether a missing number goes left; False where a code is read.
+    left, right
+        ``(S,)`` where rows go: to a later split of the same tree, by its number in it, or to leaf i as -1 - i.
+    word_counts
+        ``(S,)`` of a split that reads a code: words of the set of codes that go left, all others going right. 0 where
+        a number is read.
+    words
+        The words of all sets: code c is bit c % 32 of word c // 32 of its set.
+    values
+        ``(T + S,)`` of all leaves.
+
+    Raises
+    ------
+    ValueError
+        If an array has a wrong shape or dtype, an index leads out of its array, or a split or leaf is not reached by
+        one path exactly.
+    """
+
+    num_classes: int
+    num_features: int
+    leaf_counts: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
+    threshold: npt.NDArray[np.float32]
+    missing_left: npt.NDArray[np.bool_]
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    word_counts: npt.NDArray[np.int32]
+    words: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        self._check_counts()
+        self._check_arrays()
+        self._check_splits()
+        self._check_links()
+        largest = np.maximum.reduceat(np.abs(self.values), self._first_leaf[:-1])
+        _require(
+            float(largest.sum()) <= LARGEST_SCORE, f"leaves have finite values that sum to {LARGEST_SCORE} at most"
+        )
+
+    def _check_counts(self) -> None:
+        _require(2 <= self.num_classes < 2**31, f"trees tell 2 or more classes apart, not {self.num_classes}")
+        _require(0 <= self.num_features <= MOST_FEATURES, f"trees read some features, not {self.num_features}")
+        counts = self.leaf_counts
+        _require(counts.ndim == 1 and counts.dtype == np.int32, "the counts of leaves are int32 numbers")
+        _require(len(counts) > 0 and len(counts) % self.num_classes == 0, "each class has as many trees as the others")
+        _require(int(counts.min()) >= 1, "each tree has a leaf")
+
+    def _check_arrays(self) -> None:
+        splits = int(self.leaf_counts.sum(dtype=np.int64)) - len(self.leaf_counts)
+        for name, dtype in _SPLIT_DTYPES.items():
+            array = getattr(self, name)
+            _require(array.dtype == dtype and array.shape == (splits,), f"{name} holds a {dtype} for each split")
+        leaves = (splits + len(self.leaf_counts),)
+        _require(self.values.dtype == np.float64 and self.values.shape == leaves, "values hold a float64 for each leaf")
+        words = (int(self.word_counts.sum(dtype=np.int64)),)
+        _require(self.words.dtype == np.uint32 and self.words.shape == words, "words hold those that splits count")
+
+    def _check_splits(self) -> None:
+        reads_code = self.word_counts > 0
+        inside = (self.feature >= 0) & (self.feature < self.num_features)
+        _require(bool(inside.all()), f"splits read one of the {self.num_features} features")
+        counted = (self.word_counts >= 0) & (self.word_counts <= MOST_WORDS)
+        _require(bool(counted.all()), f"a set of codes has at most {MOST_WORDS} words")
+        _require(not np.isnan(self.threshold).any(), "thresholds are numbers")
+        bare = (self.threshold == 0) & ~self.missing_left
+        _require(bool(bare[reads_code].all()), "splits that read a code have no threshold")
+        _require(self._last_number < self._first_code, "the features that are codes come after those that are numbers")
+
+    def _check_links(self) -> None:
+        """Check that each split and each leaf is where one path leads from the first split of its tree.
+
+        As links lead to later splits alone, there is no circle; then it is enough that each is linked to once.
+        """
+        split_counts = self.leaf_counts - 1
+        first = np.repeat(self._first_leaf[:-1] - np.arange(len(split_counts)), split_counts)
+        within = np.arange(len(first)) - first
+        reached = []
+        for link in (self.left, self.right):
+            count = np.repeat(self.leaf_counts, split_counts)
+            good = np.where(link < 0, ~link < count, (link > within) & (link < count - 1))
+            _require(bool(good.all()), "links lead to a later split or to a leaf of the same tree")
+            # Splits are counted by their places, and leaves, of which tree t has t more before it, after them.
+            leaf = len(first) + first + np.repeat(np.arange(len(split_counts)), split_counts) + ~link
+            reached.append(np.where(link < 0, leaf, first + link))
+        roots = np.where(split_counts > 0, self._first_leaf[:-1] - np.arange(len(split_counts)), 0)
+        lone = len(first) + self._first_leaf[:-1]
+        starts = np.where(split_counts > 0, roots, lone)
+        times = np.bincount(np.concatenate([*reached, starts]), minlength=len(first) + len(self.values))
+        _require(bool((times == 1).all()), "one path leads to each split and each leaf")
+
+    @functools.cached_property
+    def _first_leaf(self) -> npt.NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.leaf_counts, dtype=np.int64)])
+
+    @functools.cached_property
+    def _last_number(self) -> int:
+        return int(self.feature[self.word_counts == 0].max(initial=-1))
+
+    @functools.cached_property
+    def _first_code(self) -> int:
+        return int(self.feature[self.word_counts > 0].min(initial=self.num_features))
+
+    def reads(self, numbers: int, codes: int) -> bool:
+        """Say whether the trees are for rows of so many numbers and codes."""
+        return numbers + codes == self.num_features and self._last_number < numbers <= self._first_code
+
+    def check_widths(self, numbers: int, codes: int) -> None:
+        """Check that rows of so many numbers and codes are what the trees read.
+
+        Raises
+        ------
+        ValueError
+            If not.
+        """
+        _require(
+            self.reads(numbers, codes),
+            f"the trees read {self.num_features} features, of which the numbers are {self._last_number + 1} to "
+            f"{self._first_code}, and there are {numbers} numbers and {codes} codes",
+        )
+
+    def scores(self, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """Return ``(n, K)`` sums of the values of the leaves that rows lead to, in the order of the trees.
+
+        Parameters
+        ----------
+        numbers, codes
+            ``(n, p)`` and ``(n, q)``; NaN is missing.
+
+        Raises
+        ------
+        ValueError
+            If p and q are not the widths that the trees read.
+        """
+        self.check_widths(numbers.shape[1], codes.shape[1])
+        if not info().available:
+            return plain_scores(self.splits, numbers, codes)
+        scores = np.zeros((len(numbers), self.num_classes))
+        threads = (os.cpu_count() or 1) if len(numbers) * len(self.feature) >= SPLITS_FOR_THREADS else 1
+        size = max(math.ceil(len(numbers) / threads), 1)
+        parts = [slice(i, i + size) for i in range(0, len(numbers), size)]
+        if len(parts) == 1:
+            add_scores(self._forest, numbers, codes, scores)
+            return scores
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda part: add_scores(self._forest, numbers[part], codes[part], scores[part]), parts))
+        return scores
+
+    @functools.cached_property
+    def _forest(self) -> Forest:
+        return arrange(self.splits)
+
+    @property
+    def splits(self) -> Splits:
+        """The arrays as kernel and NumPy take them."""
+        return Splits(
+            classes=self.num_classes,
+            num_features=self.num_features,
+            leaf_counts=self.leaf_counts,
+            column=2 * self.feature + self.missing_left,
+            threshold=self.threshold,
+            left=self.left,
+            right=self.right,
+            word_counts=self.word_counts,
+            words=self.words,
+            values=self.values,
+        )
+
+
+_SPLIT_DTYPES = {
+    "feature": np.dtype(np.int32),
+    "threshold": np.dtype(np.float32),
+    "missing_left": np.dtype(np.bool_),
+    "left": np.dtype(np.int32),
+    "right": np.dtype(np.int32),
+    "word_counts": np.dtype(np.int32),
+}
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(rule)
