@@ -260,7 +260,13 @@ def _other_values(array: Array, rng: Random) -> Array:
         return changed
     at = rng.integers(flat.size, size=int(rng.integers(1, 4)))
     with np.errstate(all="ignore"):
-        options = [-flat[at], flat[at] * 2 + 1, flat[at[::-1]], np.zeros_like(flat[at]), flat[(at + 1) % flat.size]]
+        options = [
+            ~flat[at] if array.dtype.kind == "b" else -flat[at],
+            flat[at] * 2 + 1,
+            flat[at[::-1]],
+            np.zeros_like(flat[at]),
+            flat[(at + 1) % flat.size],
+        ]
         flat[at] = options[int(rng.integers(len(options)))]
     return changed
 

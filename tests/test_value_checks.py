@@ -137,7 +137,7 @@ def outcome(changed: Predictor, frame: pd.DataFrame) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["text", pytest.param("linear", marks=pytest.mark.slow), pytest.param("network", marks=pytest.mark.slow)]
+    "name", ["text", *(pytest.param(name, marks=pytest.mark.slow) for name in ("linear", "network", "boosting"))]
 )
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_each_field_that_is_changed_is_refused_or_predicts(name: str, request: pytest.FixtureRequest) -> None:

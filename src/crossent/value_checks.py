@@ -40,7 +40,7 @@ def check_distinct(name: str, values: Collection[Hashable]) -> None:
 def check_shares(name: str, shares: npt.NDArray[np.float64], shape: tuple[int, ...]) -> None:
     """Check that an array of a shape has shares along its last axis: none below zero, and with a sum of one."""
     if shares.shape != shape:
-        raise ValueError(f"{name} has shape {shares.shape}, not {shape}")
+        raise ValueError(f"the shape {shares.shape} of {name} is not {shape}")
     if not (shares.min(initial=0) >= 0 and (np.abs(shares.sum(axis=-1) - 1) <= _SUM_TOLERANCE).all()):
         raise ValueError(f"{name} must be shares of the classes that sum to one")
 

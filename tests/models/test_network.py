@@ -138,7 +138,7 @@ def test_comes_back_from_a_folder_to_the_bit(tmp_path: Path) -> None:
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     fitted = fit(draw(300), epochs=1)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="does not fit"):
         dataclasses.replace(fitted, cardinalities=(7,))
     with pytest.raises(ValueError, match="make no network"):
         dataclasses.replace(fitted, weights=fitted.weights[:1])

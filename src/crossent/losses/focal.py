@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from crossent.losses.arrays import log_softmax
 
-# Of the exponent in a saved model: with more, a power of the rest of a probability is no number.
-LARGEST_GAMMA = 100.0
+# Of the exponent in a saved model: what it multiplies stays within float32.
+LARGEST_GAMMA = 1e6
 # A probability of exactly one would make the logarithm of the rest infinite.
 _NEAREST_TO_ONE = -1e-15
 

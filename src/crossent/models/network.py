@@ -83,9 +83,10 @@ class FittedNetwork:
         dimensions = [one.ndim for one in (self.number_weight, self.category_table, *self.weights)]
         if layers < 2 or len(self.biases) != layers or dimensions != [3, 2, *[3] * layers]:
             raise ValueError(f"weights of shapes {[weight.shape for weight in self.weights]} make no network")
-        expected, met = self._sizes.shapes, {name: value.shape for name, value in self._state().items()}
-        if met != expected:
-            raise ValueError(f"arrays of shapes {met} do not fit a network of {expected}")
+        expected = self._sizes.shapes
+        for name, value in self._state().items():
+            if value.shape != expected[name]:
+                raise ValueError(f"{name} of shape {value.shape} does not fit: this network has {expected[name]}")
         check_cardinalities(self.cardinalities, len(self.category_table))
         check_number("the exponent of the focal loss", self.focal_gamma, 0, LARGEST_GAMMA)
         self._check_curves()
