@@ -59,6 +59,26 @@ class Trees:
     ValueError
         If an array has a wrong shape or dtype, an index leads out of its array, or a split or leaf is not reached by
         one path exactly.
+
+    Examples
+    --------
+    One number decides in the tree of the first class, and nothing in that of the second:
+
+    >>> of_split = {"feature": 0, "left": -1, "right": -2, "word_counts": 0}
+    >>> trees = Trees(
+    ...     num_classes=2,
+    ...     num_features=1,
+    ...     leaf_counts=np.array([2, 1], np.int32),
+    ...     threshold=np.array([0.5], np.float32),
+    ...     missing_left=np.array([True]),
+    ...     words=np.empty(0, np.uint32),
+    ...     values=np.array([-1.0, 2.0, 0.25]),
+    ...     **{name: np.array([value], np.int32) for name, value in of_split.items()},
+    ... )
+    >>> trees.scores(np.array([[0.5], [0.6], [np.nan]], np.float32), np.empty((3, 0), np.int32))
+    array([[-1.  ,  0.25],
+           [ 2.  ,  0.25],
+           [-1.  ,  0.25]])
     """
 
     num_classes: int
