@@ -20,7 +20,7 @@ check: .venv/installed-dev  ## format, lint, types, layers and all tests, the sl
 	$(PYTEST) -m "slow or not slow"
 
 bench: .venv/installed-dev  ## every benchmark; each prints its table
-	@for name in losses linear_losses softmax_regression text tables large_table calibration imbalance prediction_sets prior mixup \
+	@for name in losses linear_losses softmax_regression text trees tables large_table calibration imbalance prediction_sets prior mixup \
 		soft_targets learning_rate loop threads processes diagnose; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 

@@ -1,10 +1,14 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from crossent.data.table import Features
+from crossent.errors import ShapeError
 from crossent.losses.arrays import mean_cross_entropy
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting, loss_derivatives
@@ -77,6 +81,36 @@ def test_trees_for_other_classes_are_refused() -> None:
     fitted = fit(draw(300), None, rounds=2)
     with pytest.raises(ValueError, match="for 3 classes, and the bias"):
         FittedBoosting(fitted.trees, np.zeros(4), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("bias", "focal_gamma"), [(np.nan, 0.0), (np.inf, 0.0), (0.0, -1.0), (0.0, np.nan), (0.0, 1e9)]
+)
+def test_what_would_give_no_probabilities_is_refused(bias: float, focal_gamma: float) -> None:
+    fitted = fit(draw(300), None, rounds=2)
+    with pytest.raises(ValueError, match=r"finite numbers|focal loss"):
+        FittedBoosting(fitted.trees, np.full(3, bias), focal_gamma)
+
+
+@pytest.mark.parametrize(("numbers", "codes"), [(3, 1), (1, 1), (2, 0), (1, 2), (3, 0)])
+def test_rows_of_other_widths_are_refused(numbers: int, codes: int) -> None:
+    fitted = fit(draw(300), None, rounds=5)
+    rows = Features(np.zeros((4, numbers), np.float32), np.zeros((4, codes), np.int32), (6,) * codes)
+    assert fitted.num_features == 3
+    with pytest.raises(ShapeError, match=f"there are {numbers} numbers and {codes} codes"):
+        fitted.logits(rows)
+
+
+def test_a_saved_model_is_loaded_and_predicts_without_lightgbm() -> None:
+    code = (
+        "import sys, numpy, pandas, crossent as ce; "
+        "from tests.conftest import draw_table; "
+        "probs = ce.load(sys.argv[1]).probs(draw_table(20, seed=5)); "
+        "assert numpy.isfinite(probs).all(); print('lightgbm' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", code, str(root / "tests" / "format_1" / "boosting")]
+    assert subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_no_rows_give_no_logits() -> None:

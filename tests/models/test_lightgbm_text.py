@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import re
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -14,6 +15,8 @@ from crossent.models.lightgbm_text import trees_of_text
 from crossent.models.plain_trees import plain_scores
 from crossent.models.trees import Trees
 from tests.models.draw_trees import SPECIAL, draw_rows
+
+FORMAT_1 = Path(__file__).parents[1] / "format_1" / "boosting"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Drawn:
 
     def scores(self, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         table = np.hstack([numbers, codes.astype(np.float32)])
-        return np.asarray(self.booster.predict(table, raw_score=True, num_threads=1))
+        scores = self.booster.predict(table, raw_score=True, num_threads=1)
+        return np.asarray(scores).reshape(len(table), -1)
 
 
 def train(
@@ -97,6 +101,12 @@ def test_scores_of_many_rows() -> None:
     numbers, codes = draw_rows(np.random.default_rng(0), trees, 100_000, usual().numbers)
     codes = np.clip(codes, -1, 2**24)
     assert trees.scores(numbers, codes).tobytes() == usual().scores(numbers, codes).tobytes()
+
+
+@pytest.mark.parametrize("path", sorted(FORMAT_1.glob("*.txt")), ids=lambda path: path.name[:8])
+def test_texts_of_saved_models_of_format_1(path: Path) -> None:
+    # The rows had 4 numbers and 4 codes.
+    assert_same(Drawn(lightgbm.Booster(model_str=path.read_text()), 4), 0, 200)
 
 
 def test_codes_and_missing_numbers_are_read() -> None:

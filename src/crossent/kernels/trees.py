@@ -135,11 +135,10 @@ def add_scores(
         The trees. The caller has checked that splits of numbers read features of `numbers`, and those of codes the
         ones that follow.
     numbers, codes
-        ``(n, p)`` and ``(n, q)``.
+        Contiguous ``(n, p)`` and ``(n, q)``.
     scores
         Contiguous.
     """
-    numbers, codes = np.ascontiguousarray(numbers), np.ascontiguousarray(codes)
     problem = _TreeProblem(
         _struct(forest),
         len(numbers),

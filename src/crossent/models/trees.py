@@ -58,6 +58,26 @@ class Trees:
     ValueError
         If an array has a wrong shape or dtype, an index leads out of its array, or a split or leaf is not reached by
         one path exactly.
+
+    Examples
+    --------
+    One number decides in the tree of the first class, and nothing in that of the second:
+
+    >>> of_split = {"feature": 0, "left": -1, "right": -2, "word_counts": 0}
+    >>> trees = Trees(
+    ...     num_classes=2,
+    ...     num_features=1,
+    ...     leaf_counts=np.array([2, 1], np.int32),
+    ...     threshold=np.array([0.5], np.float32),
+    ...     missing_left=np.array([True]),
+    ...     words=np.empty(0, np.uint32),
+    ...     values=np.array([-1.0, 2.0, 0.25]),
+    ...     **{name: np.array([value], np.int32) for name, value in of_split.items()},
+    ... )
+    >>> trees.scores(np.array([[0.5], [0.6], [np.nan]], np.float32), np.empty((3, 0), np.int32))
+    array([[-1.  ,  0.25],
+           [ 2.  ,  0.25],
+           [-1.  ,  0.25]])
     """
 
     num_classes: int
@@ -116,21 +136,19 @@ class Trees:
 
         As links lead to later splits alone, there is no circle; then it is enough that each is linked to once.
         """
-        split_counts = self.leaf_counts - 1
-        first = np.repeat(self._first_leaf[:-1] - np.arange(len(split_counts)), split_counts)
-        within = np.arange(len(first)) - first
-        reached = []
+        splits = len(self.feature)
+        trees = np.arange(len(self.leaf_counts))
+        first_split = self._first_leaf[:-1] - trees
+        tree = np.repeat(trees, self.leaf_counts - 1)
+        within = np.arange(splits) - first_split[tree]
+        leaves = self.leaf_counts[tree]
+        # Splits are numbered by their places, and leaves after them; a tree of one leaf begins at it.
+        reached = [np.where(self.leaf_counts > 1, first_split, splits + self._first_leaf[:-1])]
         for link in (self.left, self.right):
-            count = np.repeat(self.leaf_counts, split_counts)
-            good = np.where(link < 0, ~link < count, (link > within) & (link < count - 1))
+            good = np.where(link < 0, ~link < leaves, (link > within) & (link < leaves - 1))
             _require(bool(good.all()), "links lead to a later split or to a leaf of the same tree")
-            # Splits are counted by their places, and leaves, of which tree t has t more before it, after them.
-            leaf = len(first) + first + np.repeat(np.arange(len(split_counts)), split_counts) + ~link
-            reached.append(np.where(link < 0, leaf, first + link))
-        roots = np.where(split_counts > 0, self._first_leaf[:-1] - np.arange(len(split_counts)), 0)
-        lone = len(first) + self._first_leaf[:-1]
-        starts = np.where(split_counts > 0, roots, lone)
-        times = np.bincount(np.concatenate([*reached, starts]), minlength=len(first) + len(self.values))
+            reached.append(np.where(link < 0, splits + self._first_leaf[tree] + ~link, first_split[tree] + link))
+        times = np.bincount(np.concatenate(reached), minlength=splits + len(self.values))
         _require(bool((times == 1).all()), "one path leads to each split and each leaf")
 
     @functools.cached_property
@@ -177,17 +195,18 @@ class Trees:
             If p and q are not the widths that the trees read.
         """
         self.check_widths(numbers.shape[1], codes.shape[1])
+        numbers, codes = np.ascontiguousarray(numbers, np.float32), np.ascontiguousarray(codes, np.int32)
         if not info().available:
             return plain_scores(self.splits, numbers, codes)
-        scores = np.zeros((len(numbers), self.num_classes))
+        forest, scores = self._forest, np.zeros((len(numbers), self.num_classes))
         threads = processors() if len(numbers) * len(self.feature) >= SPLITS_FOR_THREADS else 1
         size = max(math.ceil(len(numbers) / threads), 1)
         parts = [slice(i, i + size) for i in range(0, len(numbers), size)]
         if len(parts) == 1:
-            add_scores(self._forest, numbers, codes, scores)
+            add_scores(forest, numbers, codes, scores)
             return scores
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: add_scores(self._forest, numbers[part], codes[part], scores[part]), parts))
+            list(pool.map(lambda part: add_scores(forest, numbers[part], codes[part], scores[part]), parts))
         return scores
 
     @functools.cached_property
