@@ -160,6 +160,7 @@ class Campaign:
                 process.join(0.05)
             if process.exitcode != 0:
                 raise RuntimeError(output.read_text())
+            output.unlink()
         weights = sha256_of_weights(runs / "run")
         return Straight(weights, time.monotonic() - started, int(events.read_text()), kib)
 
