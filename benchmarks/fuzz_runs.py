@@ -9,7 +9,6 @@ history was damaged, or checksums were left as they were, a run that goes on mus
 nothing happened to.
 """
 
-import atexit
 import contextlib
 import functools
 import hashlib
@@ -50,7 +49,8 @@ ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1, 3, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "a", "\ud800"),
     *("\x1b[31m", "\0", "../../etc/passwd", "x" * 300, [], [1], ["a", None], {}, {"a": 1}, {"type": "FoldFit"}),
 )
-MOST_MEMORY = 2**30
+# Names the folder that the first process makes the interrupted runs in, for all that it starts.
+ROOT = "CROSSENT_FUZZ_RUNS"
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,19 @@ class Base:
     weights: str
 
 
-@functools.cache
-def bases() -> dict[str, Base]:
-    """Train and interrupt a run of each kind, once a process."""
-    root = Path(tempfile.mkdtemp(prefix="fuzz-runs-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+def make_bases(root: Path) -> None:
+    """Train and interrupt a run of each kind."""
     table = pd.read_csv(hpc_path()).head(ROWS)
     table.to_csv(root / "jobs.csv", index=False)
     words = [
         f"job {row[0]} with {row[1]} of {row[2]} in the queue" for row in table.astype(str).itertuples(index=False)
     ]
     pd.DataFrame({"text": words, "class": table["class"]}).to_csv(root / "notes.csv", index=False)
-    return {name: _base(root, name, recipe) for name, recipe in RECIPES.items()}
+    for name, recipe in RECIPES.items():
+        _make_base(root, name, recipe)
 
 
-def _base(root: Path, name: str, recipe: Recipe) -> Base:
+def _make_base(root: Path, name: str, recipe: Recipe) -> None:
     data = root / ("notes.csv" if name == "text" else "jobs.csv")
     dataset = read(str(data), "class")
     request: dict[str, object] = {"data": str(data), "target": "class", "groups": None, "time": None, "kind": None}
@@ -94,7 +92,13 @@ def _base(root: Path, name: str, recipe: Recipe) -> Base:
         finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=lambda: next(left, True))
     straight = Path(shutil.copytree(folder, root / f"{name}-straight"))
     finish_run(straight, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
-    return Base(folder, sha256_of_weights(straight))
+
+
+@functools.cache
+def bases() -> dict[str, Base]:
+    """Return the runs that `make_bases` made."""
+    root = Path(os.environ[ROOT])
+    return {name: Base(root / name, sha256_of_weights(root / f"{name}-straight")) for name in RECIPES}
 
 
 def sha256_of_weights(folder: Path) -> str:
@@ -309,14 +313,24 @@ def sealed(file: Path) -> dict[str, str | int]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-if __name__ == "__main__":
-    sys.exit(
-        fuzz_cases.main(
-            case,
-            allowed={"refused", "resumed"},
-            count=1000,
-            description=__doc__,
-            seconds=40.0,
-            prepare=bases,
-        )
+def main() -> int:
+    """Run the campaign; the first process makes the runs for all."""
+    run_all = functools.partial(
+        fuzz_cases.main,
+        case,
+        allowed={"refused", "resumed"},
+        count=1000,
+        description=__doc__,
+        seconds=40.0,
+        prepare=bases,
     )
+    if ROOT in os.environ:
+        return run_all()
+    with tempfile.TemporaryDirectory(prefix="fuzz-runs-") as root:
+        make_bases(Path(root))
+        os.environ[ROOT] = root
+        return run_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,7 @@ takes root.
 """
 
 import argparse
+import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -159,6 +160,7 @@ class Campaign:
                 process.join(0.05)
             if process.exitcode != 0:
                 raise RuntimeError(output.read_text())
+            output.unlink()
         weights = sha256_of_weights(runs / "run")
         return Straight(weights, time.monotonic() - started, int(events.read_text()), kib)
 
@@ -293,11 +295,10 @@ def check_readable(folder: Path) -> None:
 def used_kib(folder: Path) -> int:
     """Return what the files of a folder take of a disk of pages, as far as they stay for a moment."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += -(-path.stat().st_size // 4096) * 4
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += -(-(Path(parent) / name).stat().st_size // 4096) * 4
     return total
 
 

@@ -1,5 +1,6 @@
 """Progress of training: one live line on a terminal, a plain line now and then elsewhere."""
 
+import contextlib
 import signal
 import time
 from types import FrameType
@@ -73,4 +74,6 @@ class Progress:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        self._console.print("Finishing the step, and saving. Ctrl-C again to stop at once.")
+        # The signal may come while a line is being written, which Python forbids to interrupt, or find no room for it.
+        with contextlib.suppress(RuntimeError, OSError):
+            self._console.print("Finishing the step, and saving. Ctrl-C again to stop at once.")
