@@ -23,7 +23,7 @@ from crossent.storage import LongText
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
-from crossent.value_checks import check_bounded, check_number
+from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_number
 
 if typing.TYPE_CHECKING:
     import lightgbm
