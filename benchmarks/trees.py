@@ -90,7 +90,7 @@ def competitors(one: Model, rows: int) -> dict[str, Run]:
 def line(one: Model, rows: int, rounds: int) -> str:
     seconds = seconds_by_round(competitors(one, rows), rounds)
     # What Python takes to call the kernel is in the time of a call with no rows.
-    kernel = statistics.median(a - b for a, b in zip(seconds["kernel"], seconds["no rows"], strict=True))
+    kernel = statistics.median(seconds["kernel"]) - statistics.median(seconds["no rows"])
     speeds = {name: rows / statistics.median(values) for name, values in seconds.items()}
     alone = median_ratio(seconds, "LightGBM, one thread", "kernel")
     default = median_ratio(seconds, "LightGBM", "crossent")
