@@ -12,7 +12,7 @@ With kernels that stop at the first access or operation that C++ leaves undefine
 
 cmake -S . -B build/sanitized -DCROSSENT_SANITIZE=address,undefined && cmake --build build/sanitized
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-    python benchmarks/fuzz_models.py --model all --kernels build/sanitized
+    FUZZ_KERNELS=build/sanitized python benchmarks/fuzz_models.py --model all
 """
 
 import argparse
@@ -35,7 +35,7 @@ import numpy.typing as npt
 import pandas as pd
 import safetensors.numpy
 
-import crossent.kernels
+import chosen_kernels  # noqa: F401 - before the rest of crossent
 import fuzz_cases
 import hostile_files
 import hostile_models
@@ -61,8 +61,8 @@ OLD, OLD_FOLDER = "boosting-format-1", Path(__file__).parents[1] / "tests" / "fo
 SECONDS = 60.0
 TRAINING_ROWS, NEW_ROWS = 240, 20
 IN_MEMORY = Path("/dev/shm")
-# Environment variables by which a child learns what its parent was asked for.
-CHOSEN, KERNELS = "FUZZ_MODEL", "FUZZ_KERNELS"
+# The environment variable by which a child learns what its parent was asked for.
+CHOSEN = "FUZZ_MODEL"
 
 
 CHANGES: tuple[Callable[[hostile_models.Saved, np.random.Generator], None], ...] = (
@@ -210,15 +210,11 @@ def main() -> int:
     parser.add_argument(
         "--model", nargs="+", choices=(*RECIPES, OLD, "all"), default=os.environ.get(CHOSEN, "all").split()
     )
-    parser.add_argument("--kernels", default=os.environ.get(KERNELS, ""))
     arguments, others = parser.parse_known_args()
     sys.argv[1:] = others
-    # The children are called without these flags.
-    os.environ[KERNELS] = arguments.kernels
-    if arguments.kernels:
-        crossent.kernels.__path__.insert(0, arguments.kernels)
     is_child, bad = "--child" in others, 0
     for model in (*RECIPES, OLD) if "all" in arguments.model else arguments.model:
+        # The child is called without the flag.
         os.environ[CHOSEN] = model
         if not is_child:
             print(f"\n{model}, with kernels {info().path}", flush=True)

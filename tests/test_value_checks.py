@@ -105,8 +105,11 @@ def changed_arrays(array: np.ndarray[Any, Any]) -> Iterator[tuple[str, np.ndarra
     yield "flat", array.ravel()
     yield "of no axis", np.zeros((), array.dtype)
     yield "in other numbers", array.astype(np.int16 if array.dtype.kind == "f" else np.float64)
-    ends = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype)
-    others = [ends.min, ends.max, 0, 1] + ([np.nan, np.inf, -1] if array.dtype.kind == "f" else [])
+    others: list[Any] = [0, 1]
+    if array.dtype.kind != "b":
+        ends = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype)
+        others += [ends.min, ends.max]
+    others += [np.nan, np.inf, -1] if array.dtype.kind == "f" else []
     for other in others if array.size else ():
         for name, where in (("all", slice(None)), ("one", slice(1))):
             copy = array.copy()
