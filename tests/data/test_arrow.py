@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import polars
 import pyarrow as pa
 import pytest
 
-from crossent.data.arrow import frame_of
+from crossent.data.arrow import frame_of, native_buffer
 from crossent.data.read import read, read_table
 from crossent.errors import DataError
 
@@ -189,3 +190,13 @@ def test_columns_of_arrow_in_a_frame_of_pandas() -> None:
     days = pd.array(DAYS * 3, dtype=pd.ArrowDtype(pa.date32()))
     dataset = read(pd.DataFrame({"x": days, "y": ["a", "b"] * 3}), "y")
     assert dataset.frame["x"].head(2).tolist() == [*pd.to_datetime(DAYS)]
+
+
+def test_arrow_holds_no_python_object_of_what_it_reads() -> None:
+    # A thread of Arrow that lets go of one while the interpreter ends would end the process by SIGABRT.
+    data = bytes(range(256)) * 8
+    before = sys.getrefcount(data)
+    buffer = native_buffer(data)
+    assert sys.getrefcount(data) == before
+    assert buffer.to_pybytes() == data
+    assert native_buffer(b"").size == 0

@@ -73,5 +73,5 @@ def test_stops_when_told() -> None:
 def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         FittedSoftmaxRegression(np.zeros((3, 2)), np.zeros(3), ())
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="3 or less together"):
         FittedSoftmaxRegression(np.zeros((3, 2)), np.zeros(2), (4,))

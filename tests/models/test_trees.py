@@ -165,7 +165,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = draw_rows(rng, trees, 1001, 3)
     expected = trees.scores(*rows)
     monkeypatch.setattr(module, "SPLITS_FOR_THREADS", 1)
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(module, "processors", lambda: 3)
     assert trees.scores(*rows).tobytes() == expected.tobytes()
 
 

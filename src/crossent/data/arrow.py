@@ -40,6 +40,23 @@ def frame_of(table: pa.Table, source: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
 
 
+def native_buffer(data: bytes) -> pa.Buffer:
+    """Return a copy of bytes that Arrow alone holds.
+
+    Arrow's threads may let go of what they read a moment after the reader has returned. To let go of a Python object
+    they must wait for the interpreter's lock, and a thread that waits for it while the interpreter ends takes the whole
+    process with it (SIGABRT, "terminate called without an active exception").
+
+    Examples
+    --------
+    >>> native_buffer(b"a,b").to_pybytes()
+    b'a,b'
+    """
+    buffer = pa.allocate_buffer(len(data))
+    memoryview(buffer).cast("B")[:] = data
+    return buffer
+
+
 def check_type(name: str, kind: pa.DataType, source: str) -> None:
     """Check that a column of this type holds one value in each cell.
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet
 
-from crossent.data.arrow import check_type
+from crossent.data.arrow import check_type, native_buffer
 from crossent.data.ipc_sizes import unpacked_bytes
 from crossent.data.limits import SMALL_BYTES, Limit, check_column_count, limit_of
 from crossent.errors import CrossentError, DataError
@@ -127,7 +127,7 @@ def least_bytes(schema: pa.Schema, rows: int) -> int:
 
 
 def _read_parquet(path: Path, data: bytes, limit: Limit) -> pa.Table:
-    source = pa.py_buffer(data)
+    source = native_buffer(data)
     with pyarrow.parquet.ParquetFile(pa.BufferReader(source), pre_buffer=False) as file:
         schema, metadata = file.schema_arrow, file.metadata
         check_schema(path, schema)
@@ -157,7 +157,7 @@ def _read_feather(path: Path, data: bytes, limit: Limit) -> pa.Table:
             f"{path} is of version 1, whose reader does not check what it reads.",
             "Read it with the program that wrote it, and write it as Parquet.",
         )
-    with pa.ipc.open_file(pa.py_buffer(data)) as file:
+    with pa.ipc.open_file(native_buffer(data)) as file:
         check_schema(path, file.schema)
         limit.check(unpacked_bytes(data))
         batches = (file.get_batch(i) for i in range(file.num_record_batches))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
+from crossent.data.arrow import native_buffer
 from crossent.data.columnar import damage_as_data_error
 from crossent.data.encoding import to_utf8
 from crossent.data.limits import check_column_count
@@ -53,7 +54,7 @@ def _parse(text: bytes, separator: str) -> pa.Table:
 def _parse_blocks(text: bytes, separator: str, size: int) -> pa.Table:
     read_options = pa.csv.ReadOptions(block_size=size)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    source = pa.py_buffer(text)
+    source = native_buffer(text)
     # Every column is read as text: types guessed from the first block of a file fail on a later one.
     names = pa.csv.open_csv(pa.BufferReader(source), read_options, parse_options=parse).schema.names
     convert = pa.csv.ConvertOptions(
