@@ -22,7 +22,7 @@ from crossent.models.effort import (
 )
 from crossent.models.heads_loss import heads_loss
 from crossent.models.model import Examples
-from crossent.models.number_embedding import FARTHEST
+from crossent.models.number_embedding import FARTHEST, check_pieces
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.train.batches import Batches
@@ -37,7 +37,7 @@ from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
 from crossent.train.threads import Threads, one_thread
 from crossent.train.training import LEAST_DIVIDED, Training
-from crossent.value_checks import LARGEST_LOGIT, LARGEST_WEIGHT, check_bounded, check_cardinalities, check_number
+from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_cardinalities, check_number
 
 # Rows whose logits are computed at once: what all heads make of them stays in the caches.
 CHUNK = 512
@@ -89,17 +89,8 @@ class FittedNetwork:
                 raise ValueError(f"{name} of shape {value.shape} does not fit: this network has {expected[name]}")
         check_cardinalities(self.cardinalities, len(self.category_table))
         check_number("the exponent of the focal loss", self.focal_gamma, 0, LARGEST_GAMMA)
-        self._check_curves()
+        check_pieces(self.left, self.slope)
         self._check_largest_logit()
-
-    def _check_curves(self) -> None:
-        """Check that pieces rise, and those that are not there come last: the kernel looks for a number's place."""
-        there = self.slope > 0
-        check_bounded("where pieces begin", self.left, LARGEST_WEIGHT)
-        check_bounded("one over the length of a piece", self.slope, LARGEST_WEIGHT)
-        rising = (np.diff(self.left, axis=1) > 0) | ~there[:, 1:]
-        if self.slope.min(initial=0) < 0 or not (there[:, :-1] | ~there[:, 1:]).all() or not rising.all():
-            raise ValueError("the pieces of a number must rise, and those that are not there come last")
 
     def _check_largest_logit(self) -> None:
         """Check that no number on the way to a logit can be infinite, whatever the row."""
@@ -118,7 +109,7 @@ class FittedNetwork:
         return self._sizes.classes
 
     def reads(self, widths: Widths) -> bool:
-        """Say whether it is for rows with so many features."""
+        """Say whether it is for rows of these widths."""
         return widths == Widths(len(self.left), self.cardinalities, 0)
 
     @property

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from crossent.kernels import curves
 from crossent.kernels.problem import can_run_native
+from crossent.value_checks import LARGEST_WEIGHT, check_bounded
 
 # Numbers are bent so that none counts as farther out than this.
 FARTHEST = 3.0
@@ -92,3 +93,28 @@ def _plain_curves(numbers: Tensor, left: Tensor, slope: Tensor, weight: Tensor, 
     bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
     embedded = torch.baddbmm(bias + bent * line, encoded, weight)
     return embedded.transpose(0, 1).flatten(1)
+
+
+def check_pieces(left: npt.NDArray[np.float32], slope: npt.NDArray[np.float32]) -> None:
+    """Check that the pieces of each number rise, and that unused ones, of slope 0, come last.
+
+    The kernel looks for the place of a number among them.
+
+    Parameters
+    ----------
+    left
+        ``(p, pieces)`` where each piece begins.
+    slope
+        ``(p, pieces)`` one over the length of each piece.
+
+    Raises
+    ------
+    ValueError
+        If they do not, or a value is not finite.
+    """
+    used = slope > 0
+    check_bounded("where pieces begin", left, LARGEST_WEIGHT)
+    check_bounded("one over the length of a piece", slope, LARGEST_WEIGHT)
+    rising = (np.diff(left, axis=1) > 0) | ~used[:, 1:]
+    if slope.min(initial=0) < 0 or not (used[:, :-1] | ~used[:, 1:]).all() or not rising.all():
+        raise ValueError("the pieces of a number must rise, and unused ones come last")
