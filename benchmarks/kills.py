@@ -270,8 +270,10 @@ def clear_end(code: int | None, folder: Path, said: str) -> bool:
         return True
     if code == 128 + signal.SIGTERM:
         return f"--resume {folder}" in said
-    # Before there is a folder, or after the report, the signal does what it always does.
-    return code == -signal.SIGTERM and (not folder.exists() or "--resume" in said or (folder / "report.html").exists())
+    # Before a process has said anything (it still imports), before there is a folder, or after the report, the signal
+    # does what it always does.
+    begun = bool(said) and folder.exists() and not (folder / "report.html").exists()
+    return code == -signal.SIGTERM and (not begun or "--resume" in said)
 
 
 def sha256_of_weights(folder: Path) -> str:

@@ -1,6 +1,5 @@
 """Free text as sparse features: the words, pairs of words and pieces of words that several training rows share."""
 
-import functools
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import scipy.sparse
 from crossent.data.ngrams import count
 from crossent.errors import DataError
 from crossent.kernels.ngrams import NgramCounts
+from crossent.lazy import lazy_property
 from crossent.threads import processors
 
 # An n-gram of one row says nothing about another.
@@ -104,11 +104,11 @@ class TextEncoding:
         place = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
         return np.where(ascending[place] == hashes, order[place], -1).astype(np.int32)
 
-    @functools.cached_property
+    @lazy_property
     def _is_piece(self) -> npt.NDArray[np.int8]:
         return (self.hashes & 1).astype(np.int8)
 
-    @functools.cached_property
+    @lazy_property
     def _ascending(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
         order = np.argsort(self.hashes)
         return self.hashes[order], order

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossent.data.table import Features, Widths
+from crossent.lazy import lazy_property
 from crossent.losses.focal import LARGEST_GAMMA, posterior_logits
 from crossent.models.effort import (
     DEPTH,
@@ -141,7 +142,7 @@ class FittedNetwork:
             state |= {f"layers.{i}.weight": weight, f"layers.{i}.bias": bias}
         return state
 
-    @functools.cached_property
+    @lazy_property
     def _network(self) -> TableNetwork:
         network = _make(self._sizes, 0.0, 0)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in self._state().items()})

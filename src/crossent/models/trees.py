@@ -1,6 +1,5 @@
 """Decision trees as frozen arrays, each index of which is checked: what the kernel reads, it can trust."""
 
-import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from crossent.kernels.library import info
 from crossent.kernels.trees import Forest, Splits, add_scores, arrange
+from crossent.lazy import lazy_property
 from crossent.models.plain_trees import plain_scores
 from crossent.threads import processors
 from crossent.value_checks import LARGEST_LOGIT
@@ -151,15 +151,15 @@ class Trees:
         times = np.bincount(np.concatenate(reached), minlength=splits + len(self.values))
         _require(bool((times == 1).all()), "one path leads to each split and each leaf")
 
-    @functools.cached_property
+    @lazy_property
     def _first_leaf(self) -> npt.NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.leaf_counts, dtype=np.int64)])
 
-    @functools.cached_property
+    @lazy_property
     def _last_number(self) -> int:
         return int(self.feature[self.word_counts == 0].max(initial=-1))
 
-    @functools.cached_property
+    @lazy_property
     def _first_code(self) -> int:
         return int(self.feature[self.word_counts > 0].min(initial=self.num_features))
 
@@ -209,7 +209,7 @@ class Trees:
             list(pool.map(lambda part: add_scores(forest, numbers[part], codes[part], scores[part]), parts))
         return scores
 
-    @functools.cached_property
+    @lazy_property
     def _forest(self) -> Forest:
         return arrange(self.splits)
 
