@@ -9,10 +9,10 @@ import subprocess
 import sys
 import timeit
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
+
+import crossent as ce
 
 SHAPES = ((64, 10), (65536, 10), (16384, 100), (2048, 1000), (512, 32000))
 DTYPES = ("float32", "bfloat16")
@@ -22,17 +22,13 @@ SECONDS = 0.1
 
 def call(name: str, shape: tuple[int, int], dtype: str) -> Callable[[], object]:
     """Return a call of a loss; what it needs is made before."""
-    import torch
-
-    import crossent as ce
-
     torch.manual_seed(0)
     logits: torch.Tensor = torch.randn(shape).to(getattr(torch, dtype))
     target, weight = torch.randint(shape[1], shape[:1]), torch.rand(shape[1]) + 0.5
     soft = torch.softmax(torch.randn(shape), 1).to(logits.dtype)
     learned = logits.clone().requires_grad_()
 
-    def train(*arguments: "torch.Tensor", label_smoothing: float = 0.0) -> None:
+    def train(*arguments: torch.Tensor, label_smoothing: float = 0.0) -> None:
         learned.grad = None
         ce.cross_entropy(learned, *arguments, label_smoothing=label_smoothing).backward()
 

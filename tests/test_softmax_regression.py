@@ -271,3 +271,9 @@ def test_failed_fit_changes_nothing(iris: tuple[np.ndarray, np.ndarray]) -> None
 def test_second_fit_forgets_what_it_did_not_try(iris: tuple[np.ndarray, np.ndarray]) -> None:
     model = ce.SoftmaxRegression("auto").fit(*iris)
     assert not hasattr(model.set_params(C=1.0).fit(*iris), "losses_")
+
+
+def test_negative_weights_are_refused(iris: tuple[np.ndarray, np.ndarray]) -> None:
+    weight = np.where(np.arange(len(iris[1])) < 3, -0.5, 1.0)
+    with pytest.raises(DataError, match=r"not negative\. The least is -0\.5"):
+        ce.SoftmaxRegression().fit(*iris, weight)

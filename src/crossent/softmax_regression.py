@@ -164,6 +164,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         rows = _feature_rows(X)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        if weight is not None and weight.min(initial=0) < 0:
+            raise DataError("Weights are not negative.", f"The least is {weight.min()}.", "Give 0 to leave a row out.")
         classes, targets = self._targets(y, weight, rows)
         data = RegressionData(rows, targets, len(classes))
         if not data.total_weight() > 0:

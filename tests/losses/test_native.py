@@ -293,3 +293,24 @@ def test_suite_of_losses_passes_on_every_path(level: str) -> None:
     environment = os.environ | {"CROSSENT_KERNELS": level}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(not info().available, reason="without kernels all is left to torch")
+@pytest.mark.parametrize("shape", [(3, 4), (300, 400)])
+def test_tensors_that_lie_nowhere_are_left_to_torch_or_refused(shape: tuple[int, int]) -> None:
+    target = torch.arange(shape[0]) % shape[1]
+    zeros = torch._efficientzerotensor(shape)
+    torch.testing.assert_close(ce.cross_entropy(zeros, target), torch.tensor(math.log(shape[1])))
+    torch.testing.assert_close(ce.cross_entropy_and_grad(zeros, target)[0], torch.tensor(math.log(shape[1])))
+    torch.testing.assert_close(ce.cross_entropy(torch.randn(shape), zeros), torch.tensor(0.0))
+    freed = torch.randn(shape)
+    freed.untyped_storage().resize_(0)
+    for loss in (ce.cross_entropy, ce.cross_entropy_and_grad):
+        with pytest.raises(ShapeError, match="was freed"):
+            loss(freed, target)
+    with pytest.raises(ShapeError, match="was freed"):
+        ce.cross_entropy_and_grad(torch.randn(shape), target, out=freed)
+    layer = torch.randn(7, shape[1])
+    with pytest.raises(ShapeError, match="was freed"):
+        ce.linear_cross_entropy(freed, layer, target % 7)
+    assert ce.linear_cross_entropy(zeros, layer, target % 7).item() == pytest.approx(math.log(7))

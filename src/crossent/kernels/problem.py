@@ -141,6 +141,15 @@ def address(values: Tensor | None) -> int | None:
     return None if values is None else values.data_ptr()
 
 
+def has_memory(values: Tensor) -> bool:
+    """Say whether the elements of a tensor lie somewhere: those of a freed storage, and torch's lazy zeros, do not."""
+    try:
+        return (values.data_ptr() != 0 and values.untyped_storage().nbytes() > 0) or not values.numel()
+    except (RuntimeError, NotImplementedError):
+        # What torch.func puts in a tensor's place has no storage.
+        return False
+
+
 def view(values: Tensor) -> tuple[int, int, int, int, int]:
     """Return what a `View` holds: address, dtype, and the strides of outer rows, inner rows and classes."""
     stride = values.stride()

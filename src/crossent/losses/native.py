@@ -9,8 +9,9 @@ from torch.autograd import forward_ad
 
 from crossent import kernels
 from crossent.checks import check_class_mask, check_per_class, check_per_row
+from crossent.errors import ShapeError
 from crossent.kernels import rows
-from crossent.kernels.problem import DTYPES, RowTerms, real_dtype
+from crossent.kernels.problem import DTYPES, RowTerms, has_memory, real_dtype
 from crossent.losses.operators import losses_by_operator
 from crossent.losses.overlap import check_out_is_apart, have_common_range
 from crossent.losses.plain import check_counted_indices, class_indices, counted_rows, plain_cross_entropy, reduce_sums
@@ -99,8 +100,26 @@ def _can_be_written(out: Tensor, logits: Tensor) -> bool:
 def _is_plain_cpu(tensor: Tensor) -> bool:
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
         return False
-    # The imaginary part of a conjugate is stored with the other sign; compiled code has no such views.
-    return torch.compiler.is_compiling() or not tensor.is_neg()
+    # Compiled code has none of these. The imaginary part of a conjugate is stored with the other sign.
+    if torch.compiler.is_compiling():
+        return True
+    return not tensor.is_neg() and _holds_elements(tensor)
+
+
+def _holds_elements(tensor: Tensor) -> bool:
+    """Say whether the elements of a tensor lie somewhere; of a plain tensor whose storage was freed, this is an error.
+
+    Torch's own operations, too, may read past the end of such a storage.
+    """
+    if has_memory(tensor):
+        return True
+    if tensor._is_zerotensor() or _is_transformed(tensor):
+        return False
+    raise ShapeError(
+        "Tensors hold their elements.",
+        f"The storage of one of shape {tuple(tensor.shape)} was freed.",
+        "Give it before it is freed, or a copy.",
+    )
 
 
 def _is_constant(tensor: Tensor) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from crossent.kernels import rows
+from crossent.kernels.problem import has_memory
 from crossent.losses.native import HAS_KERNELS, SMALL_CALL
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.terms import LossTerms
@@ -28,6 +29,8 @@ def is_small(logits: Tensor, target: Tensor) -> bool:
         and logits.is_contiguous()
         and target.is_contiguous()
         and not logits.is_neg()
+        and has_memory(logits)
+        and has_memory(target)
         and not torch._C._are_functorch_transforms_active()
         and forward_ad._current_level < 0
         and HAS_KERNELS
