@@ -28,9 +28,9 @@ def call(name: str, shape: tuple[int, int], dtype: str) -> Callable[[], object]:
     soft = torch.softmax(torch.randn(shape), 1).to(logits.dtype)
     learned = logits.clone().requires_grad_()
 
-    def train(*arguments: torch.Tensor, label_smoothing: float = 0.0) -> None:
+    def train(target: torch.Tensor, class_weight: torch.Tensor | None = None, label_smoothing: float = 0.0) -> None:
         learned.grad = None
-        ce.cross_entropy(learned, *arguments, label_smoothing=label_smoothing).backward()
+        ce.cross_entropy(learned, target, class_weight, label_smoothing=label_smoothing).backward()
 
     calls: dict[str, Callable[[], object]] = {
         "hard labels": lambda: train(target),

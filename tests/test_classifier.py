@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import crossent as ce
-from crossent.errors import DataError, SettingError, ShapeError
+from crossent.errors import DataError, ModelFileError, SettingError, ShapeError
 from tests.conftest import draw_reviews, draw_table
 from tests.interrupted import interrupted_after
 
@@ -410,3 +410,26 @@ def test_second_fit_forgets_the_names_of_the_first(table: pd.DataFrame) -> None:
     classifier = ce.Classifier(model="linear", folds=2).fit(table.drop(columns="label"), table["label"])
     reviews = draw_reviews(60)
     assert not hasattr(classifier.fit(reviews["review"].tolist(), reviews["label"]), "feature_names_in_")
+
+
+def test_two_columns_of_one_name_are_named() -> None:
+    X = pd.DataFrame(np.eye(4), columns=["a", "b", "a", "c"])
+    with pytest.raises(DataError, match="'a'"):
+        ce.Classifier(model="linear").fit(X, [0, 1, 0, 1])
+
+
+def test_half_characters_are_refused_before_training() -> None:
+    with pytest.raises(DataError, match="half of one"):
+        ce.Classifier(model="linear").fit(np.eye(4), ["a\ud800", "b", "a\ud800", "b"])
+    with pytest.raises(DataError, match="half of one"):
+        ce.Classifier(model="linear").fit(["red\ud800 wine", "beer"] * 4, [0, 1] * 4)
+
+
+def test_paths_that_no_disk_takes_are_one_clear_error(table: pd.DataFrame) -> None:
+    classifier = ce.Classifier(model="linear", folds=2).fit(table.drop(columns="label"), table["label"])
+    with pytest.raises(ce.CrossentError, match="File name too long"):
+        classifier.save("x" * 5000)
+    with pytest.raises(ModelFileError, match="File name too long"):
+        ce.load("x" * 5000)
+    with pytest.raises(DataError, match="File name too long"):
+        classifier.predictor_.probs("x" * 5000 + ".csv")

@@ -22,6 +22,7 @@ from crossent.data.dataset import Dataset
 from crossent.data.folder import TEXT
 from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
+from crossent.data.names import check_distinct
 from crossent.data.read import is_texts, read_table
 from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
 from crossent.decide.labels import minimum_cost
@@ -261,6 +262,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 self.__dict__.pop("feature_names_in_", None)
             return read_table(X)
         if hasattr(X, "columns"):
+            check_distinct(map(str, X.columns), f"The {type(X).__name__}")
             validate_data(self, X, reset=reset, skip_check_array=True)
             return read_table(X)
         array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)

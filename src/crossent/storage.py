@@ -68,7 +68,8 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
     DiskError
         If a file cannot be written; a model that was there is then whole.
     """
-    old_files = _files_to_replace(path)
+    with naming(path):
+        old_files = _files_to_replace(path)
     encoder = RecordEncoder()
     record = encoder.encode(value, type(value), "")
     array_data = safetensors.numpy.save(encoder.arrays)
@@ -141,10 +142,14 @@ def _files_to_replace(path: Path) -> set[str]:
 def _read_index(path: Path) -> dict[str, Any]:
     """Return the index, all of it checked but the record of the value."""
     file = path / INDEX
-    if not file.is_file() and not file.is_symlink():
-        raise ModelFileError(
-            f"A saved model is a folder with a {INDEX}.", f"{path} has none.", "Give the folder that `save` wrote."
-        )
+    rule, fix = f"A saved model is a folder with a {INDEX}.", "Give the folder that `save` wrote."
+    try:
+        is_there = file.is_file() or file.is_symlink()
+    except OSError as error:
+        # A name that is too long, or a folder that may not be read.
+        raise ModelFileError(rule, f"{str(path)[:200]!r} cannot be read ({error.strerror}).", fix) from error
+    if not is_there:
+        raise ModelFileError(rule, f"{path} has none.", fix)
     data = read_file(file, lambda size: check_limit(f"The {INDEX} of a model", size, INDEX_LIMIT, MOST_INDEX_MIB))
     try:
         index = parse_json(data)

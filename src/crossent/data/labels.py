@@ -35,6 +35,7 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
         raise DataError(
             f"{rule} {met} in {len(labels)} rows.", "", "Choose another target, or add rows of other classes."
         )
+    _check_characters(values, target_name)
     if len(labels) >= _FEW_ROWS and len(values) > MOST_CLASSES_SHARE * len(labels):
         raise DataError(
             "A target holds classes, each with several rows.",
@@ -43,6 +44,17 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
             "Choose another target, or cut the quantity into classes first (pandas.cut).",
         )
     return codes, tuple(values)
+
+
+def _check_characters(values: list[Any], target_name: str) -> None:
+    """Check that labels can be written: half a character could be neither shown nor saved."""
+    for value in values:
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise DataError(
+                "Labels are made of whole characters.",
+                f"Column {shortened(target_name)} holds {shortened(value)}, with half of one.",
+                "Read the labels again with the right encoding, or rename that class.",
+            )
 
 
 def _classes_of(labels: npt.NDArray[Any], target_name: str) -> tuple[list[Any], npt.NDArray[np.int64]]:

@@ -108,9 +108,9 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        frame = read_folder(path, encoding) if path.is_dir() else _read_path(path, encoding)
+        frame = read_folder(path, encoding) if _is_folder(path) else _read_path(path, encoding)
     elif is_texts(source):
-        frame = pd.DataFrame({TEXT: pd.Series(list(source), dtype="str")})
+        frame = pd.DataFrame({TEXT: _from_texts(source)})
     elif isinstance(source, np.ndarray):
         frame = _from_array(source)
     elif isinstance(source, pd.DataFrame):
@@ -190,6 +190,26 @@ def _from_narwhals(source: Any) -> pd.DataFrame:
             "Convert it to one of these.",
         )
     return frame_of(frame.to_arrow(), f"The {type(source).__name__}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise DataError(
+            "The file must exist.", f"{shortened(str(path))} cannot be looked at ({error.strerror}).", "Check the path."
+        ) from error
+
+
+def _from_texts(texts: Any) -> "pd.Series[str]":
+    try:
+        return pd.Series(list(texts), dtype="str")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "Texts are made of whole characters.",
+            f"One of them holds half of one, {shortened(error.object[error.start])}.",
+            "Read them again with the right encoding, or replace such halves: text.encode(errors='replace').decode().",
+        ) from error
 
 
 def _read_path(path: Path, encoding: str) -> pd.DataFrame:
