@@ -49,7 +49,7 @@ def change_entries(saved: Saved, rng: Random) -> None:
             files[first] = choice[1]
         elif way == 2:
             files[choice[0]] = {"sha256": hashlib.sha256(b"").hexdigest(), "bytes": 0}
-        else:
+        elif isinstance(files[first], dict):  # another change may have made something else of it
             files[first][["bytes", "sha256"][int(rng.integers(2))]] = scalars(rng, 8)
 
     saved.entry_changes.append(change)
