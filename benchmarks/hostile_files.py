@@ -84,6 +84,8 @@ def _with_other_header(data: bytes, rng: Random) -> bytes:
         parsed: dict[str, Any] = json.loads(header)
     except (ValueError, RecursionError):
         return data  # an earlier change left no header
+    if not parsed:
+        return data  # or none that names an array
     name = list(parsed)[int(rng.integers(len(parsed)))]
     match int(rng.integers(5)):
         case 0:
