@@ -169,7 +169,7 @@ class Calibration:
             raise ValueError(f"{self.method} scaling does not have the steps {steps}")
 
     def check_classes(self, classes: int) -> None:
-        """Check that it is for logits of so many classes.
+        """Check that it is for logits of this number of classes.
 
         Raises
         ------

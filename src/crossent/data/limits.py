@@ -12,7 +12,7 @@ from crossent.errors import DataError, SettingError
 
 # Sets the limit itself, in bytes: 20GB, 512MB, 1000000.
 VARIABLE = "CROSSENT_MAX_BYTES"
-# A compressed file may unpack to this many times its size, and a small one to so many bytes in any case.
+# A compressed file may unpack to this many times its size, and a small one to this many bytes in any case.
 EXPANSION, SMALL_BYTES = 100, 128 << 20
 # What is read is there at least twice for a while: as bytes of the file, and as a table.
 SHARE_OF_MEMORY = 0.5

@@ -70,7 +70,7 @@ class FittedModel(Protocol):
         ...
 
     def reads(self, widths: Widths) -> bool:
-        """Say whether it is for rows with so many features."""
+        """Say whether it is for rows of these widths."""
         ...
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:

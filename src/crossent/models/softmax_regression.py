@@ -58,7 +58,7 @@ class FittedSoftmaxRegression:
         return len(self.bias)
 
     def reads(self, widths: Widths) -> bool:
-        """Say whether it is for rows with so many features."""
+        """Say whether it is for rows of these widths."""
         return widths == Widths(len(self.weight) - sum(self.cardinalities), self.cardinalities, 0)
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:

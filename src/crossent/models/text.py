@@ -66,7 +66,7 @@ class FittedTextRegression:
         return len(self.bias)
 
     def reads(self, widths: Widths) -> bool:
-        """Say whether it is for rows with so many features."""
+        """Say whether it is for rows of these widths."""
         return widths.cardinalities == self.cardinalities and widths.total == len(self.weight)
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
