@@ -55,3 +55,20 @@ def test_every_number_of_rows_about_a_block() -> None:
 def test_rows_of_many_columns_that_are_not_read() -> None:
     rng = np.random.default_rng(0)
     assert_same(rng, draw_trees(rng, [4, 3], 2, 5000, 5000), 70, 5000)
+
+
+@pytest.mark.parametrize("trees_of_a_group", [1, 7, 8, 9, 17])
+@pytest.mark.parametrize("codes", [0, 1, 6])
+def test_groups_of_trees_with_few_and_with_many_categorical_splits(trees_of_a_group: int, codes: int) -> None:
+    rng = np.random.default_rng(trees_of_a_group)
+    # Of seven features, so that about a seventh of the splits are categorical, or most of them, or none.
+    trees = draw_trees(rng, rng.integers(1, 32, size=2 * trees_of_a_group).tolist(), 2, 7 - codes, codes)
+    assert_same(rng, trees, 11, 7 - codes)
+
+
+@pytest.mark.parametrize(
+    ("leaf_counts", "numbers"), [([32_768, 3], 2), ([32_769, 3], 2), ([30_000, 30_000, 30_000, 3], 500_000)]
+)
+def test_trees_whose_splits_or_columns_have_numbers_of_more_than_16_bits(leaf_counts: list[int], numbers: int) -> None:
+    rng = np.random.default_rng(0)
+    assert_same(rng, draw_trees(rng, leaf_counts, 2, numbers, 2), 3, numbers)

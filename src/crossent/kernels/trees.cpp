@@ -7,6 +7,10 @@
 // that of Lucchese et al. 2015, "QuickScorer", with leaves counted instead of masks of bits.) Few rows, and trees of many
 // leaves, are walked.
 //
+// A single row walks eight trees at once, without a branch that depends on where it goes: a processor would guess one of
+// them wrongly in nearly every tree, at the end of the path. A path that has ended stays where it is until the longest
+// of the eight has ended.
+//
 // Numbers are compared as integers of the same order, so that a missing one is just the largest or the smallest.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
@@ -26,13 +30,16 @@ using crossent::Forest;
 using crossent::TreeArrangement;
 using crossent::TreeNode;
 using crossent::TreeProblem;
+using crossent::WalkNode;
 
 using Lane = Integers<float>;
 constexpr int64_t kVectors = 8, kBlock = kVectors * kWidth<float>;
 // Fewer rows are walked one by one, and so is a tree of more splits.
 constexpr int64_t kFewestRows = 12, kMostScanned = 512;
-// Paths followed together.
-constexpr int64_t kPaths = 8;
+// Paths followed together, and the categorical splits of their trees up to which all are decided before the walk.
+constexpr int64_t kPaths = 8, kMostDecided = 24;
+// The numbers of a walk's nodes have 16 bits.
+constexpr int64_t kMostNumbered = 1 << 16;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -43,11 +50,50 @@ inline int32_t ordered(float x) {
   return x == 0 ? 0 : bits < 0 ? bits ^ INT32_MAX : bits;
 }
 
+// Columns of a row that walks: those in use, one that no key is below, and the categorical splits that are decided.
+inline int64_t walk_columns(const Forest& f) { return f.columns + 1 + kMostDecided; }
+
+// Whether the trees [first, end) have nodes for a walk without branches.
+inline bool has_walk_nodes(const Forest& f, int64_t first, int64_t end) {
+  return f.first_category[end] - f.first_category[first] <= kMostDecided && 2 * f.most_splits < kMostNumbered &&
+         walk_columns(f) <= kMostNumbered;
+}
+
+// What is needed for a while about each split of a tree: the leaves under its left, the first leaf under it, and the
+// column that it reads; and the links to splits, or ~ of leaves, in the order of the walk's nodes.
+struct Scratch {
+  int32_t *under, *start, *column, *links;
+};
+
+// Turns the splits and leaves of a tree into nodes for a walk, from the root down: what many rows read lies together.
+void arrange_walk(const TreeArrangement& a, int64_t tree, const Scratch& s) {
+  const Forest& f = a.forest;
+  const int64_t first = f.first_node[tree], group = tree - tree % kPaths;
+  const int32_t *left = a.left + first, *right = a.right + first;
+  const int64_t decided = f.first_category[tree] - f.first_category[group] + 1;
+  WalkNode* nodes = f.walk_nodes + 2 * first + tree;
+  int64_t end = 0;
+  s.links[end++] = f.first_node[tree + 1] > first ? 0 : ~0;
+  for (int64_t n = 0; n < end; ++n) {
+    const int32_t i = s.links[n];
+    if (i < 0) {
+      nodes[n] = {~i, uint16_t(f.columns), 0};
+      continue;
+    }
+    const bool is_number = s.column[i] < f.columns;
+    nodes[n] = {is_number ? ordered(a.threshold[first + i]) : 0, uint16_t(is_number ? s.column[i] : s.column[i] + decided),
+                uint16_t(end - n)};
+    s.links[end++] = left[i] < 0 ? ~s.start[i] : left[i];
+    s.links[end++] = right[i] < 0 ? ~(s.start[i] + s.under[i]) : right[i];
+  }
+}
+
 // Turns the splits of a tree into nodes in the order of its leaves.
-void arrange_tree(const TreeArrangement& a, int64_t tree, int64_t& first_word, int32_t* under, int32_t* start) {
+void arrange_tree(const TreeArrangement& a, int64_t tree, int64_t& first_word, const Scratch& s) {
   const Forest& f = a.forest;
   const int64_t first = f.first_node[tree], splits = f.first_node[tree + 1] - first;
   const int32_t *left = a.left + first, *right = a.right + first;
+  int32_t *under = s.under, *start = s.start;
   // Leaves under each split, at first; then those under its left alone.
   for (int64_t i = splits - 1; i >= 0; --i) {
     under[i] = (left[i] < 0 ? 1 : under[left[i]]) + (right[i] < 0 ? 1 : under[right[i]]);
@@ -78,6 +124,7 @@ void arrange_tree(const TreeArrangement& a, int64_t tree, int64_t& first_word, i
     } else {
       key = ordered(a.threshold[first + i]);
     }
+    s.column[i] = column;
     f.nodes[first + node_of(i)] = {
         column, key, start[i] - 1, {child(left[i], start[i]), child(right[i], start[i] + under[i])}};
   }
@@ -85,13 +132,14 @@ void arrange_tree(const TreeArrangement& a, int64_t tree, int64_t& first_word, i
 
 void arrange(TreeArrangement* a) {
   const Forest& f = a->forest;
-  int64_t most = 0, first_word = 0;
+  int64_t first_word = 0;
+  Array<int32_t> under(f.most_splits), start(f.most_splits), column(f.most_splits), links(2 * f.most_splits + 1);
+  const Scratch scratch = {under.data, start.data, column.data, links.data};
   for (int64_t t = 0; t < f.trees; ++t) {
-    const int64_t splits = f.first_node[t + 1] - f.first_node[t];
-    most = splits > most ? splits : most;
+    arrange_tree(*a, t, first_word, scratch);
+    const int64_t group = t - t % kPaths;
+    if (has_walk_nodes(f, group, smaller(group + kPaths, f.trees))) arrange_walk(*a, t, scratch);
   }
-  Array<int32_t> under(most), start(most);
-  for (int64_t t = 0; t < f.trees; ++t) arrange_tree(*a, t, first_word, under.data, start.data);
 }
 
 // Takes the columns in use of rows [first, first + n), those of a column `stride` apart.
@@ -151,6 +199,30 @@ void walk(const Forest& f, Path* paths, int64_t count) {
   }
 }
 
+// The leaves of the trees [first, first + count) for a row, all of whose paths go on until the longest has ended.
+void walk_together(const Forest& f, int64_t first, int64_t count, int32_t* columns, int32_t* leaves) {
+  int32_t* decided = columns + f.columns + 1;
+  for (int64_t c = f.first_category[first]; c < f.first_category[first + count]; ++c) {
+    const CategorySplit& split = f.categories[c];
+    *decided++ = goes_right(f.words + split.first_word, uint32_t(split.words), columns[split.column]);
+  }
+  const WalkNode* at[kPaths];
+  for (int64_t i = 0; i < kPaths; ++i) {
+    // Too few trees: the first one is walked again.
+    const int64_t tree = first + (i < count ? i : 0);
+    at[i] = f.walk_nodes + 2 * f.first_node[tree] + tree;
+  }
+  const auto next = [columns](const WalkNode* node) { return node + node->child + (columns[node->column] > node->key); };
+  for (bool going = true; going;) {
+    going = false;
+    for (int64_t i = 0; i < kPaths; ++i) {
+      at[i] = next(at[i]);
+      going |= at[i]->child != 0;
+    }
+  }
+  for (int64_t i = 0; i < kPaths; ++i) leaves[i] = at[i]->key;
+}
+
 // The leaves of a block of rows; the tree's categorical splits are decided first, each in a column of its own.
 void scan(const Forest& f, int64_t tree, int32_t* columns, int32_t* leaves) {
   for (int64_t c = f.first_category[tree]; c < f.first_category[tree + 1]; ++c) {
@@ -200,20 +272,31 @@ void predict_block(const TreeProblem& p, int64_t first, int64_t n, int32_t* colu
 void predict_row(const TreeProblem& p, int64_t row, int32_t* columns) {
   const Forest& f = p.forest;
   take_columns(p, row, 1, 1, columns);
+  columns[f.columns] = INT32_MIN;
   double* scores = p.scores + row * f.classes;
-  Path paths[kPaths];
+  int64_t k = 0;
   for (int64_t t = 0; t < f.trees; t += kPaths) {
     const int64_t count = smaller(kPaths, f.trees - t);
-    for (int64_t i = 0; i < count; ++i) paths[i] = path_of(f, t + i, columns);
-    walk<1>(f, paths, count);
+    int32_t leaves[kPaths];
+    if (has_walk_nodes(f, t, t + count)) {
+      walk_together(f, t, count, columns, leaves);
+    } else {
+      Path paths[kPaths];
+      for (int64_t i = 0; i < count; ++i) paths[i] = path_of(f, t + i, columns);
+      walk<1>(f, paths, count);
+      for (int64_t i = 0; i < count; ++i) leaves[i] = ~paths[i].node;
+    }
     for (int64_t i = 0; i < count; ++i) {
-      scores[(t + i) % f.classes] += f.values[f.first_node[t + i] + t + i + ~paths[i].node];
+      scores[k] += f.values[f.first_node[t + i] + t + i + leaves[i]];
+      k = k + 1 < f.classes ? k + 1 : 0;
     }
   }
 }
 
 void predict(TreeProblem* p) {
-  Array<int32_t> columns((p->forest.columns + p->forest.most_categories) * (p->rows < kFewestRows ? 1 : kBlock));
+  const Forest& f = p->forest;
+  const int64_t of_blocks = p->rows < kFewestRows ? 0 : (f.columns + f.most_categories) * kBlock;
+  Array<int32_t> columns(of_blocks > walk_columns(f) ? of_blocks : walk_columns(f));
   for (int64_t row = 0; row < p->rows;) {
     const int64_t n = smaller(kBlock, p->rows - row);
     if (n >= kFewestRows) predict_block(*p, row, n, columns.data), row += n;

@@ -13,6 +13,14 @@ struct TreeNode {
   int32_t child[2];  // on the left and on the right: a node of the tree, or ~ of a leaf
 };
 
+// A split or a leaf for a walk without branches. The two children of a split lie side by side after it, the left one
+// first. A leaf leads to itself, as it reads a column that no key is below.
+struct WalkNode {
+  int32_t key;      // rows above it go to the second child; of a leaf: its number
+  uint16_t column;  // what it reads: a column in use, the one that no key is below, or a categorical split that is decided
+  uint16_t child;   // how many nodes farther the first child is; of a leaf: 0
+};
+
 struct CategorySplit {
   int32_t column;
   int32_t words;       // codes of the bits that are set go left, all others right
@@ -25,12 +33,14 @@ struct Forest {
   int64_t classes;                  // tree i adds to class i % classes
   int64_t columns;                  // in use
   int64_t most_categories;          // categorical splits of a tree
+  int64_t most_splits;              // of a tree
   const int32_t* column_features;   // (columns,): 2 * feature, + 1 where missing numbers go left
   const int64_t* first_node;        // (trees + 1,)
   const int64_t* first_category;    // (trees + 1,)
   const uint32_t* words;
   int32_t* root;                    // (trees,): written by arrange, as all below
   TreeNode* nodes;
+  WalkNode* walk_nodes;             // a tree's m splits and m + 1 leaves begin at twice its first node + its number
   CategorySplit* categories;
   double* values;                   // of each leaf
 };

@@ -12,6 +12,8 @@ from crossent.kernels.library import info, open_library
 
 # int32 numbers of a node as the kernel has it: column, key, leaf before, two children.
 _NODE = 5
+# A node of a walk as the kernel has it.
+_WALK_NODE = np.dtype([("key", np.int32), ("column", np.uint16), ("child", np.uint16)])
 _CATEGORY_SPLIT = np.dtype([("column", np.int32), ("words", np.int32), ("first_word", np.int64)])
 
 
@@ -19,9 +21,9 @@ class _Forest(ctypes.Structure):
     """The struct of the same name in trees.h."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("trees", "classes", "columns", "most_categories")),
+        *((name, ctypes.c_int64) for name in ("trees", "classes", "columns", "most_categories", "most_splits")),
         *((name, ctypes.c_void_p) for name in ("column_features", "first_node", "first_category", "words")),
-        *((name, ctypes.c_void_p) for name in ("root", "nodes", "categories", "values")),
+        *((name, ctypes.c_void_p) for name in ("root", "nodes", "walk_nodes", "categories", "values")),
     )
 
 
@@ -88,12 +90,14 @@ class Forest:
 
     classes: int
     most_categories: int
+    most_splits: int
     column_features: npt.NDArray[np.int32]
     first_node: npt.NDArray[np.int64]
     first_category: npt.NDArray[np.int64]
     words: npt.NDArray[np.uint32]
     root: npt.NDArray[np.int32]
     nodes: npt.NDArray[np.int32]
+    walk_nodes: npt.NDArray[np.void]
     categories: npt.NDArray[np.void]
     values: npt.NDArray[np.float64]
 
@@ -106,12 +110,14 @@ def arrange(splits: Splits) -> Forest:
     forest = Forest(
         classes=splits.classes,
         most_categories=int(np.diff(first_category).max()),
+        most_splits=int(splits.leaf_counts.max()) - 1,
         column_features=column_features,
         first_node=first_node,
         first_category=first_category,
         words=np.ascontiguousarray(splits.words),
         root=np.empty(len(splits.leaf_counts), np.int32),
         nodes=np.empty((len(column), _NODE), np.int32),
+        walk_nodes=np.empty(2 * len(column) + len(splits.leaf_counts), _WALK_NODE),
         categories=np.empty(int(first_category[-1]), _CATEGORY_SPLIT),
         values=np.empty(len(splits.values)),
     )
@@ -157,12 +163,13 @@ def _begins(counts: npt.NDArray[np.int32] | npt.NDArray[np.bool_]) -> npt.NDArra
 
 def _struct(forest: Forest) -> _Forest:
     arrays = (forest.column_features, forest.first_node, forest.first_category, forest.words)
-    written = (forest.root, forest.nodes, forest.categories, forest.values)
+    written = (forest.root, forest.nodes, forest.walk_nodes, forest.categories, forest.values)
     return _Forest(
         len(forest.root),
         forest.classes,
         len(forest.column_features),
         forest.most_categories,
+        forest.most_splits,
         *(array.ctypes.data for array in (*arrays, *written)),
     )
 
