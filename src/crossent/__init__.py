@@ -1,4 +1,4 @@
-"""From your own table, text or images to a multiclass classifier whose probabilities you can trust."""
+"""From your own table or text to a multiclass classifier whose probabilities you can trust."""
 
 import lazy_loader
 
