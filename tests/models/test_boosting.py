@@ -1,7 +1,4 @@
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,18 +96,6 @@ def test_rows_of_other_widths_are_refused(numbers: int, codes: int) -> None:
     assert fitted.trees.num_features == 3
     with pytest.raises(ShapeError, match=f"there are {numbers} numbers and {codes} codes"):
         fitted.logits(rows)
-
-
-def test_a_saved_model_is_loaded_and_predicts_without_lightgbm() -> None:
-    code = (
-        "import sys, numpy, pandas, crossent as ce; "
-        "from tests.conftest import draw_table; "
-        "probs = ce.load(sys.argv[1]).probs(draw_table(20, seed=5)); "
-        "assert numpy.isfinite(probs).all(); print('lightgbm' in sys.modules)"
-    )
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", code, str(root / "tests" / "format_1" / "boosting")]
-    assert subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_no_rows_give_no_logits() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from crossent.evaluation.catalogue import METRICS
+from crossent.report import figures
+from crossent.report.content import ReportContent
 from crossent.report.html import CONTENT_SECURITY_POLICY, render, write_report
 from tests.report.conftest import draw_before_after, draw_content, draw_learning_rate, draw_risk_coverage, draw_sets
 
@@ -51,8 +53,17 @@ def outline(page: str) -> Outline:
     return found
 
 
-def test_page_is_whole_and_needs_nothing_else() -> None:
-    page = render(draw_content(("a", "b", "c")))
+@pytest.fixture(scope="module")
+def content() -> ReportContent:
+    return draw_content(("alpha", "beta", "gamma"))
+
+
+@pytest.fixture(scope="module")
+def page(content: ReportContent) -> str:
+    return render(content)
+
+
+def test_page_is_whole_and_needs_nothing_else(page: str) -> None:
     found = outline(page)
     assert "script" not in found.tags
     assert found.tags.count("svg") == 4
@@ -60,9 +71,8 @@ def test_page_is_whole_and_needs_nothing_else() -> None:
     assert not re.search(r"@import|url\((?!['\"]?#)", page)
 
 
-def test_everything_is_shown() -> None:
-    content = draw_content(("alpha", "beta", "gamma"))
-    text = " ".join(" ".join(outline(render(content)).text).split())
+def test_everything_is_shown(page: str) -> None:
+    text = " ".join(" ".join(outline(page).text).split())
     for words in (
         "label from jobs.csv",
         "alpha",
@@ -78,11 +88,10 @@ def test_everything_is_shown() -> None:
         assert words in text
 
 
-def test_sections_are_shown_where_there_is_something_to_show() -> None:
+def test_sections_are_shown_where_there_is_something_to_show(content: ReportContent, page: str) -> None:
     classes = ("alpha", "beta", "gamma")
-    plain = draw_content(classes)
     full = dataclasses.replace(
-        plain,
+        content,
         before_after=draw_before_after(classes),
         sets=draw_sets(classes),
         risk_coverage=draw_risk_coverage(),
@@ -99,11 +108,11 @@ def test_sections_are_shown_where_there_is_something_to_show() -> None:
         "leave out what it is unsure of",
     ):
         assert words in text
-        assert words not in render(plain)
+        assert words not in page
 
 
-def test_every_metric_is_a_row_with_its_meaning() -> None:
-    text = " ".join(" ".join(outline(render(draw_content(("a", "b")))).text).split())
+def test_every_metric_is_a_row_with_its_meaning(page: str) -> None:
+    text = " ".join(" ".join(outline(page).text).split())
     for metric in METRICS.values():
         assert metric.title in text
         assert metric.meaning in text
@@ -126,13 +135,14 @@ def test_values_of_the_data_are_escaped(hostile: str) -> None:
     assert hostile in "".join(found.text)
 
 
-def test_same_content_same_bytes() -> None:
-    content = draw_content(("a", "b"))
-    assert render(content) == render(content)
+def test_same_content_same_bytes(content: ReportContent, page: str) -> None:
+    assert render(content) == page
 
 
 @pytest.mark.parametrize("count", [2, 200])
-def test_any_number_of_classes(count: int) -> None:
+def test_any_number_of_classes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each small diagram takes its time, and is drawn in the tests of the figures.
+    monkeypatch.setattr(figures, "MOST_SMALL_DIAGRAMS", 2)
     found = outline(render(draw_content(tuple(f"class {i}" for i in range(count)))))
     assert found.tags.count("svg") == (4 if count == 2 else 3)
 
@@ -228,7 +238,6 @@ def test_a_browser_lays_it_out_within_its_width(tmp_path: Path, width: int) -> N
     assert int(found[1]) <= int(found[2])
 
 
-def test_a_table_without_text_says_nothing_of_words() -> None:
-    content = draw_content(("a", "b", "c"))
-    assert "What speaks for each class?" in render(content)
+def test_a_table_without_text_says_nothing_of_words(content: ReportContent, page: str) -> None:
+    assert "What speaks for each class?" in page
     assert "What speaks for each class?" not in render(dataclasses.replace(content, ngrams=()))
