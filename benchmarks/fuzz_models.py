@@ -42,10 +42,10 @@ import hostile_models
 from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
 from crossent.data.read import read
 from crossent.errors import DataError, ModelFileError, SettingError
-from crossent.fit import fit
+from crossent.fitting.fit import fit
+from crossent.fitting.recipe import Recipe
 from crossent.kernels.library import info
 from crossent.predictor import Predictor, load
-from crossent.recipe import Recipe
 
 RECIPES = {
     "linear": Recipe(model="linear", folds=2),

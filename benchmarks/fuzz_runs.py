@@ -31,10 +31,10 @@ import fuzz_cases
 from crossent.cli import app
 from crossent.data.read import read
 from crossent.datasets import hpc_path
-from crossent.recipe import Recipe
+from crossent.fitting.recipe import Recipe
+from crossent.monitoring.records import ignore_epoch
 from crossent.run import begin_run, finish_run
 from crossent.train.checkpoint import TrainingInterruptedError, never_interrupted
-from crossent.train.monitor import ignore_epoch
 
 ROWS = 300
 RECIPES = {

@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 
 import crossent as ce
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 from datasets import hpc, keel, letter
 
 REMEDIES = ("class-weight", "oversample", "logit-adjust", "focal")

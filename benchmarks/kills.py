@@ -35,9 +35,9 @@ from crossent.cli import app
 from crossent.datasets import hpc_path
 from crossent.disk import replaced_name
 from crossent.errors import CrossentError
+from crossent.monitoring.history_file import HistoryReader
 from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
-from crossent.train.history_file import HistoryReader
 
 SETTINGS = {
     "network": ["--model", "network", "--folds", "2", "--max-epochs", "8", "--imbalance", "oversample"],

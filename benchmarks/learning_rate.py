@@ -24,15 +24,15 @@ from crossent.calibration.temperature import best_temperature
 from crossent.data.encoder import fit_encoder
 from crossent.data.labels import label_positions
 from crossent.data.read import read
-from crossent.fit import fit
-from crossent.imbalance import Remedy, apply_remedy
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.fitting.fit import fit
+from crossent.fitting.recipe import Recipe
+from crossent.fitting.remedies import Remedy, apply_remedy
+from crossent.logits import mean_cross_entropy
 from crossent.models.effort import choose_batch_size, choose_epochs
 from crossent.models.model import Examples
 from crossent.models.network import Network
-from crossent.recipe import Recipe
+from crossent.monitoring.records import ignore_epoch
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import ignore_epoch
 
 USUAL = 0.01
 RATES = (0.0003, 0.001, 0.003, USUAL, 0.03, 0.1)

@@ -25,10 +25,10 @@ from crossent.models.model import Examples
 from crossent.models.network import Network
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
+from crossent.monitoring.history_file import HistoryWriter
+from crossent.monitoring.records import EpochRecord
+from crossent.monitoring.tensorboard import TensorBoardWriter
 from crossent.train.checkpoint import Checkpoints, never_interrupted
-from crossent.train.history_file import HistoryWriter
-from crossent.train.monitor import EpochRecord
-from crossent.train.tensorboard import TensorBoardWriter
 from datasets import letter
 from paired import Run, median_ratio, seconds_by_round
 

@@ -17,7 +17,7 @@ from crossent.data.table import Features
 from crossent.models.model import Examples
 from crossent.models.network import Network, follow_fits
 from crossent.models.objective import Objective
-from crossent.train.monitor import EpochRecord
+from crossent.monitoring.records import EpochRecord
 from crossent.train.processes import Processes, joined_processes
 
 ROWS, NUMBERS, CLASSES, EPOCHS = 15_000, 16, 26, 6

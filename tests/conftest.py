@@ -14,8 +14,8 @@ import pytest
 
 from crossent.data.read import read
 from crossent.datasets import hpc_path
-from crossent.fit import FitResult, fit
-from crossent.recipe import Recipe
+from crossent.fitting.fit import FitResult, fit
+from crossent.fitting.recipe import Recipe
 
 # A busy machine is no error.
 hypothesis.settings.register_profile("crossent", deadline=None)

@@ -11,10 +11,11 @@ import pytest
 
 from crossent.data.read import read
 from crossent.errors import DataError, ModelFileError
-from crossent.fit import FitResult, fit
+from crossent.fitting.fit import FitResult, fit
+from crossent.fitting.recipe import Recipe
+from crossent.logits import mean_log_probs
 from crossent.models.boosting import FittedBoosting
-from crossent.predictor import load, mean_log_probs
-from crossent.recipe import Recipe
+from crossent.predictor import load
 from tests.conftest import draw_reviews, draw_table
 
 FORMAT_1 = Path(__file__).parent / "format_1"

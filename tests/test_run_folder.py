@@ -9,8 +9,8 @@ import pytest
 from crossent import run_folder
 from crossent.data.read import read
 from crossent.errors import DataError
+from crossent.fitting.recipe import Recipe
 from crossent.predictor import versions
-from crossent.recipe import Recipe
 from crossent.run_folder import (
     changed_versions,
     check_unfinished,

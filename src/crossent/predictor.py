@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.calibration.conformal import ApartRows, By, prediction_sets
+from crossent.calibration.conformal import By, prediction_sets
 from crossent.calibration.conformity import Method
-from crossent.calibration.prior import Prior, as_prior, estimate_prior, shift_prior
+from crossent.calibration.prior import Prior, as_prior, estimate_prior
 from crossent.calibration.scaling import Calibration
 from crossent.data.column import Column, Label
 from crossent.data.encoder import Encoder
@@ -20,7 +20,7 @@ from crossent.data.kinds import conform
 from crossent.data.read import read_table
 from crossent.decide.abstention import risk_coverage, threshold_for_risk
 from crossent.errors import SettingError
-from crossent.losses.arrays import log_softmax
+from crossent.logits import LabelledLogits, log_softmax, mean_log_probs, shift_prior
 from crossent.models.boosting import FittedBoosting
 from crossent.models.network import FittedNetwork
 from crossent.models.softmax_regression import FittedSoftmaxRegression
@@ -70,7 +70,7 @@ class Predictor:
     effective_priors: npt.NDArray[np.float64]
     deciding_prior: npt.NDArray[np.float64]
     calibration: Calibration
-    apart: ApartRows
+    apart: LabelledLogits
     classes: tuple[Label, ...]
     target_name: str
     prior: npt.NDArray[np.float64]
@@ -90,7 +90,8 @@ class Predictor:
             if model.classes != classes or not model.reads(widths):
                 raise ValueError(f"a model does not fit {classes} classes and features of {widths}")
         self.calibration.check_classes(classes)
-        if self.apart.logits.shape[1] != classes or self.apart.fold.max() >= len(self.models):
+        self.apart.check_finite()
+        if self.apart.logits.shape[1] != classes or self.apart.model_index.max() >= len(self.models):
             raise ValueError("the rows kept apart have other classes, or logits of a model that is not there")
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
@@ -118,7 +119,7 @@ class Predictor:
         for i in range(0, max(len(frame), 1), CHUNK):
             features = self.encoder.encode(frame.iloc[i : i + CHUNK])
             for model, effective_prior, found in zip(self.models, self.effective_priors, chunks, strict=True):
-                found.append(restore_prior(model.logits(features), effective_prior, self.prior))
+                found.append(shift_prior(model.logits(features), effective_prior, self.prior))
         return [np.concatenate(found) for found in chunks]
 
     def deciding_logits(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -127,7 +128,7 @@ class Predictor:
         They are the calibrated ones in a world where the classes are as common as a remedy of imbalance means, so that
         it has its effect on the predicted classes while probabilities stay those of the data.
         """
-        return restore_prior(logits, self.prior, self.deciding_prior)
+        return shift_prior(logits, self.prior, self.deciding_prior)
 
     def log_probs(self, rows: Any) -> npt.NDArray[np.float64]:
         """Return ``(n, K)`` float64 log-probabilities, under the class shares of the training data."""
@@ -263,35 +264,6 @@ def probs_under(
     else:
         shares = as_prior(prior, predictor.classes)
     return np.exp(log_softmax(shift_prior(logits, predictor.prior, shares / shares.sum())))
-
-
-def restore_prior(
-    logits: npt.NDArray[np.float32], effective_prior: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
-    """Return logits under another prior than that which a model came to believe in.
-
-    Classes of which either has none stay as they are: training saw no row of them.
-
-    Examples
-    --------
-    >>> restore_prior(np.zeros((1, 2), np.float32), np.array([0.5, 0.5]), np.array([0.75, 0.25])).round(4)
-    array([[ 0.4055, -0.6931]], dtype=float32)
-    """
-    if (effective_prior == prior).all():
-        return logits
-    return np.asarray(logits + (log_or_zero(prior) - log_or_zero(effective_prior)), np.float32)
-
-
-def log_or_zero(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the logarithm of shares, and 0 for a share of 0."""
-    return np.asarray(np.log(np.where(shares > 0, shares, 1.0)))
-
-
-def mean_log_probs(logits: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Return the mean of the log-probabilities of several models' logits, as logits again."""
-    if len(logits) == 1:
-        return logits[0]
-    return np.asarray(np.mean([log_softmax(one) for one in logits], axis=0), dtype=np.float32)
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from crossent.cli.progress import Progress
-from crossent.train.monitor import EpochRecord
+from crossent.monitoring.records import EpochRecord
 
 
 def record(fold: int, epoch: int, valid_loss: float) -> EpochRecord:

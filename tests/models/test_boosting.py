@@ -9,12 +9,12 @@ import torch
 
 from crossent.data.table import Features
 from crossent.errors import ShapeError
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.models.boosting import Boosting, FittedBoosting, loss_derivatives
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
-from crossent.train.monitor import EpochRecord, ignore_epoch
+from crossent.monitoring.records import EpochRecord, ignore_epoch
 
 
 def draw(rows: int, seed: int = 0) -> Examples:

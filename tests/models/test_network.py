@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from crossent.data.table import Features
-from crossent.losses.arrays import log_softmax, mean_cross_entropy
+from crossent.logits import log_softmax, mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.models.network import FittedNetwork, Network
 from crossent.models.objective import Objective
+from crossent.monitoring.records import EpochRecord, ignore_epoch
 from crossent.storage import load_folder, save_folder
 from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import EpochRecord, ignore_epoch
 from tests.models.test_boosting import draw
 
 

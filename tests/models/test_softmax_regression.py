@@ -5,7 +5,7 @@ from crossent.data.table import Features
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
-from crossent.train.monitor import EpochRecord, ignore_epoch
+from crossent.monitoring.records import EpochRecord, ignore_epoch
 
 
 def draw(rows: int, noise: int = 0, seed: int = 0) -> Examples:

@@ -11,11 +11,11 @@ import scipy.sparse
 import crossent.models.text as module
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.text import FittedTextRegression, TextRegression, matrix_of
-from crossent.train.monitor import EpochRecord, ignore_epoch
+from crossent.monitoring.records import EpochRecord, ignore_epoch
 
 T = 60
 
@@ -96,12 +96,12 @@ import numpy as np
 import scipy.sparse
 import crossent as ce
 from crossent.data.table import Features
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.softmax_regression import SoftmaxRegression
 from crossent.models.text import TextRegression
-from crossent.train.monitor import ignore_epoch
+from crossent.monitoring.records import ignore_epoch
 
 rng, found, strengths = np.random.default_rng(0), {}, [float(C) for C in sys.argv[3].split()]
 for K in map(int, sys.argv[2].split()):

@@ -19,10 +19,10 @@ from crossent.data.sampling import oversample
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.models.network import Begun, Network, follow_fits
 from crossent.models.objective import Objective
+from crossent.monitoring.records import EpochRecord, ignore_epoch
 from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network, follow_training
-from crossent.train.monitor import EpochRecord, ignore_epoch
 from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes

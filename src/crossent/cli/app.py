@@ -17,7 +17,7 @@ from crossent.cli.terminal import Console
 from crossent.data.column import Kind
 from crossent.disk import without_name
 from crossent.errors import CrossentError, DiskError, SettingError
-from crossent.recipe import Recipe
+from crossent.fitting.recipe import Recipe
 
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
 # Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.

@@ -28,13 +28,13 @@ from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
-from crossent.losses.arrays import log_softmax
+from crossent.fitting.recipe import Recipe
+from crossent.logits import log_softmax
 from crossent.predictor import Predictor
-from crossent.recipe import Recipe
+from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
 from crossent.run_folder import DESCRIPTION, changed_versions, read_settings
-from crossent.run_report import next_commands
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
 from crossent.train.training import LEAST_DIVIDED

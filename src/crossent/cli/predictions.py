@@ -16,7 +16,8 @@ from crossent.data.names import listed, shortened
 from crossent.data.read import read_table
 from crossent.decide.labels import minimum_cost, top_k
 from crossent.errors import DataError, SettingError
-from crossent.predictor import Predictor, mean_log_probs, probs_under
+from crossent.logits import mean_log_probs
+from crossent.predictor import Predictor, probs_under
 
 # The column of the predicted class.
 PREDICTED = "predicted"

@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from crossent.cli.terminal import Console
-from crossent.train.monitor import EpochRecord
-from crossent.train.words import PLAIN_SECONDS, FoldLosses
+from crossent.monitoring.records import EpochRecord
+from crossent.monitoring.words import PLAIN_SECONDS, FoldLosses
 
 LIVE_SECONDS = 0.1
 

@@ -13,15 +13,14 @@ import numpy.typing as npt
 
 from crossent.data.table import Features, Widths
 from crossent.errors import ShapeError
-from crossent.losses.arrays import log_softmax, mean_cross_entropy
-from crossent.losses.focal import LARGEST_GAMMA, log_focal_slope, posterior_logits
+from crossent.logits import LARGEST_GAMMA, log_focal_slope, log_softmax, mean_cross_entropy, posterior_logits
 from crossent.models.lightgbm_text import trees_of_text
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.trees import Trees
+from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.storage import LongText
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
 from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_number
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from crossent.data.table import Features, Widths
 from crossent.models.objective import Objective, Target
+from crossent.monitoring.records import OnEpoch
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.monitor import OnEpoch
 from crossent.train.processes import Processes
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from crossent.data.table import Features, Widths
 from crossent.lazy import lazy_property
-from crossent.losses.focal import LARGEST_GAMMA, posterior_logits
+from crossent.logits import LARGEST_GAMMA, LabelledLogits, posterior_logits
 from crossent.models.effort import (
     DEPTH,
     choose_batch_size,
@@ -26,13 +26,13 @@ from crossent.models.model import Examples
 from crossent.models.number_embedding import FARTHEST, check_pieces
 from crossent.models.objective import Objective
 from crossent.models.table_network import Sizes, TableNetwork
+from crossent.monitoring.records import OnEpoch
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import Checkpoint, State, StateMismatchError
 from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
 from crossent.train.loop import StopBy, Stopping, fit_network, follow_training
 from crossent.train.mixup import Mixup
-from crossent.train.monitor import HeldOutLogits, OnEpoch
 from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, one_process
@@ -356,18 +356,18 @@ def _draw_seeds(rng: np.random.Generator) -> Seeds:
 
 def _judge(
     network: TableNetwork, valid: Examples, objective: Objective, device: torch.device
-) -> "functools.partial[HeldOutLogits]":
+) -> "functools.partial[LabelledLogits]":
     return functools.partial(_held_out, network, _inputs(valid.features, device), valid.target, objective)
 
 
 def _held_out(
     network: TableNetwork, inputs: tuple[Tensor, ...], target: npt.NDArray[np.int64], objective: Objective
-) -> HeldOutLogits:
+) -> LabelledLogits:
     """Return the logits of rows held out, brought to the class shares of the data."""
     logits = network_logits(network, inputs, objective.focal_gamma)
     if objective.restoring is not None:
         logits = (logits + objective.restoring).astype(np.float32)
-    return HeldOutLogits(logits, target)
+    return LabelledLogits(logits, target)
 
 
 def _inputs(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 
 Array = npt.NDArray[np.float64]
 # ``(n,)`` class indices, or ``(n, K)`` distributions.

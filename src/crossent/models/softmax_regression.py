@@ -11,6 +11,7 @@ from crossent.errors import SettingError
 from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
+from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.solver.data import RegressionData
 from crossent.solver.path import PATH_TOLERANCE, PENALTY_PATH, gains_no_more
 from crossent.solver.regression import (
@@ -22,7 +23,6 @@ from crossent.solver.regression import (
     start_at_prior,
 )
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
 from crossent.value_checks import LARGEST_WEIGHT, check_bounded, check_cardinalities
 

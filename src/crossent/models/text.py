@@ -11,16 +11,16 @@ import scipy.sparse
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features, Widths
 from crossent.kernels.regression import FeatureRows, SparseRows
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.models.softmax_regression import check_convex, check_linear, row_targets, without_log_prior
+from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
 from crossent.threads import processors
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
 
 # Chosen by what rows held out lose after a temperature: a strong penalty's faint logits are as good as any.
