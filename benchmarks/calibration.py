@@ -25,7 +25,7 @@ from sklearn.frozen import FrozenEstimator
 import crossent as ce
 from calibration_logits import DEVELOPMENT, SOURCES, Case, Logits, Target, cases
 from crossent.calibration.choose import Choice
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 
 Probs = npt.NDArray[np.float64]
 # From logits and labels to what maps logits to probabilities.

@@ -2,10 +2,10 @@
 
 python benchmarks/diagnose.py
 
-The rules of crossent.train.diagnose were written by reasoning, and tried on Letter with seeds 0 to 2 (--data letter
---seed 0) and on drawn rows. A first run on digits and hpc, with seed 2026, named 17 of 22 and called 6 of 10 healthy;
-three rules were then changed (gradients by the first batch, underfitting by dropout, label noise by rightly predicted
-rows). The seed of the table was not looked at before, its two data sets once.
+The rules of crossent.monitoring.diagnose were written by reasoning, and tried on Letter with seeds 0 to 2 (--data
+letter --seed 0) and on drawn rows. A first run on digits and hpc, with seed 2026, named 17 of 22 and called 6 of 10
+healthy; three rules were then changed (gradients by the first batch, underfitting by dropout, label noise by rightly
+predicted rows). The seed of the table was not looked at before, its two data sets once.
 """
 
 import argparse

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossent.classifier import Classifier
 from crossent.datasets import hpc_path
+from crossent.estimators.classifier import Classifier
 
 CROSSENT = [sys.executable, "-m", "crossent"]
 BUSY = "while True: pass"

@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 
 import crossent as ce
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 from datasets import hpc, keel, letter
 
 REMEDIES = ("class-weight", "oversample", "logit-adjust", "focal")
@@ -73,7 +73,7 @@ def fit(train: pd.DataFrame, test: pd.DataFrame, target: str, model: str, imbala
 def plain_logits(predictor: ce.Predictor, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the mean log-probabilities of the models as they come, without any correction."""
     features = predictor.encoder.encode(rows)
-    return np.asarray(np.mean([log_softmax(model.logits(features)) for model in predictor.models], axis=0))
+    return np.asarray(np.mean([log_softmax(member.model.logits(features)) for member in predictor.members], axis=0))
 
 
 SOURCES: dict[str, Callable[[], tuple[pd.DataFrame, str]]] = {

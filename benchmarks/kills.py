@@ -35,13 +35,13 @@ from crossent.cli import app
 from crossent.datasets import hpc_path
 from crossent.disk import replaced_name
 from crossent.errors import CrossentError
+from crossent.monitoring.history_file import HistoryReader
 from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
-from crossent.train.history_file import HistoryReader
 
 SETTINGS = {
-    "network": ["--model", "network", "--folds", "2", "--max-epochs", "8", "--imbalance", "oversample"],
-    "boosting": ["--model", "boosting", "--folds", "2", "--max-rounds", "30"],
+    "network": ["--model", "network", "--folds", "2", "--network.max-epochs", "8", "--imbalance", "oversample"],
+    "boosting": ["--model", "boosting", "--folds", "2", "--boosting.max-rounds", "30"],
     "linear": ["--model", "linear", "--folds", "2"],
 }
 # The smallest disk; the largest is nearly as large as a run.

@@ -132,7 +132,7 @@ class Peer:
 
 
 # Torch imports its compiler with the first optimizer of its own, used or not: 1.5 s.
-OURS, PYTABKIT = ("crossent.classifier",), ("pytabkit", "torch._dynamo")
+OURS, PYTABKIT = ("crossent.estimators.classifier",), ("pytabkit", "torch._dynamo")
 PEERS: dict[str, Peer] = {
     "crossent": Peer(crossent_fit, OURS),
     "network": Peer(network_fit, OURS),

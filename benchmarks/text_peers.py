@@ -20,8 +20,8 @@ def crossent(settings: dict[str, Any], train: Path, test: Path, folder: Path) ->
     import pandas as pd  # noqa: PLC0415
 
     from crossent.data.read import read  # noqa: PLC0415
-    from crossent.fit import fit  # noqa: PLC0415
-    from crossent.recipe import Recipe  # noqa: PLC0415
+    from crossent.fitting.fit import fit  # noqa: PLC0415
+    from crossent.fitting.recipe import Recipe  # noqa: PLC0415
 
     started = time.perf_counter()
     predictor = fit(read(str(train), "label"), Recipe(**settings)).predictor

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from crossent.models.model import Examples
-from crossent.models.network import Begun, Network
+from crossent.models.network import Begun
 from crossent.models.objective import Objective
+from crossent.models.settings import Network
+from crossent.monitoring.records import ignore_epoch
 from crossent.train.loop import Stopping, fit_network
-from crossent.train.monitor import ignore_epoch
 from crossent.train.processes import one_process
 from crossent.train.threads import Threads, one_thread
 from loop import letter_examples

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 import crossent as ce
-from crossent.evidence import find_evidence
-from crossent.fit import fit
+from crossent.explain.ngrams import find_evidence
+from crossent.fitting.fit import fit
 
 TOPICS = {
     "accounts": ["invoice", "payment", "Rechnung", "Zahlung", "facture", "paiement"],

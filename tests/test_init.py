@@ -34,7 +34,7 @@ def test_losses_load_torch_without_its_compiler_and_a_network_is_trained_without
         "ce.cross_entropy, ce.linear_cross_entropy, ce.nn\n"
         "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)\n"
         "rows = np.random.default_rng(0).normal(size=(60, 2))\n"
-        "network = ce.Classifier(model='network', folds=2, max_epochs=5).fit(rows, rows.argmax(axis=1))\n"
+        "network = ce.Classifier(model='network', folds=2, network__max_epochs=5).fit(rows, rows.argmax(axis=1))\n"
         "print(network.predict_proba(rows).shape, 'torch._dynamo' in sys.modules)"
     )
     assert run(code).splitlines() == ["True False", "(60, 2) False"]

@@ -9,11 +9,11 @@ from crossent.data.dataset import Dataset
 from crossent.data.read import read
 from crossent.errors import DataError
 from crossent.file_lock import lock
-from crossent.recipe import Recipe
+from crossent.fitting.recipe import Recipe
+from crossent.monitoring.history_file import read_history
+from crossent.monitoring.records import ignore_epoch
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
 from crossent.train.checkpoint import TrainingInterruptedError, never_interrupted
-from crossent.train.history_file import read_history
-from crossent.train.monitor import ignore_epoch
 from tests.conftest import draw_table
 
 

@@ -51,7 +51,7 @@ import numpy as np
 import pandas as pd
 import torch
 import crossent as ce
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 
 rng = np.random.default_rng(0)
 logits, target = torch.from_numpy(rng.normal(size=(20_000, 30)).astype(np.float32)), torch.arange(20_000) % 30
@@ -69,7 +69,7 @@ def gradients(loss, *leaves):
 
 
 def fitted(model, rows=table, labels=label):
-    return ce.Classifier(model=model, folds=2, max_epochs=2).fit(rows, labels).predict_proba(rows[:500])
+    return ce.Classifier(model=model, folds=2, network__max_epochs=2).fit(rows, labels).predict_proba(rows[:500])
 
 
 def sets():

@@ -11,8 +11,8 @@ import pytest
 from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
 from crossent.data.kinds import conform
 from crossent.errors import ModelFileError
-from crossent.fit import FitResult
-from crossent.losses.arrays import log_softmax
+from crossent.fitting.fit import FitResult
+from crossent.logits import log_softmax
 from crossent.predictor import Predictor
 from crossent.records import RecordDecoder, RecordEncoder
 from crossent.value_checks import check_bounded, check_cardinalities, check_distinct, check_number, check_shares

@@ -5,8 +5,6 @@ from . import nn as nn
 from .calibration.calibrate import calibrate as calibrate
 from .calibration.conformal import conformal_sets as conformal_sets
 from .calibration.prior import estimate_prior as estimate_prior
-from .calibration.prior import shift_prior as shift_prior
-from .classifier import Classifier as Classifier
 from .data.dataset import Dataset as Dataset
 from .data.read import read as read
 from .data.sampling import balanced_batches as balanced_batches
@@ -19,8 +17,12 @@ from .decide.labels import top_k as top_k
 from .decide.thresholds import apply_thresholds as apply_thresholds
 from .decide.thresholds import tune_thresholds as tune_thresholds
 from .errors import CrossentError as CrossentError
+from .estimators.classifier import Classifier as Classifier
+from .estimators.softmax_regression import SoftmaxRegression as SoftmaxRegression
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
+from .fitting.recipe import Recipe as Recipe
+from .logits import shift_prior as shift_prior
 from .losses.cross_entropy import cross_entropy as cross_entropy
 from .losses.cross_entropy_and_grad import cross_entropy_and_grad as cross_entropy_and_grad
 from .losses.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
@@ -30,13 +32,11 @@ from .losses.targets import one_hot as one_hot
 from .losses.targets import smooth_labels as smooth_labels
 from .losses.weights import balanced_class_weight as balanced_class_weight
 from .losses.weights import effective_number_class_weight as effective_number_class_weight
+from .monitoring.diagnose import diagnose as diagnose
+from .monitoring.finding import Finding as Finding
+from .monitoring.logit_rules import check_logits as check_logits
+from .monitoring.monitor import Monitor as Monitor
 from .predictor import Predictor as Predictor
 from .predictor import load as load
-from .recipe import Recipe as Recipe
-from .softmax_regression import SoftmaxRegression as SoftmaxRegression
-from .train.check_logits import check_logits as check_logits
-from .train.diagnose import diagnose as diagnose
-from .train.finding import Finding as Finding
-from .train.loop_monitor import Monitor as Monitor
 
 __version__: str

@@ -113,12 +113,11 @@ class RecordDecoder:
         return tuple(self.decode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(record))
 
     def _dataclass(self, record: dict[str, Any], cls: Any, key: str) -> Any:
-        if record["type"] != cls.__name__:
+        upgrade = getattr(cls, "from_format_1", None) if self._former else None
+        former = None if upgrade is None else typing.get_type_hints(upgrade)["former"]
+        if record["type"] not in {cls.__name__, getattr(former, "__name__", "")}:
             raise _unknown(key, record["type"])
-        upgrade = getattr(cls, "from_format_1", None)
-        if upgrade is None or not self._former:
-            return self._built(cls, record["fields"], cls, key)
-        return self._built(upgrade, record["fields"], typing.get_type_hints(upgrade)["former"], key)
+        return self._built(upgrade or cls, record["fields"], former or cls, key)
 
     def _built(self, build: Any, fields: Any, cls: Any, key: str) -> Any:
         names = [field.name for field in dataclasses.fields(cls)]
@@ -155,6 +154,8 @@ def _chosen(record: Any, options: tuple[Any, ...], key: str) -> Any:
     """Pick the one member of a union that the record can be."""
     if isinstance(record, dict) and "type" in record:
         fitting = [option for option in options if getattr(option, "__name__", "") == record["type"]]
+    elif isinstance(record, dict) and "array" in record:
+        fitting = [option for option in options if typing.get_origin(option) is np.ndarray]
     elif isinstance(record, dict):
         fitting = [option for option in options if option is float and "float" in record]
     else:

@@ -17,12 +17,16 @@ from crossent.disk import naming, write_file
 from crossent.errors import DataError
 from crossent.evaluation.evaluate import to_json
 from crossent.evaluation.result import Evaluation
-from crossent.evidence import find_evidence
+from crossent.explain.judgement import judge
+from crossent.explain.ngrams import find_evidence
 from crossent.file_lock import lock
-from crossent.fit import FitResult, fit
-from crossent.judgement import judge
+from crossent.fitting.fit import FitResult, check_trainable, fit
+from crossent.fitting.recipe import Recipe, flat_values
+from crossent.monitoring.history_file import HistoryWriter, read_history
+from crossent.monitoring.records import EpochRecord, OnEpoch
+from crossent.monitoring.tensorboard import TensorBoardWriter, write_settings
 from crossent.predictor import Predictor, load
-from crossent.recipe import Recipe
+from crossent.report.assemble import report_content
 from crossent.report.html import write_report
 from crossent.run_folder import (
     BOARD,
@@ -39,14 +43,10 @@ from crossent.run_folder import (
     read_description,
     write_json,
 )
-from crossent.run_report import report_content
 from crossent.sweep import sweep_run, sweep_runs
 from crossent.train.checkpoint import Checkpoints, remove
-from crossent.train.history_file import HistoryWriter
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import EpochRecord, OnEpoch
 from crossent.train.processes import Processes
-from crossent.train.tensorboard import TensorBoardWriter, write_settings
 from crossent.typed_json import shorten
 
 # Longer than another process takes to look for what is left in a run folder.
@@ -98,8 +98,9 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    # Rows that cannot be divided are reported before there is a folder.
+    # What cannot be divided or trained is reported before there is a folder.
     _sides(dataset, recipe, held_out)
+    check_trainable(dataset, recipe)
     sweep_runs(runs)
     description = describe_run(dataset, recipe, held_out, request)
     return make_run_folder(description, runs, name)
@@ -226,13 +227,14 @@ def _save(
     if evidence:
         table = pd.DataFrame([dataclasses.asdict(one) for one in evidence])
         write_file(folder / "ngrams.csv", table.to_csv(index=False).encode())
-    content = report_content(folder, dataset, test, recipe, result, judgement, created, evidence)
+    history = read_history(folder / HISTORY)
+    content = report_content(folder, history, dataset, recipe, result, judgement, created, evidence)
     write_report(folder / REPORT, content)
     return Run(folder, len(train), judgement.evaluation, result)
 
 
 def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
-    return {**dataclasses.asdict(recipe), "chosen model": result.trials[result.chosen].model}
+    return {**flat_values(recipe), "chosen model": result.trials[result.chosen].model}
 
 
 def _metric_values(evaluation: Evaluation) -> dict[str, float]:

@@ -18,8 +18,8 @@ from crossent.data.dataset import Dataset
 from crossent.disk import naming, write_file
 from crossent.errors import DataError, SettingError
 from crossent.file_lock import lock
+from crossent.fitting.recipe import Recipe
 from crossent.predictor import versions
-from crossent.recipe import Recipe
 from crossent.typed_json import build, read_object, shorten
 
 DESCRIPTION, HISTORY, REPORT = "run.json", "history.jsonl", "report.html"

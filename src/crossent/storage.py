@@ -101,8 +101,8 @@ def load_folder(path: Path, cls: type[T]) -> T:
     """Read what `save_folder` wrote, checking every hash, shape and type on the way.
 
     A dataclass whose fields have changed since format 1 has a class method ``from_format_1``. Its one argument,
-    ``former``, is annotated with a dataclass of the fields as they were: these are read by the same rules, and the
-    method makes of them what the class is now.
+    ``former``, is annotated with a dataclass of the fields as they were, called by the name of that time if the class
+    had another: these are read by the same rules, and the method makes of them what the class is now.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossent.calibration.choose import choose_calibration
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from tests.calibration.draw import draw, draw_skewed
 
 

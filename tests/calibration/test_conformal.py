@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from crossent.calibration.conformal import ApartRows, By, conformal_sets, prediction_sets, rows_needed
+from crossent.calibration.conformal import By, conformal_sets, prediction_sets, rows_needed
 from crossent.calibration.conformity import Method, aps_scores, lac_scores
 from crossent.errors import SettingError, ShapeError
+from crossent.logits import LabelledLogits
 from crossent.storage import load_folder, save_folder
 
 METHODS, GROUPINGS = get_args(Method), get_args(By)
@@ -25,12 +26,12 @@ def draw(rows: int, class_count: int, seed: int, sharpness: float = 1.0) -> tupl
     return (sharpness * honest).astype(np.float32), target
 
 
-def apart_rows(rows: int, class_count: int, seed: int, folds: int = 1) -> ApartRows:
+def apart_rows(rows: int, class_count: int, seed: int, folds: int = 1) -> LabelledLogits:
     logits, target = draw(rows, class_count, seed)
-    return ApartRows(logits, target, np.arange(rows) % folds)
+    return LabelledLogits(logits, target, np.arange(rows) % folds)
 
 
-def sets_of(apart: ApartRows, models: list[np.ndarray], **settings: object) -> np.ndarray:
+def sets_of(apart: LabelledLogits, models: list[np.ndarray], **settings: object) -> np.ndarray:
     return prediction_sets(apart, models, rng=np.random.default_rng(7), **settings)
 
 
@@ -59,7 +60,7 @@ def test_rows_needed_are_exact_and_named(coverage: float, rows: int) -> None:
 def test_by_class_the_class_with_too_few_rows_is_named() -> None:
     logits, target = draw(300, 3, 0)
     few = (target != 2) | (np.cumsum(target == 2) <= 8)
-    apart = ApartRows(logits[few], target[few], np.zeros(few.sum(), dtype=np.int64))
+    apart = LabelledLogits(logits[few], target[few], np.zeros(few.sum(), dtype=np.int64))
     with pytest.raises(SettingError, match=r"9 rows of each class.* There are 8 of class 2\."):
         sets_of(apart, [logits], by="class")
     with pytest.raises(SettingError, match=r"There are 8 of class 'rare'\."):
@@ -148,7 +149,7 @@ def test_classes_have_no_order(method: Method, by: By, seed: int) -> None:
     apart = apart_rows(200, 4, seed, folds=2)
     models = [draw(30, 4, seed + i)[0] for i in (1, 2)]
     order = np.random.default_rng(seed).permutation(4)
-    permuted = ApartRows(apart.logits[:, order], np.argsort(order)[apart.target], apart.fold)
+    permuted = LabelledLogits(apart.logits[:, order], np.argsort(order)[apart.target], apart.fold)
     sets = sets_of(apart, models, method=method, by=by, coverage=0.7)
     permuted_sets = sets_of(permuted, [one[:, order] for one in models], method=method, by=by, coverage=0.7)
     assert (sets[:, order] == permuted_sets).mean() > 0.99  # sums in another order round otherwise, at the threshold
@@ -159,7 +160,7 @@ def test_classes_have_no_order(method: Method, by: By, seed: int) -> None:
 def test_several_models_follow_the_definition_of_cv_plus(method: Method, by: By) -> None:
     apart = apart_rows(61, 3, 0, folds=4)
     # Coarse logits, so that scores tie within and between folds.
-    apart = ApartRows(apart.logits.round(0), apart.target, apart.fold)
+    apart = LabelledLogits(apart.logits.round(0), apart.target, apart.fold)
     models = [draw(40, 3, 10 + i)[0].round(0) for i in range(4)]
     rng = np.random.default_rng(7)
     uniform, new_uniform = rng.random(61), rng.random(40)
@@ -225,7 +226,7 @@ def test_no_new_rows_get_no_sets() -> None:
 def test_rows_kept_apart_can_be_stored(tmp_path: Path) -> None:
     apart = apart_rows(20, 3, 0, folds=2)
     save_folder(tmp_path / "model", apart, {})
-    loaded = load_folder(tmp_path / "model", ApartRows)
+    loaded = load_folder(tmp_path / "model", LabelledLogits)
     for name in ("logits", "target", "fold"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(apart, name))
 
@@ -253,4 +254,4 @@ def test_bad_input_gets_one_error() -> None:
     with pytest.raises(ShapeError, match="class ind"):
         conformal_sets(logits, target.astype(float), logits)
     with pytest.raises(ShapeError, match="fold holds the number of a model"):
-        ApartRows(logits, target, np.full(50, -1))
+        LabelledLogits(logits, target, np.full(50, -1))

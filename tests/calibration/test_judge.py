@@ -7,7 +7,7 @@ from crossent.calibration.judge import FOLDS, deal_rows, judge_structure, judge_
 from crossent.calibration.scaling import Mixing, Temperature
 from crossent.calibration.structured import Structure, fit_structured, no_change
 from crossent.calibration.temperature import best_temperature
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.threads import open_threads
 from tests.calibration.draw import draw, draw_skewed
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossent.calibration.temperature import ScaledRows, best_temperature, fit_temperature, scaled_rows
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.threads import open_threads
 from tests.calibration.draw import draw
 

@@ -11,8 +11,8 @@ import pytest
 
 from crossent.cli import history
 from crossent.errors import DataError
-from crossent.train.history_file import HistoryWriter
-from crossent.train.monitor import EpochRecord
+from crossent.monitoring.history_file import HistoryWriter
+from crossent.monitoring.records import EpochRecord
 from tests.cli.test_app import crossent
 
 

@@ -12,8 +12,8 @@ from crossent.calibration.prior import as_prior
 from crossent.cli.predictions import parse_prior, read_costs
 from crossent.data.read import read
 from crossent.errors import DataError, SettingError
-from crossent.fit import fit
-from crossent.recipe import Recipe
+from crossent.fitting.fit import fit
+from crossent.fitting.recipe import Recipe
 from tests.cli.test_app import crossent
 from tests.conftest import draw_table
 

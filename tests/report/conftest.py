@@ -6,7 +6,8 @@ from crossent.evaluation.compare import compare_log_probs
 from crossent.evaluation.evaluate import evaluate_log_probs
 from crossent.evaluation.result import Comparison, Evaluation, Label
 from crossent.evaluation.sets import evaluate_sets
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
+from crossent.monitoring.records import EpochRecord
 from crossent.report.content import (
     CalibrationAttempt,
     CalibrationSummary,
@@ -19,7 +20,6 @@ from crossent.report.content import (
     WorstRow,
 )
 from crossent.train.learning_rate import LearningRateCurve, running_mean
-from crossent.train.monitor import EpochRecord
 
 
 def draw_evaluation(classes: tuple[Label, ...], rows: int = 400, sharpness: float = 1.0) -> Evaluation:

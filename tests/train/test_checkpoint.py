@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from crossent.errors import CheckpointError, DiskError
+from crossent.logits import LabelledLogits
 from crossent.losses.cross_entropy import cross_entropy
+from crossent.monitoring.records import EpochRecord
 from crossent.train import checkpoint as module
 from crossent.train.batches import Batches
 from crossent.train.checkpoint import (
@@ -24,7 +26,6 @@ from crossent.train.checkpoint import (
 )
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network
-from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
@@ -79,8 +80,8 @@ def train(checkpoint: Checkpoint | None) -> tuple[nn.Module, list[EpochRecord]]:
     parameters = FlatParameters(network)
     records: list[EpochRecord] = []
 
-    def judge() -> HeldOutLogits:
-        return HeldOutLogits(network(features[100:]).detach().numpy(), target[100:].numpy())
+    def judge() -> LabelledLogits:
+        return LabelledLogits(network(features[100:]).detach().numpy(), target[100:].numpy())
 
     def on_epoch(record: EpochRecord) -> bool:
         records.append(record)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crossent.losses.cross_entropy import cross_entropy
+from crossent.monitoring.records import ignore_epoch
 from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.learning_rate import (
@@ -20,7 +21,6 @@ from crossent.train.learning_rate import (
     running_mean,
 )
 from crossent.train.loop import Stopping, fit_network
-from crossent.train.monitor import ignore_epoch
 from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process

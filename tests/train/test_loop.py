@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from crossent.logits import LabelledLogits
 from crossent.losses.cross_entropy import cross_entropy
+from crossent.monitoring.records import EpochRecord
 from crossent.train.batches import Batches
 from crossent.train.loop import StopBy, Stopping, fit_network
-from crossent.train.monitor import EpochRecord, HeldOutLogits
 from crossent.train.optim import AdamW, Optimizer, Schedule, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
@@ -44,10 +45,10 @@ class Watch:
         return len(self.records) >= self._most
 
 
-def held_out(accuracy: float) -> HeldOutLogits:
+def held_out(accuracy: float) -> LabelledLogits:
     """Rows that are all equally sure of themselves: the more of them are right, the lower is their refinement."""
     right = np.arange(20) < round(20 * accuracy)
-    return HeldOutLogits(np.tile(np.array([1.0, 0.0], np.float32), (20, 1)), np.where(right, 0, 1))
+    return LabelledLogits(np.tile(np.array([1.0, 0.0], np.float32), (20, 1)), np.where(right, 0, 1))
 
 
 def begin(
@@ -125,12 +126,12 @@ EPOCHS_OF_HELD_OUT = {1: (18, 20.0, 20.0), 2: (16, math.log(4), math.log(4)), 3:
 def test_the_best_epoch_is_told_by_what_is_asked_for(by: StopBy, best: int) -> None:
     training = prepare(start(), rows=64)
 
-    def judge() -> HeldOutLogits:
+    def judge() -> LabelledLogits:
         right, surely_right, surely_wrong = EPOCHS_OF_HELD_OUT[training.epoch]
         is_right = np.arange(20) < right
         logits = np.zeros((20, 2), np.float32)
         logits[:, 0] = np.where(is_right, surely_right, surely_wrong)
-        return HeldOutLogits(logits, np.where(is_right, 0, 1))
+        return LabelledLogits(logits, np.where(is_right, 0, 1))
 
     fit_network(training, judge, stopping=Stopping(3, 3, by), on_epoch=lambda _: False, name="judged")
     assert training.best_epoch == best
@@ -140,10 +141,10 @@ def test_the_best_epoch_is_told_by_what_is_asked_for(by: StopBy, best: int) -> N
 def test_an_epoch_whose_logits_are_not_finite_is_never_the_best(by: StopBy) -> None:
     training = prepare(start(), rows=64)
 
-    def judge() -> HeldOutLogits:
+    def judge() -> LabelledLogits:
         # The first of two classes is taken where there is none to choose, and is right.
         logits = held_out(0.5).logits * (1.0 if training.epoch == 1 else np.nan)
-        return HeldOutLogits(
+        return LabelledLogits(
             logits.astype(np.float32), np.repeat([0, 1], [15, 5]) if training.epoch > 1 else np.arange(20) % 2
         )
 
@@ -163,7 +164,7 @@ def test_rows_are_judged_without_what_is_for_training_alone() -> None:
     training, modes = prepare(network, rows=64), []
     network.register_forward_hook(lambda *_: modes.append(network.training))
 
-    def judge() -> HeldOutLogits:
+    def judge() -> LabelledLogits:
         network(draw()[0])
         return held_out(0.5)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossent.train.measure import gradient_lengths
+from crossent.monitoring.measure import gradient_lengths
 from crossent.train.parameters import DECAY, YOUNG_STEPS, FlatParameters, ParameterAverage
 
 

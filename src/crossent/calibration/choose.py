@@ -30,7 +30,7 @@ from crossent.calibration.scaling import (
     identity,
 )
 from crossent.calibration.structured import Structure, fit_structured, no_change
-from crossent.losses.arrays import mean_cross_entropy
+from crossent.logits import mean_cross_entropy
 from crossent.threads import open_threads
 
 FloatArray = npt.NDArray[np.floating[Any]]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array
+from crossent.array_checks import check_logits_array
 from crossent.calibration.class_clusters import cluster_classes, clustering_share
 from crossent.calibration.conformity import (
     NO_PENALTY,
@@ -26,6 +26,7 @@ from crossent.calibration.conformity import (
 from crossent.checks import check_choice
 from crossent.data.column import Label
 from crossent.errors import SettingError, ShapeError
+from crossent.logits import LabelledLogits
 
 By = Literal["overall", "class", "cluster"]
 BoolArray = npt.NDArray[np.bool_]
@@ -34,44 +35,6 @@ BoolArray = npt.NDArray[np.bool_]
 _TUNING_SHARE = 0.2
 # Scores computed at once, so that memory does not grow with the rows.
 _CHUNK = 2_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class ApartRows:
-    """Rows kept apart: no fit of the model or of its calibration saw them with the model that made their logits.
-
-    Attributes
-    ----------
-    logits
-        ``(m, K)`` float32 calibrated logits, of one row or more.
-    target
-        ``(m,)`` int64 class indices.
-    fold
-        ``(m,)`` int64 which of the F models made the logits of each row; 0 everywhere where there is one model.
-
-    Raises
-    ------
-    ShapeError
-        If shapes do not fit, a logit is not finite, a class index is out of range or a fold is negative.
-    """
-
-    logits: npt.NDArray[np.float32]
-    target: npt.NDArray[np.int64]
-    fold: npt.NDArray[np.int64]
-
-    def __post_init__(self) -> None:
-        check_logits_array("logits", self.logits)
-        check_target_array("target", self.target, *self.logits.shape)
-        if self.fold.shape != self.target.shape or self.fold.min() < 0:
-            raise ShapeError(
-                "fold holds the number of a model, counted from 0, for each row.",
-                f"Its shape is {self.fold.shape}, that of the target {self.target.shape}.",
-                "Give zeros where there is one model.",
-            )
-
-    def take(self, rows: BoolArray) -> "ApartRows":
-        """Return the rows that a ``(m,)`` mask chooses."""
-        return ApartRows(self.logits[rows], self.target[rows], self.fold[rows])
 
 
 def conformal_sets(
@@ -140,13 +103,14 @@ def conformal_sets(
     target = np.asarray(held_out_target)
     if np.issubdtype(target.dtype, np.integer):
         target = target.astype(np.int64)
-    apart = ApartRows(held_out, target, np.zeros(len(held_out), dtype=np.int64))
+    check_logits_array("held_out_logits", held_out)
+    apart = LabelledLogits(held_out, target)
     new = np.asarray(logits, dtype=np.float32)
     return prediction_sets(apart, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
 
 
 def prediction_sets(
-    apart: ApartRows,
+    apart: LabelledLogits,
     logits_of_models: Sequence[Logits],
     *,
     coverage: float = 0.9,
@@ -193,7 +157,7 @@ def prediction_sets(
     Examples
     --------
     >>> nine = np.log([[1 - i / 20, i / 20] for i in range(1, 10)]).astype(np.float32)
-    >>> apart = ApartRows(nine, np.zeros(9, dtype=np.int64), np.zeros(9, dtype=np.int64))
+    >>> apart = LabelledLogits(nine, np.zeros(9, dtype=np.int64))
     >>> new = np.log([[0.56, 0.44], [0.54, 0.46]]).astype(np.float32)
     >>> prediction_sets(apart, [new], coverage=0.9, rng=np.random.default_rng(0))
     array([[ True, False],
@@ -219,7 +183,7 @@ def prediction_sets(
     for start in range(0, rows, step):
         part = slice(start, start + step)
         new_scores = [score(logits[part], new_uniform[part]) for logits in logits_of_models]
-        sets[part] = _members(new_scores, groups, ranks, scores, apart.fold)
+        sets[part] = _members(new_scores, groups, ranks, scores, apart.model_index)
     return sets
 
 
@@ -245,7 +209,7 @@ class _Scores:
     def __call__(self, logits: Logits, uniform: FloatArray) -> FloatArray:
         return lac_scores(logits) if self.method == "lac" else aps_scores(logits, uniform, self.rank_penalty)
 
-    def of_target(self, apart: ApartRows, uniform: FloatArray) -> FloatArray:
+    def of_target(self, apart: LabelledLogits, uniform: FloatArray) -> FloatArray:
         """Return the scores of the right labels, ``(m,)``."""
         rows, class_count = apart.logits.shape
         step = max(1, _CHUNK // class_count)
@@ -265,7 +229,7 @@ class _Groups:
     rows: tuple[npt.NDArray[np.intp], ...]
 
 
-def _groups(apart: ApartRows, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
+def _groups(apart: LabelledLogits, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
     class_count = apart.logits.shape[1]
     if by == "overall":
         return _Groups(np.zeros(class_count, dtype=np.int64), (np.arange(len(scores)),))
@@ -353,11 +317,11 @@ def _check_settings(coverage: float, method: str, by: str) -> None:
     check_choice("by", by, ("overall", "class", "cluster"))
 
 
-def _check_models(apart: ApartRows, logits_of_models: Sequence[Logits]) -> None:
-    if len(logits_of_models) <= apart.fold.max():
+def _check_models(apart: LabelledLogits, logits_of_models: Sequence[Logits]) -> None:
+    if len(logits_of_models) <= apart.model_index.max():
         raise ShapeError(
             "Every fold of the rows kept apart has its model.",
-            f"There are the logits of {len(logits_of_models)} models, and a row of fold {apart.fold.max()}.",
+            f"There are the logits of {len(logits_of_models)} models, and a row of fold {apart.model_index.max()}.",
             "Give the logits of every model, in the order of the folds.",
         )
     expected = (len(logits_of_models[0]), apart.logits.shape[1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,12 @@ import scipy.optimize
 from crossent.array_checks import check_probs_array
 from crossent.data.column import Label
 from crossent.errors import SettingError
+from crossent.logits import check_prior
 
 FloatArray = npt.NDArray[np.float64]
 Prior = Literal["uniform"] | npt.ArrayLike | Mapping[Label, float]
 
 RESAMPLES = 200
-_SUM_TOLERANCE = 1e-3
 # How far the log-likelihood of all rows, in nats, may be from its maximum: a standard error is half a nat away.
 _NEAR, _NEAR_OF_RESAMPLES = 1e-6, 1e-2
 # Few resamples need more than ten steps; what the others still lack does not show in a quantile of 200.
@@ -78,48 +78,8 @@ def as_prior(prior: Prior, classes: Sequence[Label]) -> FloatArray:
     if isinstance(prior, Mapping):
         prior = _shares_of_labels(prior, classes)
     shares = np.asarray(prior, dtype=np.float64)
-    _check_prior("prior", shares, len(classes))
+    check_prior("prior", shares, len(classes))
     return np.asarray(shares / shares.sum())
-
-
-def shift_prior(
-    logits: npt.NDArray[np.floating[Any]], old: npt.ArrayLike, new: npt.ArrayLike
-) -> npt.NDArray[np.float32]:
-    """Move logits from one class prior to another: the log-odds of each class change by log(new / old).
-
-    That is right where the classes come in other shares while the rows of each class look the same.
-
-    Parameters
-    ----------
-    logits
-        ``(n, K)`` logits of probabilities that hold under the prior `old`.
-    old, new
-        ``(K,)`` shares of the classes, each above 0, that sum to 1.
-
-    Returns
-    -------
-    npt.NDArray[np.float32]
-        ``(n, K)`` logits of probabilities that hold under the prior `new`.
-
-    Raises
-    ------
-    SettingError
-        If a prior is not K positive numbers that sum to 1.
-
-    Notes
-    -----
-    Source: Saerens, Latinne and Decaestecker 2002, "Adjusting the Outputs of a Classifier to New a Priori
-    Probabilities".
-
-    Examples
-    --------
-    >>> shift_prior(np.zeros((1, 2), dtype=np.float32), [0.5, 0.5], [0.8, 0.2]).round(4)
-    array([[ 0.47  , -0.9163]], dtype=float32)
-    """
-    old, new = np.asarray(old, dtype=np.float64), np.asarray(new, dtype=np.float64)
-    _check_prior("old", old, logits.shape[1])
-    _check_prior("new", new, logits.shape[1])
-    return np.asarray(logits + (np.log(new) - np.log(old)), dtype=np.float32)
 
 
 def estimate_prior(probs: npt.ArrayLike, prior: npt.ArrayLike | None = None, seed: int = 0) -> PriorEstimate:
@@ -166,7 +126,7 @@ def estimate_prior(probs: npt.ArrayLike, prior: npt.ArrayLike | None = None, see
     check_probs_array("probs", checked)
     rows, class_count = checked.shape
     old = np.full(class_count, 1 / class_count) if prior is None else np.asarray(prior, dtype=np.float64)
-    _check_prior("prior", old, class_count)
+    check_prior("prior", old, class_count)
     likelihood = checked.astype(np.float64) / old
     ones = np.ones((rows, 1))
     best = _maximise(likelihood, ones, old[None, :], _NEAR, _MOST_STEPS)[0]
@@ -276,23 +236,3 @@ def _shares_of_labels(shares: Mapping[Label, float], classes: Sequence[Label]) -
     if missing:
         raise SettingError("A prior names every class.", f"{missing[0]!r} has no share.", "Give each class a share.")
     return [shares[label] for label in classes]
-
-
-def _check_prior(name: str, prior: FloatArray, class_count: int) -> None:
-    if prior.shape != (class_count,):
-        raise SettingError(
-            f"{name} holds the share of each of the {class_count} classes.",
-            f"Its shape is {prior.shape}.",
-            "Give one number for each column, in their order.",
-        )
-    if not (prior > 0).all():
-        k = int((prior > 0).argmin())
-        raise SettingError(
-            f"{name}: every class has a share above 0, for the logarithm of 0 is not finite.",
-            f"That of class {k} is {prior[k]:g}.",
-            "Give a class that hardly occurs a small share, such as 1e-6.",
-        )
-    if not abs(prior.sum() - 1) <= _SUM_TOLERANCE:
-        raise SettingError(
-            f"{name}: the shares sum to 1.", f"They sum to {prior.sum():.6g}.", "Divide counts by their sum."
-        )

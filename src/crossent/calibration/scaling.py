@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from crossent.array_checks import check_logits_array
 from crossent.errors import ShapeError
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 from crossent.value_checks import check_bounded, check_number
 
 Method = Literal["identity", "temperature", "vector", "matrix"]

@@ -17,7 +17,7 @@ from crossent.cli.terminal import Console
 from crossent.data.column import Kind
 from crossent.disk import without_name
 from crossent.errors import CrossentError, DiskError, SettingError
-from crossent.recipe import Recipe
+from crossent.fitting.recipe import Recipe
 
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
 # Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
@@ -85,7 +85,14 @@ class PredictionFlags:
 
 
 Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
-RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
+
+
+def flag_name(name: str) -> str:
+    """Return the flag of a setting, which is also its key in TOML: ``max_rounds`` is ``max-rounds``, and C stays C."""
+    return name if name == "C" else cyclopts.default_name_transform(name)
+
+
+RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE, name_transform=flag_name)]
 Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
 Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or that of a ce.Monitor.")]
 Encoding = Annotated[str, Parameter(help=_ENCODING)]

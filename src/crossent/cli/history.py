@@ -10,10 +10,10 @@ from rich.text import Text
 
 from crossent.cli.terminal import Console
 from crossent.errors import DataError
-from crossent.train.curves import Curves
-from crossent.train.diagnose import curves_of, find
-from crossent.train.history_file import HistoryReader, no_history
-from crossent.train.words import PLAIN_SECONDS, FoldLosses
+from crossent.monitoring.curves import Curves
+from crossent.monitoring.diagnose import curves_of, find
+from crossent.monitoring.history_file import HistoryReader, no_history
+from crossent.monitoring.words import PLAIN_SECONDS, FoldLosses
 
 # How often a run is looked at.
 LOOK_SECONDS = 0.5

@@ -10,8 +10,8 @@ import pyarrow.csv
 
 from crossent.data.arrow import native_buffer
 from crossent.data.columnar import damage_as_data_error
-from crossent.data.encoding import to_utf8
 from crossent.data.limits import check_column_count
+from crossent.data.utf8 import to_utf8
 from crossent.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossent.data.encoding import to_utf8
 from crossent.data.limits import limit_of
+from crossent.data.utf8 import to_utf8
 from crossent.errors import DataError
 
 # Columns of the table that a folder becomes.

@@ -4,7 +4,7 @@ import numpy as np
 
 from crossent.calibration.temperature import best_temperature
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
-from crossent.losses.arrays import log_softmax
+from crossent.logits import log_softmax
 
 FOLDS = 5
 # A probability of 0 stays one at every temperature. For the recalibration it is this small instead.

@@ -174,6 +174,42 @@ class SetsResult:
     classes: tuple[ClassSets, ...]
 
 
+@dataclass(frozen=True)
+class SetsSummary:
+    """Prediction sets on the rows held out: the coverage that was asked for, and how they fare."""
+
+    coverage: float
+    result: SetsResult
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Share of wrong answers, ``risk`` (m,), when only the surest share of the rows, ``coverage`` (m,), is answered."""
+
+    coverage: npt.NDArray[np.float64]
+    risk: npt.NDArray[np.float64]
+    area: float
+
+
+@dataclass(frozen=True)
+class ClassRemedy:
+    """What a remedy of imbalance does for one class, on ``rows`` rows held out.
+
+    ``recall``, ``precision`` and ``log_loss`` are those of the probabilities under the class shares of the data;
+    ``remedied_…`` those under the shares that the remedy means. What is predicted follows the
+    latter, and the probabilities that are given the former.
+    """
+
+    label: str
+    rows: int
+    recall: float
+    precision: float
+    log_loss: float
+    remedied_recall: float
+    remedied_precision: float
+    remedied_log_loss: float
+
+
 def p_value_words(p_value: float) -> str:
     """Say what a p-value of calibration means.
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from crossent.evaluation.result import Comparison, Evaluation, SetsResult
+from crossent.evaluation.result import ClassRemedy, Comparison, Evaluation, RiskCoverage, SetsSummary
+from crossent.explain.rows import WorstRow
+from crossent.monitoring.records import EpochRecord
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -58,60 +56,12 @@ class CalibrationSummary:
 
 
 @dataclass(frozen=True)
-class WorstRow:
-    """A row whose given label is improbable: ``row`` counts from 1, ``prob`` is that of the given label."""
-
-    row: int
-    values: tuple[tuple[str, str], ...]
-    label: str
-    predicted: str
-    prob: float
-    loss: float
-
-
-@dataclass(frozen=True)
 class ClassNgrams:
     """What speaks for a class: words and pairs of words, and pieces of words, from strong to weak."""
 
     label: str
     words: tuple[str, ...]
     pieces: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SetsSummary:
-    """Prediction sets on the rows held out: the coverage that was asked for, and how they fare."""
-
-    coverage: float
-    result: SetsResult
-
-
-@dataclass(frozen=True)
-class RiskCoverage:
-    """Share of wrong answers, ``risk`` (m,), when only the surest share of the rows, ``coverage`` (m,), is answered."""
-
-    coverage: npt.NDArray[np.float64]
-    risk: npt.NDArray[np.float64]
-    area: float
-
-
-@dataclass(frozen=True)
-class ClassRemedy:
-    """What a remedy of imbalance does for one class, on ``rows`` rows held out.
-
-    ``recall``, ``precision`` and ``log_loss`` are those of the probabilities under the class shares of the data;
-    ``remedied_…`` those under the shares that the remedy means. What is predicted follows the
-    latter, and the probabilities that are given the former.
-    """
-
-    label: str
-    rows: int
-    recall: float
-    precision: float
-    log_loss: float
-    remedied_recall: float
-    remedied_precision: float
-    remedied_log_loss: float
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from crossent.evaluation.drawing import (
     write_counts,
 )
 from crossent.evaluation.result import Evaluation, Reliability, SetsResult
+from crossent.monitoring.records import EpochRecord
 from crossent.train.learning_rate import LearningRateCurve
-from crossent.train.monitor import EpochRecord
 
 MOST_SMALL_DIAGRAMS = 24
 MOST_CONFUSION_CLASSES = 30

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+from crossent.logits import LabelledLogits
+from crossent.monitoring.measure import measure_held_out, peak_memory
+from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.train.checkpoint import Checkpoint
-from crossent.train.measure import measure_held_out, peak_memory
-from crossent.train.monitor import EpochRecord, HeldOutLogits, OnEpoch
 from crossent.train.threads import Threads
 from crossent.train.training import Training
 
@@ -39,7 +40,7 @@ class Stopping:
 
 def fit_network(
     training: Training,
-    judge: Callable[[], HeldOutLogits] | None,
+    judge: Callable[[], LabelledLogits] | None,
     *,
     stopping: Stopping,
     on_epoch: OnEpoch,
@@ -123,7 +124,7 @@ def follow_training(training: Training) -> None:
         training.end_epoch(None)
 
 
-def _judge(training: Training, judge: Callable[[], HeldOutLogits] | None) -> HeldOutLogits | None:
+def _judge(training: Training, judge: Callable[[], LabelledLogits] | None) -> LabelledLogits | None:
     """Return the logits of rows held out by the averaged parameters."""
     if judge is None:
         return None
@@ -143,7 +144,7 @@ def _badness(record: EpochRecord, stop_by: StopBy) -> float | None:
 
 
 def _record(
-    name: str, training: Training, epochs: int, rows_per_second: float, held_out: HeldOutLogits | None
+    name: str, training: Training, epochs: int, rows_per_second: float, held_out: LabelledLogits | None
 ) -> EpochRecord:
     trained = training.measured()
     record = EpochRecord(

@@ -1,0 +1,1 @@
+"""The scikit-learn faces: estimators over `fitting` and `solver`."""

@@ -1,0 +1,114 @@
+"""What rows held out say of a predictor: probabilities, sets, what calibration and a remedy of imbalance did."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossent.calibration.conformal import rows_needed
+from crossent.data.dataset import Dataset
+from crossent.decide.abstention import risk_coverage
+from crossent.evaluation.compare import compare_log_probs
+from crossent.evaluation.evaluate import evaluate_log_probs
+from crossent.evaluation.metrics import class_counts, confusion_matrix, log_loss_of_rows, precision, recall
+from crossent.evaluation.result import ClassRemedy, Comparison, Evaluation, RiskCoverage, SetsSummary
+from crossent.evaluation.sets import evaluate_sets
+from crossent.explain.rows import WorstRow, worst_rows
+from crossent.logits import log_softmax
+from crossent.predictor import Predictor
+
+Array = npt.NDArray[np.float64]
+
+COVERAGE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """All that rows held out say.
+
+    Attributes
+    ----------
+    log_probs
+        ``(n, K)`` log-probabilities of the rows.
+    evaluation
+        Of these.
+    before_after
+        Before calibration and after; None where there was nothing to correct.
+    sets
+        Prediction sets at 90 %; None where the rows kept apart are too few for them.
+    risk_coverage
+        What share of the answers is wrong if the unsure rows are not answered.
+    worst_rows
+        Those whose given label is least probable.
+    remedy
+        What the remedy of imbalance does for each class; empty without one.
+    """
+
+    log_probs: Array
+    evaluation: Evaluation
+    before_after: Comparison | None
+    sets: SetsSummary | None
+    risk_coverage: RiskCoverage
+    worst_rows: tuple[WorstRow, ...]
+    remedy: tuple[ClassRemedy, ...]
+
+
+def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
+    """Judge a predictor on rows that it has not seen.
+
+    Parameters
+    ----------
+    predictor
+        The predictor.
+    test
+        The rows.
+    seed
+        Of the bootstrap.
+    """
+    of_models = predictor.model_logits_of(test.frame)
+    uncalibrated = predictor.combination.logits(of_models)
+    logits = predictor.calibration.logits(uncalibrated)
+    log_probs = log_softmax(logits)
+    rng = np.random.default_rng(seed)
+    evaluation = evaluate_log_probs(log_probs, test.target, predictor.classes, predictor.prior, rng)
+    before_after = None
+    if predictor.calibration.method != "identity":
+        both = {"before": log_softmax(uncalibrated), "after": log_probs}
+        before_after = compare_log_probs(both, test.target, predictor.classes, predictor.prior, seed)
+    sets = None
+    if len(predictor.apart.target) >= rows_needed(COVERAGE):
+        members = predictor.sets_of(of_models, coverage=COVERAGE, method="lac", by="overall", seed=seed)
+        sets = SetsSummary(COVERAGE, evaluate_sets(members, test.target, predictor.classes))
+    curve = risk_coverage(np.exp(log_probs), test.target)
+    shown = RiskCoverage(curve.answered / len(test), curve.wrong / curve.answered, curve.area)
+    return Judgement(
+        log_probs=log_probs,
+        evaluation=evaluation,
+        before_after=before_after,
+        sets=sets,
+        risk_coverage=shown,
+        worst_rows=worst_rows(test, log_probs),
+        remedy=_remedy(predictor, logits, test),
+    )
+
+
+def _remedy(predictor: Predictor, logits: npt.NDArray[np.float32], test: Dataset) -> tuple[ClassRemedy, ...]:
+    """Compare, class by class, what is predicted and believed with the remedy's prior and without it."""
+    remedied = predictor.deciding_logits(logits)
+    if (remedied == logits).all():
+        return ()
+    classes = len(predictor.classes)
+    figures = []
+    for one in (logits, remedied):
+        counts = class_counts(confusion_matrix(test.target, one.argmax(axis=1), classes))
+        loss = log_loss_of_rows(log_softmax(one), test.target)
+        sums = np.bincount(test.target, loss, classes)
+        mean_loss = np.divide(sums, counts.actual, out=np.full(classes, np.nan), where=counts.actual > 0)
+        figures.append((counts.actual, recall(counts), precision(counts), mean_loss))
+    (support, recall_without, precision_without, loss_without), (_, *with_remedy) = figures
+    return tuple(
+        ClassRemedy(str(label), int(rows), *map(float, values))
+        for label, rows, *values in zip(
+            predictor.classes, support, recall_without, precision_without, loss_without, *with_remedy, strict=True
+        )
+    )

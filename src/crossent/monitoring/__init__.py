@@ -1,0 +1,1 @@
+"""What training leaves behind: records, measures, rules, diagnoses in words, TensorBoard."""

@@ -1,0 +1,167 @@
+"""What the training loss and its gradients show: whether the steps and the model fit the task.
+
+Each rule takes the curves of one training and returns one finding or none. Losses are judged as shares of
+`Curves.scale`, the loss of knowing nothing but the class shares.
+"""
+
+import numpy as np
+
+from crossent.monitoring.curves import Curves, level
+from crossent.monitoring.finding import Finding
+
+# Few epochs show no trend.
+FEWEST_EPOCHS = 4
+# Mean gradients of a cross entropy are of the order of 1; so far from it, layers multiply each other.
+_EXPLODING, _FIRST_TO_LAST = 100.0, 1000.0
+# A training loss of more than this share of the scale has learned little.
+_HIGH, _NOTHING_LEARNED = 0.65, 0.95
+# Where nearly all that the last quarter of an ordinary training does is done before, so much of the whole is not.
+_STILL_FALLING = 0.15
+# Ups and downs of a noisy training stay below, on average over epochs, as a share of the scale.
+_ROUGH = 0.02
+
+
+def diverging(run: Curves) -> tuple[Finding, ...]:
+    """Find a loss no longer finite, or in the end far above what it had been."""
+    remedy = "Lower the learning rate to a third and try again; clip gradients to a length of 1."
+    bad = ~np.isfinite(run.train)
+    if bad.any():
+        seen = f"The training loss is not finite from epoch {run.epoch[bad.argmax()]} on."
+        return (Finding("diverging", seen, remedy),)
+    low, end = float(run.train.min()), level(run.train)
+    if len(run.train) < FEWEST_EPOCHS or end < max(1.5 * low, low + 0.3 * run.scale):
+        return ()
+    where = run.epoch[run.train.argmin()]
+    seen = f"The training loss was {low:.3f} in epoch {where} and is {end:.3f} in the end."
+    return (Finding("diverging", seen, remedy),)
+
+
+def exploding_gradients(run: Curves) -> tuple[Finding, ...]:
+    """Find gradients far longer than those of a sound network, in the first batch where that was measured.
+
+    Later ones may be the work of steps too long; the first batch comes before any step.
+    """
+    norm = run.first_gradient_norm[:1] if _start_is_measured(run) else run.gradient_norm
+    if not np.isfinite(norm).any():
+        return ()
+    highest = float(np.nanmax(norm))
+    if highest < _EXPLODING:
+        return ()
+    where = f"epoch {run.epoch[int(np.nanargmax(norm))]}"
+    seen = f"The gradient has length {highest:.3g} in {where}; about 1 is usual."
+    remedy = (
+        "Clip gradients to a length of 1, start with smaller weights or add normalisation layers, and scale the inputs;"
+        " then lower the learning rate."
+    )
+    return (Finding("exploding gradients", seen, remedy),)
+
+
+def _start_is_measured(run: Curves) -> bool:
+    return bool(np.isfinite(run.first_gradient_norm[0]))
+
+
+def _shows_a_trend(run: Curves) -> bool:
+    return len(run.train) >= FEWEST_EPOCHS and bool(np.isfinite(run.train).all())
+
+
+def vanishing_gradients(run: Curves) -> tuple[Finding, ...]:
+    """Find first layers that no longer learn although the loss is high."""
+    ratio = run.gradient_ratio[np.isfinite(run.gradient_ratio)]
+    if not len(ratio) or level(run.train) < 0.5 * run.scale or np.median(ratio) > 1 / _FIRST_TO_LAST:
+        return ()
+    seen = (
+        f"The gradient of the first layer is {float(np.median(ratio)):.1g} of that of the last, and the training loss"
+        f" is still {level(run.train):.3f} of {run.scale:.3f}."
+    )
+    remedy = "Take ReLU or GELU in place of sigmoid or tanh, add skip connections or normalisation, or fewer layers."
+    return (Finding("vanishing gradients", seen, remedy),)
+
+
+def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
+    """Find a training loss that jumps up and down, or was thrown far above the start and stays high."""
+    remedy = "Lower the learning rate to a third, or begin with a warm-up."
+    if _start_is_measured(run) and diverging(run):
+        seen = (
+            f"The gradient of the first batch has a sound length of {run.first_gradient_norm[0]:.3g}, so that the loss"
+            f" was thrown off by steps too long, of a learning rate of {np.nanmax(run.learning_rate):.2g}."
+        )
+        return (Finding("learning rate too high", seen, remedy),)
+    if not _shows_a_trend(run) or diverging(run):
+        return ()
+    steps = np.diff(run.train)
+    up, down = float(steps.clip(min=0).sum()), float((-steps).clip(min=0).sum())
+    if up > _ROUGH * run.scale * len(steps) and up > 0.3 * down:
+        seen = f"The training loss rises in {int((steps > 0).sum())} of {len(steps)} epochs, by {up:.3f} in all."
+        return (Finding("learning rate too high", seen, remedy),)
+    if run.steps_are_chosen and run.train[0] > 1.5 * run.scale and level(run.train) > 0.5 * run.scale:
+        seen = (
+            f"The first epoch has a training loss of {run.train[0]:.3f}, above the {run.scale:.3f} of knowing nothing,"
+            f" and it ends at {level(run.train):.3f}."
+        )
+        return (Finding("learning rate too high", seen, remedy),)
+    return ()
+
+
+def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
+    """Find a training loss that falls from epoch to epoch, far from done, and as fast in the end as before."""
+    if not _shows_a_trend(run) or run.stopped_itself:
+        return ()
+    steps = np.diff(run.train)
+    fall = float(run.train[0] - run.train[-1])
+    if fall <= 0 or level(run.train) < 0.4 * run.scale or (steps < 0).mean() < 0.8:
+        return ()
+    quarter = max(1, len(steps) // 4)
+    late = float(-steps[-quarter:].sum()) / fall
+    # The share of a quarter of the steps is a quarter where each gains the same.
+    if late < _STILL_FALLING * (quarter / len(steps)) / 0.25:
+        return ()
+    seen = (
+        f"The training loss falls in nearly every epoch, from {run.train[0]:.3f} to {run.train[-1]:.3f}, {late:.0%} of"
+        f" it in the last {quarter} of {len(steps)} steps between epochs: it is far from done."
+    )
+    return (Finding("learning rate too low", seen, "Triple the learning rate, or train for many more epochs."),)
+
+
+def plateau(run: Curves) -> tuple[Finding, ...]:
+    """Find a training loss that stands still: at the start, or since the learning rate has all but vanished."""
+    if not _shows_a_trend(run):
+        return ()
+    half = run.train[len(run.train) // 2 :]
+    flat = float(np.ptp(half)) < 0.02 * run.scale
+    end = level(run.train)
+    if not flat or end < 0.3 * run.scale:
+        return ()
+    since = run.epoch[int((np.abs(run.train - end) < 0.02 * run.scale).argmax())]
+    if end > _NOTHING_LEARNED * run.scale:
+        seen = f"The training loss stands at {end:.3f} since epoch {since}; knowing nothing gives {run.scale:.3f}."
+        remedy = (
+            "Look whether inputs and targets belong together, whether gradients reach the first layer, and try learning"
+            " rates ten times higher and lower."
+        )
+        return (Finding("plateau", seen, remedy),)
+    rate = run.learning_rate
+    if np.isfinite(rate).all() and (rate[len(rate) // 2] < 0.01 * rate.max()):
+        seen = (
+            f"The training loss stands at {end:.3f} since epoch {since}, and the learning rate has fallen from"
+            f" {rate.max():.2g} to {rate[-1]:.2g}."
+        )
+        return (Finding("plateau", seen, "Let the learning rate fall later or less."),)
+    return ()
+
+
+def underfitting(run: Curves) -> tuple[Finding, ...]:
+    """Find a training loss that ends high, the held-out loss not far above it, and nothing to gain by training on."""
+    end, held_out = level(run.train), level(run.valid)
+    if not _shows_a_trend(run) or end < _HIGH * run.scale:
+        return ()
+    if held_out - end > 0.2 * end or learning_rate_too_low(run):
+        return ()
+    seen = (
+        f"The training loss ends at {end:.3f}, the held-out loss at {held_out:.3f}; knowing nothing but the class"
+        f" shares gives {run.scale:.3f}."
+    )
+    remedy = (
+        "Take a larger model or less regularisation (dropout, weight decay); if neither helps, the features say no more"
+        " about the classes, or many labels are wrong."
+    )
+    return (Finding("underfitting", seen, remedy),)
