@@ -1,4 +1,5 @@
 import contextlib
+import copy
 import pickle
 import time
 from collections.abc import Callable
@@ -371,12 +372,13 @@ def test_interrupted_fit_leaves_the_old_model_or_the_new_one() -> None:
     X, y = load_iris(return_X_y=True)
     old, new = np.array(["ant", "bee", "cow"]), np.array(["sand", "tin", "wood"])
     linear = ce.Classifier(model="linear", folds=2)
-    expected = {"ant": linear.fit(X, old[y]).predict(X), "sand": clone(linear).fit(X[:, :2], new[y]).predict(X[:, :2])}
+    first = clone(linear).fit(X, old[y])
+    expected = {"ant": first.predict(X), "sand": clone(linear).fit(X[:, :2], new[y]).predict(X[:, :2])}
     started = time.monotonic()
     clone(linear).fit(X[:, :2], new[y])
     seconds = time.monotonic() - started
     for i in range(12):
-        classifier = clone(linear).fit(X, old[y])
+        classifier = copy.deepcopy(first)
         with contextlib.suppress(KeyboardInterrupt), interrupted_after(0.001 + i / 10 * seconds):
             classifier.fit(X[:, :2], new[y])
         rows = X[:, : classifier.n_features_in_]

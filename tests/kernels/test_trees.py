@@ -67,7 +67,12 @@ def test_groups_of_trees_with_few_and_with_many_categorical_splits(trees_of_a_gr
 
 
 @pytest.mark.parametrize(
-    ("leaf_counts", "numbers"), [([32_768, 3], 2), ([32_769, 3], 2), ([30_000, 30_000, 30_000, 3], 500_000)]
+    ("leaf_counts", "numbers"),
+    [
+        ([32_768, 3], 2),
+        ([32_769, 3], 2),
+        pytest.param([30_000, 30_000, 30_000, 3], 500_000, marks=pytest.mark.slow),
+    ],
 )
 def test_trees_whose_splits_or_columns_have_numbers_of_more_than_16_bits(leaf_counts: list[int], numbers: int) -> None:
     rng = np.random.default_rng(0)

@@ -118,7 +118,9 @@ def test_every_metric_is_a_row_with_its_meaning(page: str) -> None:
         assert metric.meaning in text
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize(
+    "hostile", ["".join(HOSTILE), *(pytest.param(text, marks=pytest.mark.slow) for text in HOSTILE)]
+)
 def test_values_of_the_data_are_escaped(hostile: str) -> None:
     content = draw_content((hostile, "b"), name=hostile, value=hostile)
     content = dataclasses.replace(
@@ -147,10 +149,10 @@ def test_any_number_of_classes(count: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.tags.count("svg") == (4 if count == 2 else 3)
 
 
-def test_report_replaces_the_old_one_at_once(tmp_path: Path) -> None:
+def test_report_replaces_the_old_one_at_once(tmp_path: Path, content: ReportContent) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_report(path, draw_content(("a", "b")))
+    write_report(path, content)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
@@ -189,8 +191,7 @@ def full_page(hostile: str = "a") -> str:
     return render(content)
 
 
-def test_the_page_allows_nothing_but_what_it_needs() -> None:
-    page = full_page()
+def test_the_page_allows_nothing_but_what_it_needs(page: str) -> None:
     policy = f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_SECURITY_POLICY}">'
     # Before anything that it is about.
     assert page.index(policy) < page.index("<title>") < page.index("<style>")
