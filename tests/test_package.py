@@ -130,7 +130,7 @@ def test_the_wheel_holds_all_that_it_needs_and_works_alone(built: Path, tmp_path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and the folders of an environment are those of Unix")
-@pytest.mark.parametrize("missing", ["compiler", "cmake and compiler"])
+@pytest.mark.parametrize("missing", ["compiler", "compiler and cmake"])
 def test_the_sdist_is_installed_without_a_compiler_and_works_alone(built: Path, tmp_path: Path, missing: str) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -140,6 +140,7 @@ def test_the_sdist_is_installed_without_a_compiler_and_works_alone(built: Path, 
     environment = {"CC": "/nonexistent", "CXX": "/nonexistent"}
     if missing != "compiler":
         (tmp_path / "no-programs").mkdir()
-        environment["PATH"] = str(tmp_path / "no-programs")
+        # pip fetches cmake where there is none; where it cannot, the build is told to do without it.
+        environment |= {"PATH": str(tmp_path / "no-programs"), "SKBUILD_WHEEL_CMAKE": "false"}
     python = install(sdist, tmp_path / "environment", **environment)
     smoke(python, tmp_path / "work", "none")
