@@ -105,19 +105,17 @@ def smoke(python: Path, folder: Path, kernels: str) -> None:
     assert run(python.with_name("crossent"), "--version", cwd=folder).strip() == importlib.metadata.version("crossent")
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist of the checkout, and the wheel that is built from it."""
-    folder = tmp_path_factory.mktemp("built")
-    run(
-        sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "--outdir", folder, ROOT, cwd=folder
-    )
+def build(folder: Path, *options: str) -> Path:
+    """Build the checkout with the tools that are installed here, and return the folder of what comes out."""
+    options = ("--no-isolation", "--skip-dependency-check", "--outdir", str(folder), *options)
+    run(sys.executable, "-m", "build", *options, ROOT, cwd=ROOT)
     return folder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and the folders of an environment are those of Unix")
-def test_the_wheel_holds_all_that_it_needs_and_works_alone(built: Path, tmp_path: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+def test_the_wheel_holds_all_that_it_needs_and_works_alone(tmp_path: Path) -> None:
+    # Without options the wheel is built from the sdist.
+    (wheel,) = build(tmp_path / "built").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     inside = ("__init__.pyi", "py.typed", "datasets/hpc.csv", "datasets/LICENSE-hpc.txt", "report/template.html")
     assert {f"crossent/{name}" for name in inside} <= names
@@ -131,8 +129,8 @@ def test_the_wheel_holds_all_that_it_needs_and_works_alone(built: Path, tmp_path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and the folders of an environment are those of Unix")
 @pytest.mark.parametrize("missing", ["compiler", "compiler and cmake"])
-def test_the_sdist_is_installed_without_a_compiler_and_works_alone(built: Path, tmp_path: Path, missing: str) -> None:
-    (sdist,) = built.glob("*.tar.gz")
+def test_the_sdist_is_installed_without_a_compiler_and_works_alone(tmp_path: Path, missing: str) -> None:
+    (sdist,) = build(tmp_path / "built", "--sdist").glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "CMakeLists.txt", "LICENSE", "src/crossent/kernels/library.cpp"} <= names
