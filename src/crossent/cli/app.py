@@ -4,95 +4,43 @@ import contextlib
 import dataclasses
 import os
 import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cyclopts
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from crossent import __version__
+from crossent.cli.config_file import read_config
+from crossent.cli.flags import (
+    PREDICTION,
+    ROWS,
+    CalibrationMethod,
+    Encoding,
+    Json,
+    Logits,
+    Model,
+    PredictionFlags,
+    RecipeFlags,
+    RowFlags,
+    Run,
+)
+from crossent.cli.named_values import join_named_values
 from crossent.cli.terminal import Console
-from crossent.data.column import Kind
 from crossent.disk import without_name
 from crossent.errors import CrossentError, DiskError, SettingError
 from crossent.fitting.recipe import Recipe
 
-_ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
 # Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
 MOST_NAME = 50
-_ROWS = Group("Rows", sort_key=1)
-_PREDICTION = Group("Prediction", sort_key=1)
-_RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
 
 app = App(
     name="crossent",
     version=__version__,
+    config=read_config,
     help="From your own table or text to a multiclass classifier whose probabilities you can trust.\n\n"
     "Start with `crossent demo`, then `crossent train your.csv --target your_column`.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowFlags:
-    """Flags that say what the rows of a file mean, and which of them judge the model."""
-
-    target: Annotated[str | None, Parameter(help="Column that holds the class to predict.")] = None
-    groups: Annotated[str | None, Parameter(help="Column; rows with the same value are never split.")] = None
-    time: Annotated[str | None, Parameter(help="Column of dates or numbers; the latest rows are held out.")] = None
-    kind: Annotated[
-        dict[str, Kind] | None,
-        Parameter(help="Kind of a column where the inferred one is wrong: --kind.zip=category"),
-    ] = None
-    held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25
-    encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictionFlags:
-    """Flags that say what is to be predicted."""
-
-    prior: Annotated[
-        str | None,
-        Parameter(
-            help="Class shares of the new rows where they differ from training: uniform, estimate (found from the rows"
-            " themselves), or LABEL=SHARE,LABEL=SHARE,…"
-        ),
-    ] = None
-    costs: Annotated[
-        Path | None,
-        Parameter(
-            help="CSV file of what each error costs: a line a true class, its label first, a column a predicted class;"
-            " the cheapest class is predicted."
-        ),
-    ] = None
-    coverage: Annotated[
-        float | None,
-        Parameter(help="Add a column with the classes that a row may have, right in this share of the rows: 0.9."),
-    ] = None
-    by: Annotated[
-        Literal["overall", "class", "cluster"],
-        Parameter(help="What --coverage is promised for: all rows, those of each class, or of clusters of classes."),
-    ] = "overall"
-    risk: Annotated[
-        float | None,
-        Parameter(help="Add a column that says which rows to hand to a person, so that at most this share is wrong."),
-    ] = None
-    top: Annotated[
-        int | None, Parameter(help="Give the so many most probable classes in place of a column for each class.")
-    ] = None
-
-
-Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
-RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
-Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
-Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or that of a ce.Monitor.")]
-Encoding = Annotated[str, Parameter(help=_ENCODING)]
-Logits = Annotated[
-    Path, Parameter(help="Raw scores, a row for each row and a column for each class: .npy, or CSV or Parquet.")
-]
-CalibrationMethod = Literal["auto", "identity", "temperature", "vector", "matrix"]
 
 
 @app.command
@@ -110,7 +58,7 @@ def train(
         Path | None, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz; or a folder of texts.")
     ] = None,
     *,
-    rows: Annotated[RowFlags, Parameter(name="*", group=_ROWS)] = RowFlags(),
+    rows: Annotated[RowFlags, Parameter(name="*", group=ROWS)] = RowFlags(),  # noqa: B008 - frozen
     resume: Annotated[
         Path | None,
         Parameter(
@@ -129,7 +77,7 @@ def train(
 
     crossent train --resume runs/jobs
     """
-    del config  # read before the flags are parsed
+    del config  # `read_config` has read it
     from crossent.cli import commands
 
     if resume is not None:
@@ -179,7 +127,7 @@ def predict(
             negative="",
         ),
     ] = False,
-    flags: Annotated[PredictionFlags, Parameter(name="*", group=_PREDICTION)] = PredictionFlags(),
+    flags: Annotated[PredictionFlags, Parameter(name="*", group=PREDICTION)] = PredictionFlags(),  # noqa: B008 - frozen
 ) -> None:
     """Add the predicted class and the probability of each class to the rows of a file.
 
@@ -279,8 +227,7 @@ def main() -> None:
         _follow()
         return
     try:
-        app.config = _config(sys.argv[1:])
-        app(sys.argv[1:], exit_on_error=False, console=Console(), error_console=Console(stderr=True))
+        app(join_named_values(sys.argv[1:]), exit_on_error=False, console=Console(), error_console=Console(stderr=True))
         # What waits to be written may find no room.
         sys.stdout.flush()
     except CrossentError as error:
@@ -317,25 +264,9 @@ def _follow() -> None:
     from crossent.cli import following
 
     with contextlib.suppress(CrossentError, cyclopts.CycloptsError):
-        app.config = _config(sys.argv[1:])
-        command, _, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)
+        command, _, _ = app.parse_args(join_named_values(sys.argv[1:]), exit_on_error=False, print_error=False)
         if command in (train, demo):
             following.follow()
-
-
-def _config(arguments: list[str]) -> tuple[cyclopts.config.Toml, ...]:
-    """Return the reader of the file that --config names: it must be known before the other flags are parsed."""
-    if "--config" not in arguments[:-1]:
-        return ()
-    path = Path(arguments[arguments.index("--config") + 1])
-    if not path.is_file():
-        raise SettingError("The config file must exist.", f"There is no file {path}.", "Check the path.")
-    try:
-        tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        example = 'Write settings like this: model = "linear"'
-        raise SettingError("The config file must be TOML.", f"{path}: {error}.", example) from error
-    return (cyclopts.config.Toml(path, use_commands_as_keys=False),)
 
 
 def print_error(error: CrossentError) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from crossent.cli.app import PredictionFlags, RowFlags
+from crossent.cli.flags import PredictionFlags, RowFlags
 from crossent.cli.following import lead
 from crossent.cli.predictions import PREDICTED, beside, name_of_added, predictions
 from crossent.cli.progress import Progress

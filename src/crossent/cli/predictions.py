@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.calibration.prior import Prior
-from crossent.cli.app import PredictionFlags
+from crossent.cli.flags import PredictionFlags
+from crossent.cli.named_values import parse_shares
 from crossent.data.column import Label
 from crossent.data.kinds import conform
 from crossent.data.names import listed, shortened
@@ -21,7 +22,10 @@ from crossent.predictor import Predictor, probs_under
 
 # The column of the predicted class.
 PREDICTED = "predicted"
-_PRIOR_EXAMPLE = "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1'."
+_PRIOR_EXAMPLE = (
+    "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1', or as JSON, which can name any label:"
+    """ --prior '{"no": 0.9, "yes": 0.1}'."""
+)
 
 
 def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlags) -> pd.DataFrame:
@@ -94,15 +98,16 @@ def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal
         return "estimate"
     labels = {str(label): label for label in classes}
     shares: dict[Label, float] = {}
-    for part in text.split(","):
-        name, _, share = part.rpartition("=")
-        if name.strip() not in labels:
-            met = f"{part!r} names no class; they are {listed(list(labels))}."
+    for written, share in parse_shares(text).items():
+        name = written if written in labels else written.strip()
+        if name not in labels:
+            met = f"{shortened(written or share)} names no class; they are {listed(list(labels))}."
             raise SettingError("A prior gives a share to each class.", met, _PRIOR_EXAMPLE)
         try:
-            shares[labels[name.strip()]] = float(share)
+            shares[labels[name]] = float(share)
         except ValueError:
-            raise SettingError("A share is a number.", f"{part!r} holds none.", _PRIOR_EXAMPLE) from None
+            met = f"That of {shortened(name)} is {shortened(share)}."
+            raise SettingError("A share is a number.", met, _PRIOR_EXAMPLE) from None
     return shares
 
 
