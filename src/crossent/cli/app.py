@@ -17,6 +17,7 @@ from crossent.cli.flags import (
     ROWS,
     CalibrationMethod,
     Encoding,
+    Header,
     Json,
     Logits,
     Model,
@@ -166,6 +167,7 @@ def calibrate(
     method: Annotated[
         CalibrationMethod, Parameter(help="What to try; auto keeps the best, judged by other rows.")
     ] = "auto",
+    header: Header = "auto",
     json: Json = False,
 ) -> None:
     """Learn, from rows with known classes, how to make probabilities of any model's logits mean what they say.
@@ -176,7 +178,7 @@ def calibrate(
     """
     from crossent.cli import calibrate as command
 
-    command.calibrate(logits, labels, output, method, as_json=json)
+    command.calibrate(logits, labels, output, method, header, as_json=json)
 
 
 @app.command
@@ -185,6 +187,7 @@ def apply_calibration(
     logits: Logits,
     *,
     output: Annotated[Path | None, Parameter(help=".npy or .csv file; default: the terminal.", alias="-o")] = None,
+    header: Header = "auto",
 ) -> None:
     """Write the calibrated probability of each class for the logits of new rows.
 
@@ -192,7 +195,7 @@ def apply_calibration(
     """
     from crossent.cli import calibrate as command
 
-    command.apply_calibration(calibration, logits, output)
+    command.apply_calibration(calibration, logits, output, header)
 
 
 @app.command

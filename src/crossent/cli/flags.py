@@ -20,8 +20,16 @@ class RowFlags:
     """Flags that say what the rows of a file mean, and which of them judge the model."""
 
     target: Annotated[str | None, Parameter(help="Column that holds the class to predict.")] = None
-    groups: Annotated[str | None, Parameter(help="Column; rows with the same value are never split.")] = None
-    time: Annotated[str | None, Parameter(help="Column of dates or numbers; the latest rows are held out.")] = None
+    groups: Annotated[
+        str | None,
+        Parameter(help="Column; rows with the same value are never split, a row without one is a group of its own."),
+    ] = None
+    time: Annotated[
+        str | None,
+        Parameter(
+            help="Column of dates or numbers; the latest rows are held out, with --groups the groups that end latest."
+        ),
+    ] = None
     kind: Annotated[
         dict[str, Kind] | None,
         Parameter(help="Kind of a column where the inferred one is wrong, as often as there are: --kind zip=category"),
@@ -74,3 +82,9 @@ Logits = Annotated[
     Path, Parameter(help="Raw scores, a row for each row and a column for each class: .npy, or CSV or Parquet.")
 ]
 CalibrationMethod = Literal["auto", "identity", "temperature", "vector", "matrix"]
+Header = Annotated[
+    Literal["auto", "yes", "no"],
+    Parameter(
+        help="Whether the first line of CSV files names their columns; auto tells by what it holds, and says so."
+    ),
+]
