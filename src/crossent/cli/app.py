@@ -32,9 +32,6 @@ from crossent.disk import without_name
 from crossent.errors import CrossentError, DiskError, SettingError
 from crossent.fitting.recipe import Recipe
 
-# Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
-MOST_NAME = 50
-
 app = App(
     name="crossent",
     version=__version__,
@@ -67,7 +64,9 @@ def train(
         ),
     ] = None,
     runs: Annotated[Path, Parameter(help="Where the run folder goes.")] = Path("runs"),
-    name: Annotated[str | None, Parameter(help="Name of the run folder; default: that of the file.")] = None,
+    name: Annotated[
+        str | None, Parameter(help="Name of the run folder; default: that of the file, without its ending.")
+    ] = None,
     config: Annotated[Path | None, Parameter(help="TOML file with settings; flags overrule it.")] = None,
     json: Json = False,
     recipe: RecipeFlags = Recipe(),  # noqa: B008 - frozen, so sharing it is safe
@@ -88,19 +87,7 @@ def train(
     if data is None:
         example = "Name it: crossent train jobs.csv --target class"
         raise SettingError("Training needs a file.", "None was given.", example)
-    commands.train(data, rows, recipe, runs=runs, name=default_name(data) if name is None else name, as_json=json)
-
-
-def default_name(data: Path) -> str:
-    """Return what the run of a file is called: the file's name up to its first dot.
-
-    Examples
-    --------
-    >>> default_name(Path("data/jobs.csv.gz")), default_name(Path(".jobs.csv"))
-    ('jobs', 'jobs')
-    """
-    name = data.name.lstrip(".") or data.resolve().name.lstrip(".")
-    return name.split(".")[0][:MOST_NAME] or "run"
+    commands.train(data, rows, recipe, runs=runs, name=name, as_json=json)
 
 
 def _check_alone(data: Path | None, rows: RowFlags, recipe: Recipe) -> None:

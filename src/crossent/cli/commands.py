@@ -34,7 +34,7 @@ from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
-from crossent.run_folder import DESCRIPTION, changed_versions, read_settings
+from crossent.run_folder import DESCRIPTION, changed_versions, name_of_run, read_settings
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
 from crossent.train.training import LEAST_DIVIDED
@@ -43,8 +43,9 @@ from crossent.train.training import LEAST_DIVIDED
 MOST_COLUMNS_SHOWN = 40
 
 
-def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, as_json: bool) -> None:
+def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str | None, as_json: bool) -> None:
     """Train, evaluate, write a run folder, and say what matters."""
+    name = name_of_run(data) if name is None else name
     _check_runs(data, runs, name)
     if not 0 < rows.held_out < 1:
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")

@@ -72,9 +72,11 @@ def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd
 
 
 def name_of_added(predictor: Predictor, name: str) -> str:
-    """Return the name of a column that is added: with ``crossent_`` before it where the model has such a column."""
-    columns = {predictor.target_name, *(column.name for column in predictor.columns if column.used)}
-    return f"crossent_{name}" if name in columns else name
+    """Return the name of a column that is added: with ``crossent_`` before it where the model knows such a column."""
+    columns = {predictor.target_name, *(column.name for column in predictor.columns)}
+    while name in columns:
+        name = f"crossent_{name}"
+    return name
 
 
 def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal["estimate"] | None:

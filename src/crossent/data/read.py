@@ -15,7 +15,7 @@ from crossent.data.column import Kind
 from crossent.data.columnar import FEATHER, PARQUET, damage_as_data_error, read_columnar
 from crossent.data.dataset import Dataset
 from crossent.data.delimited import SEPARATORS, read_delimited
-from crossent.data.folder import TEXT, read_folder
+from crossent.data.folder import TEXT, folder_notes, read_folder
 from crossent.data.kinds import understand, understand_column
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.data.limits import read_opened
@@ -73,7 +73,7 @@ def read(
     name = source if isinstance(source, str) else getattr(source, "name", f"a {type(source).__name__}")
     for column in (target, groups, time):
         _check_column(frame, column, str(name))
-    notes = []
+    notes = folder_notes(Path(source)) if isinstance(source, str | Path) and _is_folder(Path(source)) else []
     labelled = frame[target].notna().to_numpy()
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows have no value in {target!r} and are left out.")
