@@ -78,7 +78,7 @@ def test_priors_by_name_and_estimated(folder: Path) -> None:
         (("--coverage", "0.9999"), "rows"),
         (("--risk", "0.0001"), "rows"),
         (("--prior", "a=0.5,b=0.4"), "c"),
-        (("--prior", "d=1"), "'d=1' names no class"),
+        (("--prior", "d=1"), "'d' names no class"),
         (("--prior", "uniform", "--coverage", "0.9"), "Leave one of them out"),
         (("--top", "4"), "4"),
         (("--costs", "new.csv"), "has not one line"),
@@ -99,7 +99,7 @@ def test_priors_as_they_are_written() -> None:
     written = parse_prior("a=b=0.5, c=0.25, 3=0.25", classes)
     assert written == {"a=b": 0.5, "c": 0.25, 3: 0.25}
     assert as_prior({"a=b": 0.5, "c": 0.25, 3: 0.25}, classes).tolist() == [0.5, 0.25, 0.25]
-    with pytest.raises(SettingError, match="holds none"):
+    with pytest.raises(SettingError, match="That of 'c' is 'much'"):
         parse_prior("c=much", classes)
 
 
