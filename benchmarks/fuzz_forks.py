@@ -55,7 +55,7 @@ def prepare() -> None:
     os.environ |= {"CROSSENT_FORKS": str(folder), "OMP_NUM_THREADS": "2"}
     for name in MODELS:
         train = draw(300, name == "text")
-        model = ce.Classifier(model="linear" if name == "text" else name, folds=2, max_epochs=2)
+        model = ce.Classifier(model="linear" if name == "text" else name, folds=2, network__max_epochs=2)
         model.fit(train.drop(columns="label"), train["label"]).save(folder / name)
         for rows in ROWS:
             _path_of_answer(folder, name, rows).write_text(answer(model.predictor_, draw(rows, name == "text")))

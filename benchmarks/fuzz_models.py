@@ -45,13 +45,14 @@ from crossent.errors import DataError, ModelFileError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
 from crossent.kernels.library import info
+from crossent.models.settings import Boosting, Network
 from crossent.predictor import Predictor, load
 
 RECIPES = {
     "linear": Recipe(model="linear", folds=2),
-    "network": Recipe(model="network", folds=2, max_epochs=2),
+    "network": Recipe(model="network", folds=2, network=Network(max_epochs=2)),
     "text": Recipe(folds=1),
-    "boosting": Recipe(model="boosting", folds=2, max_rounds=4),
+    "boosting": Recipe(model="boosting", folds=2, boosting=Boosting(max_rounds=4)),
 }
 ALLOWED = ("ModelFileError", "answered", "answered otherwise", "DataError of renamed columns")
 CASES = 10_000

@@ -32,14 +32,15 @@ from crossent.cli import app
 from crossent.data.read import read
 from crossent.datasets import hpc_path
 from crossent.fitting.recipe import Recipe
+from crossent.models.settings import Boosting, Network
 from crossent.monitoring.records import ignore_epoch
 from crossent.run import begin_run, finish_run
 from crossent.train.checkpoint import TrainingInterruptedError, never_interrupted
 
 ROWS = 300
 RECIPES = {
-    "network": Recipe(model="network", folds=2, max_epochs=4),
-    "boosting": Recipe(model="boosting", folds=2, max_rounds=5),
+    "network": Recipe(model="network", folds=2, network=Network(max_epochs=4)),
+    "boosting": Recipe(model="boosting", folds=2, boosting=Boosting(max_rounds=5)),
     "linear": Recipe(model="linear", folds=2),
     "text": Recipe(folds=2),
 }

@@ -73,7 +73,7 @@ def fit(train: pd.DataFrame, test: pd.DataFrame, target: str, model: str, imbala
 def plain_logits(predictor: ce.Predictor, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the mean log-probabilities of the models as they come, without any correction."""
     features = predictor.encoder.encode(rows)
-    return np.asarray(np.mean([log_softmax(model.logits(features)) for model in predictor.models], axis=0))
+    return np.asarray(np.mean([log_softmax(member.model.logits(features)) for member in predictor.members], axis=0))
 
 
 SOURCES: dict[str, Callable[[], tuple[pd.DataFrame, str]]] = {

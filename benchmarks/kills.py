@@ -40,8 +40,8 @@ from crossent.run_folder import read_description
 from crossent.train.checkpoint import Checkpoint, never_interrupted
 
 SETTINGS = {
-    "network": ["--model", "network", "--folds", "2", "--max-epochs", "8", "--imbalance", "oversample"],
-    "boosting": ["--model", "boosting", "--folds", "2", "--max-rounds", "30"],
+    "network": ["--model", "network", "--folds", "2", "--network.max-epochs", "8", "--imbalance", "oversample"],
+    "boosting": ["--model", "boosting", "--folds", "2", "--boosting.max-rounds", "30"],
     "linear": ["--model", "linear", "--folds", "2"],
 }
 # The smallest disk; the largest is nearly as large as a run.

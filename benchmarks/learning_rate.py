@@ -28,10 +28,10 @@ from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import Remedy, apply_remedy
 from crossent.logits import mean_cross_entropy
+from crossent.models import network
 from crossent.models.effort import choose_batch_size, choose_epochs
-from crossent.models.model import Examples
-from crossent.models.network import Network
-from crossent.monitoring.records import ignore_epoch
+from crossent.models.model import Examples, Task
+from crossent.models.settings import Network
 from crossent.train.learning_rate import LearningRateCurve
 
 USUAL = 0.01
@@ -53,6 +53,12 @@ class Case:
     rows: int
     settings: dict[str, Any] = field(default_factory=dict)
     change: str = ""
+    network: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self, *, find_lr: bool = False, folds: int | None = None, seed: int = 0) -> Recipe:
+        """Return the settings of a training."""
+        network = Network(find_lr=find_lr, **self.network)
+        return Recipe(model="network", folds=folds, seed=seed, network=network, **self.settings)
 
 
 CASES = {
@@ -66,13 +72,13 @@ CASES = {
     "satimage-weight": Case("satimage", 1500, {"imbalance": "class-weight"}, "thin"),
     "texture-adjust": Case("texture", 1200, {"imbalance": "logit-adjust"}, "thin"),
     "marketing-many": Case("marketing", 1500, change="many"),
-    "optdigits-batch1024": Case("optdigits", 1200, {"batch_size": 1024}),
-    "texture-batch1024": Case("texture", 1000, {"batch_size": 1024}),
-    "segment-batch8": Case("segment", 600, {"batch_size": 8}),
-    "satimage-epochs5": Case("satimage", 1500, {"max_epochs": 5}),
-    "texture-dropout0": Case("texture", 800, {"dropout": 0.0}),
-    "optdigits-dropout6": Case("optdigits", 1000, {"dropout": 0.6}),
-    "satimage-decay3": Case("satimage", 1500, {"weight_decay": 3.0}),
+    "optdigits-batch1024": Case("optdigits", 1200, network={"batch_size": 1024}),
+    "texture-batch1024": Case("texture", 1000, network={"batch_size": 1024}),
+    "segment-batch8": Case("segment", 600, network={"batch_size": 8}),
+    "satimage-epochs5": Case("satimage", 1500, network={"max_epochs": 5}),
+    "texture-dropout0": Case("texture", 800, network={"dropout": 0.0}),
+    "optdigits-dropout6": Case("optdigits", 1000, network={"dropout": 0.6}),
+    "satimage-decay3": Case("satimage", 1500, network={"weight_decay": 3.0}),
     "satimage-focal": Case("satimage", 1500, {"imbalance": "focal"}),
     "segment-smooth": Case("segment", 1000, {"label_smoothing": 0.3}),
 }
@@ -90,9 +96,9 @@ class Measured:
 WHOLE = (
     *(Case(name, 1000) for name in ("contraceptive", "segment", "optdigits", "texture", "splice")),
     *(Case(name, 1500) for name in ("satimage", "marketing")),
-    Case("optdigits", 300, {"max_epochs": 200}),
-    Case("segment", 1000, {"batch_size": 256}),
-    Case("satimage", 1500, {"max_epochs": 8}),
+    Case("optdigits", 300, network={"max_epochs": 200}),
+    Case("segment", 1000, network={"batch_size": 256}),
+    Case("satimage", 1500, network={"max_epochs": 8}),
 )
 WHOLE_SEEDS = (5, 6)
 
@@ -118,40 +124,33 @@ def compare_whole() -> None:
             frame, target = datasets.keel(case.table)
             train, judging = train_test_split(frame, train_size=case.rows, stratify=frame[target], random_state=seed)
             dataset, judging = read(train.reset_index(drop=True), target), judging[:MOST_JUDGING]
-            recipe = Recipe(model="network", folds=3, seed=seed, **case.settings)
-            results = [fit(dataset, dataclasses.replace(recipe, find_lr=search)) for search in (False, True)]
+            results = [fit(dataset, case.recipe(find_lr=search, folds=3, seed=seed)) for search in (False, True)]
             labels = label_positions(judging[target], dataset.classes)
             usual, searched = (mean_cross_entropy(one.predictor.logits(judging), labels) for one in results)
             curve = results[1].learning_rate
             rate = USUAL if curve is None else curve.suggested
-            print(f"{case.table:14}{case.settings!s:22}{seed:>5}{usual:>9.4f}{searched:>10.4f}{rate:>9.4f}")
+            print(f"{case.table:14}{case.network!s:22}{seed:>5}{usual:>9.4f}{searched:>10.4f}{rate:>9.4f}")
 
 
 def measure(case: Case, seed: int) -> Measured:
     recipe, remedy, valid, judging = load(case, seed)
     losses = []
     for rate in RATES:
-        model = network(recipe, rate)
+        settings = dataclasses.replace(recipe.network, learning_rate=rate)
         rng = np.random.default_rng(seed)
-        fitted = model.fit(remedy.train, valid, objective=remedy.objective, rng=rng, on_epoch=ignore_epoch)
+        task = Task(train=remedy.train, valid=valid, objective=remedy.objective, rng=rng)
+        fitted = network.fit(settings, task)
         restoring = remedy.objective.restoring_or_zeros(judging.classes)
         logits = (fitted.logits(judging.features) + restoring).astype(np.float32)
         losses.append(mean_cross_entropy(logits / best_temperature(logits, judging.target), judging.target))
     rng = np.random.default_rng(100 + seed)
-    curve = network(recipe, USUAL).find_learning_rate(remedy.train, objective=remedy.objective, rng=rng)
+    task = Task(train=remedy.train, valid=None, objective=remedy.objective, rng=rng)
+    searched = dataclasses.replace(recipe.network, find_lr=True)
+    _, curve = network.search_learning_rate(searched, lambda: task)
+    assert curve is not None
     rows = len(remedy.train.target)
-    batches = math.ceil(rows / (recipe.batch_size or choose_batch_size(rows)))
-    return Measured(curve, (recipe.max_epochs or choose_epochs(rows)) * batches, tuple(losses))
-
-
-def network(recipe: Recipe, rate: float) -> Network:
-    return Network(
-        learning_rate=rate,
-        dropout=recipe.dropout,
-        weight_decay=recipe.weight_decay,
-        batch_size=recipe.batch_size,
-        max_epochs=recipe.max_epochs,
-    )
+    batches = math.ceil(rows / (recipe.network.batch_size or choose_batch_size(rows)))
+    return Measured(curve, (recipe.network.max_epochs or choose_epochs(rows)) * batches, tuple(losses))
 
 
 def load(case: Case, seed: int) -> tuple[Recipe, Remedy, Examples, Examples]:

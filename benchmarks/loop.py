@@ -21,9 +21,10 @@ from crossent.data.encoder import fit_encoder
 from crossent.data.labels import label_positions
 from crossent.data.read import read
 from crossent.models.effort import DEPTH, choose_batch_size, choose_effort
-from crossent.models.model import Examples
-from crossent.models.network import Network
+from crossent.models.model import Examples, Task
+from crossent.models.network import fit
 from crossent.models.objective import Objective
+from crossent.models.settings import Network
 from crossent.models.table_network import Sizes, TableNetwork
 from crossent.monitoring.history_file import HistoryWriter
 from crossent.monitoring.records import EpochRecord
@@ -74,7 +75,10 @@ def our_loop(train: Examples, valid: Examples) -> int:
         epochs += 1
         return False
 
-    Network(max_epochs=EPOCHS).fit(train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=count)
+    fit(
+        Network(max_epochs=EPOCHS),
+        Task(train=train, valid=valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=count),
+    )
     return epochs
 
 
@@ -90,13 +94,16 @@ def watched_loop(train: Examples, valid: Examples, classes: tuple[str, ...]) -> 
             board.write(record)
             return False
 
-        Network(max_epochs=EPOCHS).fit(
-            train,
-            valid,
-            objective=Objective(),
-            rng=np.random.default_rng(0),
-            on_epoch=write,
-            checkpoint=Checkpoints(Path(folder) / "checkpoints", never_interrupted).of("network", 1),
+        fit(
+            Network(max_epochs=EPOCHS),
+            Task(
+                train=train,
+                valid=valid,
+                objective=Objective(),
+                rng=np.random.default_rng(0),
+                on_epoch=write,
+                checkpoint=Checkpoints(Path(folder) / "checkpoints", never_interrupted).of("network", 1),
+            ),
         )
 
 

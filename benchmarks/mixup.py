@@ -22,7 +22,7 @@ def judge(name: str, alpha: float, seed: int) -> tuple[float, float]:
     """Return log-loss and accuracy on a quarter of the rows."""
     frame, target = keel(name)
     train, test = train_test_split(frame, test_size=0.25, stratify=frame[target], random_state=seed)
-    classifier = ce.Classifier(model="network", folds=1, mixup=alpha, seed=seed)
+    classifier = ce.Classifier(model="network", folds=1, network__mixup=alpha, seed=seed)
     probs = classifier.fit(train.drop(columns=target), train[target]).predict_proba(test.drop(columns=target))
     predicted = classifier.classes_[probs.argmax(axis=1)]
     loss = log_loss(test[target], probs, labels=classifier.classes_)

@@ -14,9 +14,10 @@ import sys
 import numpy as np
 
 from crossent.data.table import Features
-from crossent.models.model import Examples
-from crossent.models.network import Network, follow_fits
+from crossent.models.model import Examples, Task
+from crossent.models.network import fit, follow_fits
 from crossent.models.objective import Objective
+from crossent.models.settings import Network
 from crossent.monitoring.records import EpochRecord
 from crossent.train.processes import Processes, joined_processes
 
@@ -42,7 +43,7 @@ def measure(batch_size: int, processes: Processes) -> None:
         return False
 
     model, rng = Network(max_epochs=EPOCHS, batch_size=batch_size), np.random.default_rng(0)
-    model.fit(draw(), None, objective=Objective(), rng=rng, on_epoch=on_epoch, processes=processes)
+    fit(model, Task(train=draw(), valid=None, objective=Objective(), rng=rng, on_epoch=on_epoch, processes=processes))
     seconds = [ROWS / (record.rows_per_second or np.nan) for record in records]
     print(
         f"| {batch_size} | {processes.count} | {statistics.median(seconds):.2f} | {min(seconds):.2f} |"

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from crossent.models.model import Examples
-from crossent.models.network import Begun, Network
+from crossent.models.network import Begun
 from crossent.models.objective import Objective
+from crossent.models.settings import Network
 from crossent.monitoring.records import ignore_epoch
 from crossent.train.loop import Stopping, fit_network
 from crossent.train.processes import one_process

@@ -16,6 +16,7 @@ from crossent.data.read import read
 from crossent.datasets import hpc_path
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
+from crossent.models.settings import Boosting, Network
 
 # A busy machine is no error.
 hypothesis.settings.register_profile("crossent", deadline=None)
@@ -92,9 +93,9 @@ def text_fit() -> FitResult:
 
 @pytest.fixture(scope="session")
 def boosting_fit(table: pd.DataFrame) -> FitResult:
-    return fit(read(table, "label"), Recipe(model="boosting", folds=2, max_rounds=20))
+    return fit(read(table, "label"), Recipe(model="boosting", folds=2, boosting=Boosting(max_rounds=20)))
 
 
 @pytest.fixture(scope="session")
 def network_fit(table: pd.DataFrame) -> FitResult:
-    return fit(read(table, "label"), Recipe(model="network", folds=2, max_epochs=10))
+    return fit(read(table, "label"), Recipe(model="network", folds=2, network=Network(max_epochs=10)))

@@ -13,7 +13,6 @@ from crossent.data.read import read
 from crossent.errors import DataError, ModelFileError
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
-from crossent.logits import mean_log_probs
 from crossent.models.boosting import FittedBoosting
 from crossent.predictor import load
 from tests.conftest import draw_reviews, draw_table
@@ -110,12 +109,6 @@ def test_the_same_seed_gives_the_same_model_files(table: pd.DataFrame, tmp_path:
     assert files[0] == files[1]
 
 
-def test_log_probabilities_are_averaged() -> None:
-    first, second = np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])
-    mean = mean_log_probs([first.astype(np.float32), second.astype(np.float32) + 7])
-    np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-6)
-
-
 def test_text_is_predicted_after_a_load_as_before_to_the_bit(text_fit: FitResult, tmp_path: Path) -> None:
     new = draw_reviews(50, seed=5).drop(columns="label")
     before = text_fit.predictor.logits(new)
@@ -156,7 +149,7 @@ def test_an_encoder_of_other_widths_is_refused(result: FitResult) -> None:
         encoder = dataclasses.replace(predictor.encoder, table=other)
         # Trees know how many features they read, but not of which categories.
         if (
-            isinstance(predictor.models[0], FittedBoosting)
+            isinstance(predictor.members[0].model, FittedBoosting)
             and len(other.categories) == len(categories)
             and (len(other.number_names) == len(table.number_names))
         ):

@@ -141,8 +141,9 @@ def test_a_value_that_cannot_be_is_named(tmp_path: Path, changes: dict[str, obje
 def test_settings_of_another_version_are_refused_and_the_version_is_named(tmp_path: Path, other: str) -> None:
     folder = make(tmp_path)
     recipe = dataclasses.asdict(Recipe(seed=7))
-    mixup = recipe.pop("mixup")
-    recipe |= {
+    network = recipe["network"]
+    mixup = network.pop("mixup")
+    network |= {
         "one more": {"mixup": mixup, "warp": 3},
         "one less": {},
         "another type": {"mixup": "much"},

@@ -69,7 +69,7 @@ def gradients(loss, *leaves):
 
 
 def fitted(model, rows=table, labels=label):
-    return ce.Classifier(model=model, folds=2, max_epochs=2).fit(rows, labels).predict_proba(rows[:500])
+    return ce.Classifier(model=model, folds=2, network__max_epochs=2).fit(rows, labels).predict_proba(rows[:500])
 
 
 def sets():

@@ -87,3 +87,19 @@ def test_links_pipes_and_long_files_are_not_read(tmp_path: Path) -> None:
     for name, why in (("link", "symbolic link"), ("pipe", "no plain file"), ("nowhere", "missing")):
         with pytest.raises(ValueError, match=f"^it is .*{why}|^the file is {why}"):
             read_object(tmp_path / name, 5)
+
+
+@dataclass(frozen=True)
+class Line:
+    begin: Point
+    width: float
+
+
+def test_a_dataclass_within_another_is_built_too() -> None:
+    assert build(Line, {"begin": GOOD, "width": 2}) == Line(Point(1, 2, "a", {"u": 0.5}), 2)
+    with pytest.raises(ValueError, match="in begin, x is True"):
+        build(Line, {"begin": GOOD | {"x": True}, "width": 2})
+    with pytest.raises(ValueError, match="in begin, it has the unknown 'z'"):
+        build(Line, {"begin": GOOD | {"z": 0}, "width": 2})
+    with pytest.raises(ValueError, match="begin is 3"):
+        build(Line, {"begin": 3, "width": 2})

@@ -5,7 +5,6 @@ known labels. No torch and no OpenMP, so that a child of `os.fork` can compute t
 """
 
 import itertools
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
@@ -141,13 +140,6 @@ def mean_cross_entropy(logits: npt.NDArray[np.floating[Any]], target: npt.NDArra
     1.3863
     """
     return float(-np.take_along_axis(log_softmax(logits), target[:, None], axis=1).mean())
-
-
-def mean_log_probs(logits: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Return the mean of the log-probabilities of several models' ``(n, K)`` logits, as logits again."""
-    if len(logits) == 1:
-        return logits[0]
-    return np.asarray(np.mean([log_softmax(of_model) for of_model in logits], axis=0), dtype=np.float32)
 
 
 def shift_prior(

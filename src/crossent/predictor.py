@@ -4,12 +4,13 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.calibration.combine import WeightedMean, equal_say
 from crossent.calibration.conformal import By, prediction_sets
 from crossent.calibration.conformity import Method
 from crossent.calibration.prior import Prior, as_prior, estimate_prior
@@ -20,11 +21,9 @@ from crossent.data.kinds import conform
 from crossent.data.read import read_table
 from crossent.decide.abstention import risk_coverage, threshold_for_risk
 from crossent.errors import SettingError
-from crossent.logits import LabelledLogits, log_softmax, mean_log_probs, shift_prior
-from crossent.models.boosting import FittedBoosting
-from crossent.models.network import FittedNetwork
-from crossent.models.softmax_regression import FittedSoftmaxRegression
-from crossent.models.text import FittedTextRegression
+from crossent.logits import LabelledLogits, log_softmax, shift_prior
+from crossent.models.catalogue import AnyFitted
+from crossent.models.format_1 import AnyFormer, of_format_1
 from crossent.storage import load_folder, save_folder
 from crossent.value_checks import check_distinct, check_shares
 
@@ -32,6 +31,42 @@ from crossent.value_checks import check_distinct, check_shares
 CHUNK = 100_000
 # The smallest share of a class that is estimated from new rows.
 LEAST_ESTIMATED = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A fitted model of a predictor.
+
+    Attributes
+    ----------
+    candidate
+        Name of the candidate that it was fitted as.
+    model
+        From features to logits.
+    effective_prior
+        ``(K,)`` shares of the classes that it believes in: those of the data, unless class weights, oversampling or
+        logit adjustment gave rare classes more say.
+    """
+
+    candidate: str
+    model: AnyFitted
+    effective_prior: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorOfFormat1:
+    """A `Predictor` as model format 1 holds it."""
+
+    columns: tuple[Column, ...]
+    encoder: Encoder
+    models: tuple[AnyFormer, ...]
+    effective_priors: npt.NDArray[np.float64]
+    deciding_prior: npt.NDArray[np.float64]
+    calibration: Calibration
+    apart: LabelledLogits
+    classes: tuple[Label, ...]
+    target_name: str
+    prior: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +79,14 @@ class Predictor:
         The columns that it was trained on.
     encoder
         Turns these into features.
-    models
-        F fitted models; their log-probabilities are averaged.
-    effective_priors
-        ``(F, K)`` shares of the classes that each of them believes in: those of the data, unless class weights,
-        oversampling or logit adjustment gave rare classes more say.
+    members
+        The fitted models, of one candidate or of several.
+    combination
+        From the logits of the members, brought to the shares of the data, to those of all together.
     deciding_prior
         ``(K,)`` shares of the classes that `predict` answers for: those of the data, or those that such a remedy means.
     calibration
-        Applied to the averaged logits, once these are brought to the shares of the data.
+        Applied to the combined logits.
     apart
         Rows that no model was fitted to and calibration did not see: what prediction sets, thresholds and abstention
         rest on.
@@ -66,8 +100,8 @@ class Predictor:
 
     columns: tuple[Column, ...]
     encoder: Encoder
-    models: tuple[FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression, ...]
-    effective_priors: npt.NDArray[np.float64]
+    members: tuple[Member, ...]
+    combination: WeightedMean
     deciding_prior: npt.NDArray[np.float64]
     calibration: Calibration
     apart: LabelledLogits
@@ -77,22 +111,48 @@ class Predictor:
 
     def __post_init__(self) -> None:
         classes, widths = len(self.classes), self.encoder.widths
-        if not self.models or classes < 2:
-            raise ValueError(f"{len(self.models)} models of {classes} classes make no predictor")
+        if len(self.members) != len(self.combination.weight) or classes < 2:
+            raise ValueError(f"{len(self.members)} models of {classes} classes make no predictor")
         # 1, 1.0 and True are equal to Python.
         check_distinct("classes", [(type(label), label) for label in self.classes])
         check_distinct("names of columns", [column.name for column in self.columns])
         self.encoder.check_columns(self.columns)
         check_shares("the prior", self.prior, (classes,))
         check_shares("the deciding prior", self.deciding_prior, (classes,))
-        check_shares("the effective priors", self.effective_priors, (len(self.models), classes))
-        for model in self.models:
-            if model.classes != classes or not model.reads(widths):
+        for member in self.members:
+            check_shares("the effective prior", member.effective_prior, (classes,))
+            if member.model.classes != classes or not member.model.reads(widths):
                 raise ValueError(f"a model does not fit {classes} classes and features of {widths}")
         self.calibration.check_classes(classes)
         self.apart.check_finite()
-        if self.apart.logits.shape[1] != classes or self.apart.model_index.max() >= len(self.models):
+        if self.apart.logits.shape[1] != classes or self.apart.model_index.max() >= len(self.members):
             raise ValueError("the rows kept apart have other classes, or logits of a model that is not there")
+
+    @classmethod
+    def from_format_1(cls, former: PredictorOfFormat1) -> Self:
+        """Return what a saved model of format 1 holds.
+
+        Raises
+        ------
+        ValueError
+            If its parts do not fit each other.
+        """
+        check_shares("the effective priors", former.effective_priors, (len(former.models), len(former.classes)))
+        models = [of_format_1(model, former.encoder.widths) for model in former.models]
+        return cls(
+            columns=former.columns,
+            encoder=former.encoder,
+            members=tuple(
+                Member("", model, prior) for model, prior in zip(models, former.effective_priors, strict=True)
+            ),
+            combination=equal_say(len(models)),
+            deciding_prior=former.deciding_prior,
+            calibration=former.calibration,
+            apart=former.apart,
+            classes=former.classes,
+            target_name=former.target_name,
+            prior=former.prior,
+        )
 
     def logits(self, rows: Any) -> npt.NDArray[np.float32]:
         """Return calibrated ``(n, K)`` float32 logits, under the class shares of the training data.
@@ -111,16 +171,16 @@ class Predictor:
 
     def logits_of(self, frame: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Return the calibrated logits of rows whose columns are converted already, as in `Dataset.frame`."""
-        return self.calibration.logits(mean_log_probs(self.model_logits_of(frame)))
+        return self.calibration.logits(self.combination.logits(self.model_logits_of(frame)))
 
     def model_logits_of(self, frame: pd.DataFrame) -> list[npt.NDArray[np.float32]]:
         """Return the ``(n, K)`` logits of each model before calibration, under the class shares of the data."""
-        chunks: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.models]
+        chunks: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.members]
         for i in range(0, max(len(frame), 1), CHUNK):
             features = self.encoder.encode(frame.iloc[i : i + CHUNK])
-            for model, effective_prior, found in zip(self.models, self.effective_priors, chunks, strict=True):
-                found.append(shift_prior(model.logits(features), effective_prior, self.prior))
-        return [np.concatenate(found) for found in chunks]
+            for member, of_member in zip(self.members, chunks, strict=True):
+                of_member.append(shift_prior(member.model.logits(features), member.effective_prior, self.prior))
+        return [np.concatenate(of_member) for of_member in chunks]
 
     def deciding_logits(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the logits that `predict` takes the largest of.

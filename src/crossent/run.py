@@ -20,8 +20,8 @@ from crossent.evaluation.result import Evaluation
 from crossent.explain.judgement import judge
 from crossent.explain.ngrams import find_evidence
 from crossent.file_lock import lock
-from crossent.fitting.fit import FitResult, fit
-from crossent.fitting.recipe import Recipe
+from crossent.fitting.fit import FitResult, check_trainable, fit
+from crossent.fitting.recipe import Recipe, flat_values
 from crossent.monitoring.history_file import HistoryWriter, read_history
 from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.monitoring.tensorboard import TensorBoardWriter, write_settings
@@ -98,8 +98,9 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    # Rows that cannot be divided are reported before there is a folder.
+    # What cannot be divided or trained is reported before there is a folder.
     _sides(dataset, recipe, held_out)
+    check_trainable(dataset, recipe)
     sweep_runs(runs)
     description = describe_run(dataset, recipe, held_out, request)
     return make_run_folder(description, runs, name)
@@ -233,7 +234,7 @@ def _save(
 
 
 def _settings(recipe: Recipe, result: FitResult) -> dict[str, object]:
-    return {**dataclasses.asdict(recipe), "chosen model": result.trials[result.chosen].model}
+    return {**flat_values(recipe), "chosen model": result.trials[result.chosen].model}
 
 
 def _metric_values(evaluation: Evaluation) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from crossent.errors import ModelFileError
+from crossent.errors import ModelFileError, SettingError
 from crossent.model_files import parse_json, read_file
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def build(cls: type[T], record: Mapping[str, Any]) -> T:
     Parameters
     ----------
     cls
-        Its fields are strings, numbers, booleans, literals, mappings of them, or None.
+        Its fields are strings, numbers, booleans, literals, mappings of them, None, or further such dataclasses.
     record
         Its values by name, all of them and no others.
 
@@ -100,10 +100,20 @@ def build(cls: type[T], record: Mapping[str, Any]) -> T:
         raise ValueError(
             ", and ".join(f"{words} {shorten(', '.join(map(repr, found)))}" for words, found in parts if found)
         )
-    for name in names:
-        if not fits(record[name], hints[name]):
-            raise ValueError(f"{name} is {shorten(repr(record[name]))}")
-    return cls(**record)
+    return cls(**{name: _value(name, record[name], hints[name]) for name in names})
+
+
+def _value(name: str, value: Any, hint: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        try:
+            return build(hint, value)
+        except SettingError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"in {name}, {error}") from error
+    if not fits(value, hint):
+        raise ValueError(f"{name} is {shorten(repr(value))}")
+    return value
 
 
 def fits(value: object, hint: Any) -> bool:

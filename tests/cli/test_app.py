@@ -107,7 +107,8 @@ def test_trees_asked_for_text_are_one_clear_error(tmp_path: Path) -> None:
     draw_reviews(60).to_csv(tmp_path / "reviews.csv", index=False)
     done = crossent("train", "reviews.csv", "--target", "label", "--model", "boosting", cwd=tmp_path)
     assert done.returncode == 2
-    assert "Trees do not read text." in done.stderr
+    assert "Model boosting does not read columns of text." in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_run_folder_holds_everything(folder: Path) -> None:
@@ -249,7 +250,7 @@ def test_a_signal_saves_and_resuming_ends_in_the_same_weights(
 ) -> None:
     hpc.to_csv(tmp_path / "jobs.csv", index=False)
     command = [sys.executable, "-m", "crossent", "train"]
-    settings = ["jobs.csv", "--target", "class", "--model", "network", "--folds", "2", "--max-epochs", "10"]
+    settings = ["jobs.csv", "--target", "class", "--model", "network", "--folds", "2", "--network.max-epochs", "10"]
     process = subprocess.Popen([*command, *settings], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     history = tmp_path / "runs" / "jobs" / "history.jsonl"
     deadline = time.monotonic() + 120
@@ -274,8 +275,8 @@ def test_a_signal_saves_and_resuming_ends_in_the_same_weights(
 
 
 def test_a_searched_learning_rate_is_said_and_kept_and_drawn(folder: Path) -> None:
-    asked = ("train", "jobs.csv", "--target", "label", "--model", "network", "--find-lr", "--folds", "2")
-    done = crossent(*asked, "--max-epochs", "2", "--name", "searched", cwd=folder)
+    asked = ("train", "jobs.csv", "--target", "label", "--model", "network", "--network.find-lr", "--folds", "2")
+    done = crossent(*asked, "--network.max-epochs", "2", "--name", "searched", cwd=folder)
     assert done.returncode == 0, done.stderr
     kept = json.loads((folder / "runs" / "searched" / "learning_rate.json").read_text())
     assert len(kept["rates"]) == len(kept["losses"]) == len(kept["smoothed"]) > 50
@@ -286,7 +287,7 @@ def test_a_searched_learning_rate_is_said_and_kept_and_drawn(folder: Path) -> No
     # Cosine has brought the rate down by the end of the first of two epochs.
     assert 0 < json.loads(records[0])["learning_rate"] <= kept["suggested"]
     assert not (folder / "runs" / "jobs" / "learning_rate.json").exists()
-    both = crossent(*asked, "--learning-rate", "0.01", cwd=folder)
+    both = crossent(*asked, "--network.learning-rate", "0.01", cwd=folder)
     assert both.returncode == 2
     assert "find_lr is True" in both.stderr
 

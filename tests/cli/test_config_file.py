@@ -50,6 +50,10 @@ def test_every_spelling_of_the_flag_is_read(folder: Path, spelling: list[str], p
         ('colour = "red"\nwarp = 3\nfolds = 1\n', "my settings.toml has the unknown 'colour', 'warp'."),
         ("fold = 1\n", "has the unknown 'fold'. Did you mean 'folds'?"),
         ("[warp]\nspeed = 3\n", "has the unknown 'warp.speed'."),
+        (
+            "learning_rate = 1\n",
+            "has the unknown 'learning_rate'. Did you mean 'boosting.learning_rate' or 'network.learning_rate'?",
+        ),
         ("evaluate = 3\n", "has the unknown 'evaluate'."),
         ('config = "other.toml"\n', "has the unknown 'config'."),
         ('seed = "three"\n', '"three"'),
@@ -75,6 +79,12 @@ def test_names_of_columns_and_labels_may_hold_anything(folder: Path) -> None:
     assert of_file == of_flags
     assert of_flags[0].kind == {"colour v1.5, main": "text"}
     assert of_flags[1].class_weight == {"v1.5": 2.0, "x=z, y": 3.0, "c": 1.0}
+
+
+def test_settings_of_models_come_from_tables_of_their_own(folder: Path) -> None:
+    (folder / "my settings.toml").write_text("[linear]\nC = 2.0\n[boosting]\nlearning_rate = 0.2\nmax-rounds = 9\n")
+    recipe = parsed(folder, "--config=my settings.toml", "--boosting.max-rounds", "8")[1]
+    assert (recipe.linear.C, recipe.boosting.learning_rate, recipe.boosting.max_rounds) == (2.0, 0.2, 8)
 
 
 def test_flags_overrule_the_file_also_where_they_have_names(folder: Path) -> None:

@@ -18,7 +18,7 @@ ALONE = [sys.executable, "-m", "crossent"]
 TOGETHER = torchrun(2, "crossent")
 NETWORK = ["--target", "class", "--model", "network", "--folds", "1"]
 # Batches large enough to be divided, and so many epochs that there is time to interrupt them.
-SETTINGS = [*NETWORK, "--batch-size", "1200", "--max-epochs", "200", "--learning-rate", "0.001"]
+SETTINGS = [*NETWORK, "--network.batch-size", "1200", "--network.max-epochs", "200", "--network.learning-rate", "0.001"]
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def test_a_run_by_two_is_that_of_one_and_told_once(folder: Path) -> None:
 
 
 def test_batches_too_small_to_divide_are_named_and_one_process_trains(folder: Path) -> None:
-    settings = [*NETWORK, "--max-epochs", "12"]
+    settings = [*NETWORK, "--network.max-epochs", "12"]
     done = run([*TOGETHER, "train", "jobs.csv", *settings, "--name", "small"], folder)
     assert done.stdout.count("batches below 1024 rows are not divided") == 1
     run([*ALONE, "train", "jobs.csv", *settings, "--name", "small-alone"], folder)
@@ -111,7 +111,7 @@ def test_a_process_that_dies_ends_the_others_and_what_was_done_is_kept(tmp_path:
     [
         (["train", "jobs.csv", "--target", "nothing"], "has no column 'nothing'"),
         (["train", "nowhere.csv", "--target", "class"], "nowhere.csv"),
-        (["train", "jobs.csv", "--dropout", "7"], "It is 7.0."),
+        (["train", "jobs.csv", "--network.dropout", "7"], "It is 7.0."),
         (["train", "jobs.csv", "--nonsense", "7"], "--nonsense"),
         (["evaluate", "nowhere", "jobs.csv"], "nowhere"),
     ],

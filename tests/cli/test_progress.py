@@ -2,6 +2,7 @@ import io
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -61,3 +62,21 @@ def test_first_signal_asks_to_interrupt_and_the_second_does(number: signal.Signa
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_within_a_line_is_answered_after_it() -> None:
+    """A handler that printed at once would use what rich has only half imported or half written."""
+    out = io.StringIO()
+
+    class Interrupted(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*objects, **options)
+            if "training" in str(objects[0]):
+                signal.raise_signal(signal.SIGTERM)
+                super().print("whole", **options)
+
+    with Progress(Interrupted(file=out)) as progress:
+        assert progress(EpochRecord("network", 1, 1, 1, 3, train_loss=1.0, valid_loss=1.25))
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("training network")
+    assert lines[1:] == ["whole", "Finishing the step, and saving. Ctrl-C again to stop at once."]

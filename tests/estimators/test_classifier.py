@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import pickle
 import time
 from collections.abc import Callable
@@ -20,14 +19,15 @@ from sklearn.preprocessing import StandardScaler
 
 import crossent as ce
 from crossent.errors import DataError, ModelFileError, SettingError, ShapeError
+from crossent.fitting.recipe import flat_fields
 from tests.conftest import draw_reviews, draw_table
 from tests.interrupted import interrupted_after
 
 
 def test_constructor_is_the_recipe() -> None:
-    recipe = {field.name: field.default for field in dataclasses.fields(ce.Recipe)}
+    recipe = {name: field.default for name, field in flat_fields().items()}
     assert ce.Classifier().get_params() == recipe
-    for field in dataclasses.fields(ce.Recipe):
+    for field in flat_fields().values():
         assert field.metadata["help"] in str(ce.Classifier.__doc__)
     with pytest.raises(TypeError, match="modle"):
         ce.Classifier(modle="linear")
@@ -42,8 +42,8 @@ def test_cross_validation_grid_and_pipeline() -> None:
     X, y = load_wine(return_X_y=True)
     linear = ce.Classifier(model="linear", folds=2)
     assert cross_val_score(linear, X, y, cv=3, scoring="neg_log_loss").mean() > -0.2
-    grid = GridSearchCV(linear, {"C": [1e-6, 1.0]}, cv=2, scoring="neg_log_loss").fit(X, y)
-    assert grid.best_params_ == {"C": 1.0}
+    grid = GridSearchCV(linear, {"linear__C": [1e-6, 1.0]}, cv=2, scoring="neg_log_loss").fit(X, y)
+    assert grid.best_params_ == {"linear__C": 1.0}
     assert make_pipeline(StandardScaler(), linear).fit(X, y).score(X, y) > 0.95
 
 
@@ -70,7 +70,7 @@ def test_frames_keep_their_kinds(table: pd.DataFrame) -> None:
 
 def test_saved_pickled_and_cloned(tmp_path: Path, table: pd.DataFrame) -> None:
     features = table.drop(columns="label")
-    classifier = ce.Classifier(model="boosting", folds=2, max_rounds=5).fit(features, table["label"])
+    classifier = ce.Classifier(model="boosting", folds=2, boosting__max_rounds=5).fit(features, table["label"])
     probs = classifier.predict_proba(features)
     np.testing.assert_allclose(np.exp(classifier.predict_log_proba(features)), probs)
     classifier.save(tmp_path / "model")
@@ -118,7 +118,7 @@ def test_text_beside_numbers_is_one_model() -> None:
     new["review"] = new["review"].str.split().str[:2].str.join(" ")
     losses = [log_loss(labels, model.predict_proba(new.assign(stars=new["stars"]))) for model in (whole, alone)]
     assert losses[0] < losses[1]
-    assert len(whole.predictor_.models) == 1
+    assert len(whole.predictor_.members) == 1
 
 
 def test_texts_without_any_word_are_one_clear_error() -> None:
@@ -155,7 +155,8 @@ def test_a_remedy_changes_what_is_predicted_and_not_what_is_probable(imbalanced:
     losses = [log_loss(label, one.predict_proba(new)) for one in (without, classifier)]
     assert losses[1] < 1.01 * losses[0]
     assert classifier.predict_proba(new)[:, 2].mean() == pytest.approx((label == "rare").mean(), abs=0.01)
-    np.testing.assert_allclose(classifier.predictor_.effective_priors, 1 / 3, atol=0.05)
+    for member in classifier.predictor_.members:
+        np.testing.assert_allclose(member.effective_prior, 1 / 3, atol=0.05)
 
 
 def test_probabilities_under_another_prior(imbalanced: Fitted) -> None:
@@ -261,7 +262,7 @@ def test_two_classes_and_every_remedy(imbalance: str) -> None:
     table = rare_table(600, seed=2)
     target = np.where(table["label"] == "rare", "rare", "rest")
     model = "boosting" if imbalance == "focal" else "linear"
-    classifier = ce.Classifier(model=model, imbalance=imbalance, folds=2, max_rounds=20)
+    classifier = ce.Classifier(model=model, imbalance=imbalance, folds=2, boosting__max_rounds=20)
     classifier.fit(table[["x", "y"]], target)
     probs = classifier.predict_proba(table[["x", "y"]])
     assert probs.shape == (600, 2)
@@ -283,7 +284,7 @@ def test_text_takes_remedies_too() -> None:
 
 def test_settings_that_do_not_go_together_are_refused() -> None:
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(SettingError, match="not convex"):
+    with pytest.raises(SettingError, match="does not take the focal loss"):
         ce.Classifier(model="linear", imbalance="focal").fit(X, y)
     with pytest.raises(SettingError, match="label_smoothing"):
         ce.Classifier(imbalance="focal", label_smoothing=0.1).fit(X, y)
@@ -310,7 +311,7 @@ def soft_log_loss(probs: np.ndarray, found: np.ndarray) -> float:
 def test_votes_teach_more_than_their_majority(model: str) -> None:
     X, _, votes = draw_votes(900, 5)
     new, probs, _ = draw_votes(1000, 5, seed=1)
-    classifier = ce.Classifier(model=model, folds=2, max_epochs=10)
+    classifier = ce.Classifier(model=model, folds=2, network__max_epochs=10)
     soft = classifier.fit(X, votes).predict_proba(new)
     assert classifier.classes_.tolist() == [0, 1, 2]
     np.testing.assert_allclose(classifier.predictor_.prior, votes.mean(axis=0), rtol=1e-5)
@@ -331,7 +332,7 @@ def test_certain_shares_are_labels() -> None:
 def test_columns_of_shares_name_the_classes(model: str, tmp_path: Path) -> None:
     X, _, votes = draw_votes(300, 3)
     y = pd.DataFrame(votes, columns=["low", "high", "none"], index=range(1000, 1300))
-    classifier = ce.Classifier(model=model, folds=2, max_rounds=20)
+    classifier = ce.Classifier(model=model, folds=2, boosting__max_rounds=20)
     expected = classifier.fit(X, votes).predict_proba(X)
     # Frames hold their values by column, and arrays by row.
     np.testing.assert_array_equal(classifier.fit(X, y).predict_proba(X), expected)
@@ -385,7 +386,7 @@ def test_interrupted_fit_leaves_the_old_model_or_the_new_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "X", "y"),
     [
-        ({"C": -1.0}, np.zeros((6, 2)), [0, 1] * 3),
+        ({"linear__C": -1.0}, np.zeros((6, 2)), [0, 1] * 3),
         ({}, np.zeros((6, 3)), [0] * 6),
         ({}, np.zeros((6, 3)), [0, 1]),
         ({}, np.zeros((6, 3)), [0, 1] * 3),

@@ -29,7 +29,7 @@ def test_gains_fall_and_are_the_mean_change_of_the_logit(text_fit: FitResult) ->
             assert gains[-1] > 0
     # By hand: the feature's mean over the texts of the class, times what its weight has more than the mean.
     strongest = next(one for one in evidence if one.label == "happy")
-    encoder, model = text_fit.predictor.encoder, text_fit.predictor.models[0]
+    encoder, model = text_fit.predictor.encoder, text_fit.predictor.members[0].model
     features = encoder.texts[0].encode(dataset.frame["review"]).toarray()
     happy = dataset.classes.index("happy")
     weight = model.weight[-features.shape[1] :]

@@ -8,6 +8,7 @@ from crossent.data.read import read
 from crossent.errors import CheckpointError
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
+from crossent.models.settings import Boosting
 from crossent.monitoring.records import EpochRecord
 from crossent.train.checkpoint import Checkpoints, TrainingInterruptedError, never_interrupted
 from tests.conftest import draw_table
@@ -38,7 +39,7 @@ def train(recipe: Recipe, watch: Watch, folder: Path | None = None) -> FitResult
 @pytest.mark.parametrize("imbalance", ["none", "oversample"])
 @pytest.mark.parametrize("interrupt_in", [("linear", 2), ("boosting", 1), ("boosting", 3)])
 def test_finished_folds_are_not_trained_again(tmp_path: Path, interrupt_in: tuple[str, int], imbalance: str) -> None:
-    recipe = Recipe(folds=3, max_rounds=20, imbalance=imbalance)  # type: ignore[arg-type]  # one of the choices
+    recipe = Recipe(folds=3, imbalance=imbalance, boosting=Boosting(max_rounds=20))  # type: ignore[arg-type]
     straight = Watch()
     expected = train(recipe, straight)
     with pytest.raises(TrainingInterruptedError):
@@ -55,17 +56,19 @@ def test_no_time_left_ends_with_the_first_model_that_there_is() -> None:
     watch = Watch()
     result = train(Recipe(folds=3, time_budget=0.0), watch)
     assert watch.trained == [("linear", 1)]
-    assert len(result.predictor.models) == 1
+    assert len(result.predictor.members) == 1
     assert np.isfinite(result.predictor.logits(draw_table(5))).all()
 
 
 def test_time_is_shared_by_all_folds() -> None:
     # Rounds without end: only the clock ends a fold.
-    recipe = Recipe(model="boosting", folds=2, learning_rate=1e-6, max_rounds=1_000_000, time_budget=1.0)
+    recipe = Recipe(
+        model="boosting", folds=2, time_budget=1.0, boosting=Boosting(learning_rate=1e-6, max_rounds=1_000_000)
+    )
     watch = Watch()
     result = train(recipe, watch)
     assert watch.trained == [("boosting", 1), ("boosting", 2)]
-    assert len(result.predictor.models) == 2
+    assert len(result.predictor.members) == 2
     assert result.trials[0].seconds < 10
 
 
@@ -88,7 +91,7 @@ def test_a_finished_fold_of_another_training_is_one_clear_error(tmp_path: Path, 
     frame.loc[::2, "label"] = "b"
     if other == "model":
         mine = mine.rename(tmp_path / "boosting-1")
-        recipe = Recipe(model="boosting", folds=2, max_rounds=5)
+        recipe = Recipe(model="boosting", folds=2, boosting=Boosting(max_rounds=5))
         frame = draw_table(300)
     elif other == "fold":
         shutil.copytree(mine, tmp_path / "linear-2", dirs_exist_ok=True)

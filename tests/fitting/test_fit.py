@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import crossent.fitting.cross_fit
 import crossent.fitting.fit
 from crossent.data.labels import label_positions
 from crossent.data.read import read
@@ -12,13 +13,14 @@ from crossent.errors import DataError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
 from crossent.logits import mean_cross_entropy
-from crossent.models.network import Network
+from crossent.models.model import Task
+from crossent.models.network import USUAL_RATE, search_learning_rate
 from crossent.models.objective import Objective
-from crossent.models.softmax_regression import SoftmaxRegression
+from crossent.models.settings import Boosting, Linear, Network
 from crossent.monitoring.records import EpochRecord
 from tests.conftest import draw_reviews, draw_table
 
-QUICK = Recipe(folds=2, max_rounds=20, max_epochs=15)
+QUICK = Recipe(folds=2, boosting=Boosting(max_rounds=20), network=Network(max_epochs=15))
 
 
 def test_auto_keeps_the_model_with_the_lower_held_out_loss(table: pd.DataFrame) -> None:
@@ -31,7 +33,9 @@ def test_auto_keeps_the_model_with_the_lower_held_out_loss(table: pd.DataFrame) 
 
 @pytest.mark.parametrize("model", ["linear", "boosting", "network"])
 def test_probabilities_on_new_rows_beat_the_prior(model: str) -> None:
-    result = fit(read(draw_table(600), "label"), dataclasses.replace(QUICK, model=model, max_rounds=100))
+    result = fit(
+        read(draw_table(600), "label"), dataclasses.replace(QUICK, model=model, boosting=Boosting(max_rounds=100))
+    )
     new = draw_table(600, seed=1)
     target = label_positions(new["label"], result.predictor.classes)
     prior = -np.log(result.predictor.prior[target]).mean()
@@ -74,7 +78,7 @@ def test_told_to_stop_it_ends_with_whole_folds() -> None:
     result = fit(read(draw_table(200), "label"), Recipe(folds=5), on_epoch=stop_in_third_fold)
     assert result.stopped
     assert [trial.model for trial in result.trials] == ["linear"]
-    assert result.trials[0].folds == len(result.predictor.models) == 2
+    assert result.trials[0].folds == len(result.predictor.members) == 2
     assert sum(record.fold == 3 for record in seen) == 1
 
 
@@ -107,9 +111,9 @@ def test_text_takes_one_linear_model_fitted_to_all_rows() -> None:
     result = fit(reviews, Recipe(folds=3))
     (trial,) = result.trials
     assert (trial.model, trial.folds, trial.refitted) == ("linear", 3, True)
-    assert len(result.predictor.models) == 1
-    for model, rule in {"boosting": "Trees do not read text", "network": "for tables does not read text"}.items():
-        with pytest.raises(SettingError, match=rule):
+    assert len(result.predictor.members) == 1
+    for model in ("boosting", "network"):
+        with pytest.raises(SettingError, match=f"Model {model} does not read columns of text"):
             fit(reviews, Recipe(model=model))
 
 
@@ -150,55 +154,88 @@ def test_of_a_model_fitted_again_to_all_rows_only_a_temperature_is_corrected() -
 def test_a_searched_rate_is_trained_with_and_searching_changes_no_other_draw(table: pd.DataFrame) -> None:
     dataset = read(table, "label")
     # A training so long that the usual rate is too high for it.
-    recipe = Recipe(model="network", folds=2, max_epochs=2000)
-    assert fit(dataset, dataclasses.replace(recipe, max_epochs=1)).learning_rate is None
-    searched = fit(dataset, dataclasses.replace(recipe, find_lr=True), on_epoch=lambda _: True)
+    recipe = Recipe(model="network", folds=2)
+    assert fit(dataset, dataclasses.replace(recipe, network=Network(max_epochs=1))).learning_rate is None
+    long = Network(max_epochs=2000, find_lr=True)
+    searched = fit(dataset, dataclasses.replace(recipe, network=long), on_epoch=lambda _: True)
     assert searched.learning_rate is not None
     rate = searched.learning_rate.suggested
-    assert rate != Network.learning_rate
-    given = fit(dataset, dataclasses.replace(recipe, learning_rate=rate), on_epoch=lambda _: True)
+    assert rate != USUAL_RATE
+    as_found = dataclasses.replace(long, find_lr=False, learning_rate=rate)
+    given = fit(dataset, dataclasses.replace(recipe, network=as_found), on_epoch=lambda _: True)
     assert searched.predictor.logits(table).tobytes() == given.predictor.logits(table).tobytes()
 
 
 def test_the_search_for_a_rate_sees_no_row_held_out_of_the_first_fold(table: pd.DataFrame) -> None:
     dataset = read(table, "label")
-    recipe = Recipe(model="network", folds=2, max_epochs=1, find_lr=True)
+    recipe = Recipe(model="network", folds=2, network=Network(max_epochs=1, find_lr=True))
 
     rng = np.random.default_rng(recipe.seed)
     held_out = crossent.fitting.fit._validation_sides(dataset, recipe, rng)[0]
     rng.integers(2**31)
     _, examples = crossent.fitting.fit._encode_all(dataset)
-    network = Network(max_epochs=1)
-    expected = network.find_learning_rate(examples.take(~held_out), objective=Objective(), rng=rng)
+    task = Task(train=examples.take(~held_out), valid=None, objective=Objective(), rng=rng)
+    _, expected = search_learning_rate(recipe.network, lambda: task)
     found = fit(dataset, recipe).learning_rate
     assert found is not None
+    assert expected is not None
     assert found.losses.tobytes() == expected.losses.tobytes()
 
 
-def test_of_several_candidates_the_network_gets_a_searched_rate_unless_one_is_given(
-    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    candidates = (SoftmaxRegression(), Network(max_epochs=1))
-    monkeypatch.setattr(crossent.fitting.fit, "_candidates", lambda _recipe, _dataset: candidates)
+def test_auto_searches_the_rate_of_the_network_unless_one_is_given(table: pd.DataFrame) -> None:
     dataset = read(table, "label")
-    assert fit(dataset, Recipe(folds=2)).learning_rate is not None
-    assert fit(dataset, Recipe(folds=2, learning_rate=0.02)).learning_rate is None
+    quick = Recipe(folds=2, boosting=Boosting(max_rounds=2), linear=Linear(C=1.0), network=Network(max_epochs=1))
+    searched = fit(dataset, quick)
+    assert [trial.learning_rate is not None for trial in searched.trials] == [False, False, True]
+    given = dataclasses.replace(quick, network=Network(max_epochs=1, learning_rate=0.02))
+    assert fit(dataset, given).learning_rate is None
 
 
 def test_of_many_rows_a_network_holds_out_one_fold_unless_folds_are_asked_for(
     table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crossent.fitting.fit, "MANY_ROWS_OF_NETWORK", len(table))
+    monkeypatch.setattr(Network, "one_split_rows", len(table))
     dataset = read(table, "label")
-    found = fit(dataset, Recipe(max_rounds=5, max_epochs=2))
+    found = fit(dataset, Recipe(boosting=Boosting(max_rounds=5), network=Network(max_epochs=2)))
     assert [(trial.model, trial.folds) for trial in found.trials] == [("linear", 5), ("boosting", 5), ("network", 1)]
-    asked = fit(dataset, Recipe(model="network", folds=2, max_epochs=1))
+    asked = fit(dataset, Recipe(model="network", folds=2, network=Network(max_epochs=1)))
     assert [trial.folds for trial in asked.trials] == [2]
+
+
+def test_candidates_that_hold_out_other_folds_are_judged_on_the_rows_of_the_first(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first fold is made the hardest: a network judged there alone must not win by the folds that it left out."""
+    monkeypatch.setattr(Network, "one_split_rows", len(table))
+    judged: dict[str, np.ndarray] = {}
+    loss = crossent.fitting.cross_fit.CrossFit.first_fold_loss
+
+    def watch(of_candidate: crossent.fitting.cross_fit.CrossFit) -> float:
+        rows = of_candidate.held_out.take(of_candidate.held_out.model_index == 0)
+        judged[of_candidate.trial.model] = rows.target
+        return loss(of_candidate)
+
+    monkeypatch.setattr(crossent.fitting.cross_fit.CrossFit, "first_fold_loss", watch)
+    result = fit(read(table, "label"), Recipe(boosting=Boosting(max_rounds=5), network=Network(max_epochs=2)))
+    assert set(judged) == {"linear", "boosting", "network"}
+    assert all(np.array_equal(target, judged["network"]) for target in judged.values())
+    assert len(judged["network"]) < len(table) / 2
+    assert result.trials[result.chosen].model in judged
 
 
 def test_auto_leaves_the_network_out_of_wide_tables() -> None:
     rng = np.random.default_rng(0)
     wide = pd.DataFrame(rng.normal(size=(60, 501))).add_prefix("column_")
     wide["label"] = rng.choice(["a", "b", "c"], size=60)
-    found = fit(read(wide, "label"), Recipe(folds=2, max_rounds=5, C=1.0))
+    found = fit(read(wide, "label"), Recipe(folds=2, boosting=Boosting(max_rounds=5), linear=Linear(C=1.0)))
     assert [trial.model for trial in found.trials] == ["linear", "boosting"]
+
+
+def test_auto_leaves_out_what_cannot_take_the_loss(table: pd.DataFrame) -> None:
+    quick = Recipe(
+        folds=2, imbalance="focal", boosting=Boosting(max_rounds=2), network=Network(max_epochs=1, learning_rate=0.01)
+    )
+    found = fit(read(table, "label"), quick)
+    assert [trial.model for trial in found.trials] == ["boosting", "network"]
+    with pytest.raises(SettingError, match="Model linear does not take the focal loss"):
+        fit(read(table, "label"), dataclasses.replace(quick, model="linear"))

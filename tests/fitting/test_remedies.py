@@ -7,11 +7,10 @@ from crossent.data.table import Features
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import Remedy, apply_remedy, effective_prior, measured_strength, named_class_weight
-from crossent.models.boosting import Boosting
-from crossent.models.model import Examples
+from crossent.models.catalogue import fit
+from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
-from crossent.models.softmax_regression import SoftmaxRegression
-from crossent.monitoring.records import ignore_epoch
+from crossent.models.settings import Boosting, Linear
 
 PRIOR = np.array([0.8, 0.17, 0.03])
 REMEDIES = ("class-weight", "oversample", "logit-adjust")
@@ -45,8 +44,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def test_a_linear_model_believes_that_all_classes_are_as_common_and_is_brought_back(imbalance: Imbalance) -> None:
     train, new = draw(60_000), draw(2000, seed=1)
     found = remedy(imbalance, train)
-    fitted = SoftmaxRegression(C=1.0).fit(
-        found.train, None, objective=found.objective, rng=np.random.default_rng(0), on_epoch=ignore_epoch
+    fitted = fit(
+        Linear(C=1.0), Task(train=found.train, valid=None, objective=found.objective, rng=np.random.default_rng(0))
     )
     logits = fitted.logits(new.features)
     restoring = found.objective.restoring_or_zeros(3)
@@ -64,8 +63,9 @@ def test_boosted_trees_find_more_of_the_rare_class(imbalance: Imbalance) -> None
     recalls = []
     for name in ("none", imbalance):
         found = remedy(name, train)  # type: ignore[arg-type]
-        fitted = Boosting(max_rounds=30).fit(
-            found.train, new, objective=found.objective, rng=np.random.default_rng(0), on_epoch=ignore_epoch
+        fitted = fit(
+            Boosting(max_rounds=30),
+            Task(train=found.train, valid=new, objective=found.objective, rng=np.random.default_rng(0)),
         )
         recalls.append((fitted.logits(new.features).argmax(axis=1) == 2)[new.target == 2].mean())
     assert recalls[1] > recalls[0] + 0.1
@@ -77,8 +77,8 @@ def test_trees_with_a_loss_of_their_own_are_as_good_as_those_of_lightgbm(options
     losses = []
     for recipe in (Recipe(), Recipe(**options)):  # type: ignore[arg-type]
         found = apply_remedy(train, recipe, None, np.random.default_rng(0))
-        fitted = Boosting().fit(
-            found.train, valid, objective=found.objective, rng=np.random.default_rng(0), on_epoch=ignore_epoch
+        fitted = fit(
+            Boosting(), Task(train=found.train, valid=valid, objective=found.objective, rng=np.random.default_rng(0))
         )
         log_probs = log_softmax(fitted.logits(new.features))
         losses.append(-log_probs[np.arange(4000), new.target].mean())

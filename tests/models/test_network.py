@@ -8,17 +8,18 @@ import torch
 
 from crossent.data.table import Features
 from crossent.logits import log_softmax, mean_cross_entropy
-from crossent.models.model import Examples
-from crossent.models.network import FittedNetwork, Network
+from crossent.models.model import Examples, Task
+from crossent.models.network import FittedNetwork, fit, search_learning_rate
 from crossent.models.objective import Objective
-from crossent.monitoring.records import EpochRecord, ignore_epoch
+from crossent.models.settings import Network
+from crossent.monitoring.records import EpochRecord
 from crossent.storage import load_folder, save_folder
 from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
 from crossent.train.learning_rate import LearningRateCurve
 from tests.models.test_boosting import draw
 
 
-def fit(
+def fit_to(
     train: Examples,
     valid: Examples | None = None,
     *,
@@ -26,12 +27,9 @@ def fit(
     epochs: int = 15,
     seed: int = 0,
 ) -> FittedNetwork:
-    return Network(max_epochs=epochs).fit(
-        train,
-        valid,
-        objective=objective or Objective(),
-        rng=np.random.default_rng(seed),
-        on_epoch=ignore_epoch,
+    return fit(
+        Network(max_epochs=epochs),
+        Task(train=train, valid=valid, objective=objective or Objective(), rng=np.random.default_rng(seed)),
     )
 
 
@@ -43,7 +41,7 @@ def arrays(value: FittedNetwork) -> list[npt.NDArray[np.float32]]:
 
 def test_learns_what_is_not_linear() -> None:
     valid = draw(1000, seed=1)
-    logits = fit(draw(2000), valid).logits(valid.features)
+    logits = fit_to(draw(2000), valid).logits(valid.features)
     assert logits.dtype == np.float32
     assert (logits.argmax(axis=1) == valid.target).mean() > 0.95
 
@@ -59,7 +57,7 @@ def test_returns_the_epoch_of_lowest_refinement() -> None:
     train, valid = draw(300), draw(300, seed=1)
     noisy = [dataclasses.replace(e, target=np.where(rng.random(300) < 0.3, 0, e.target)) for e in (train, valid)]
     model = Network(dropout=0.0, max_epochs=40)
-    fitted = model.fit(noisy[0], noisy[1], objective=Objective(), rng=rng, on_epoch=watch)
+    fitted = fit(model, Task(train=noisy[0], valid=noisy[1], objective=Objective(), rng=rng, on_epoch=watch))
     best = min(records, key=lambda record: record.refinement or np.inf)
     assert best.epoch < len(records)
     assert mean_cross_entropy(fitted.logits(valid.features), noisy[1].target) == pytest.approx(best.valid_loss)
@@ -76,7 +74,7 @@ def test_learns_from_tables_without_numbers_or_categories(lacking: str) -> None:
     else:
         features = Features(numbers, none.astype(np.int32), ())
         target = np.digitize(numbers[:, 0] * numbers[:, 1], [-0.3, 0.3])
-    fitted = fit(Examples(features, target.astype(np.int64), 3), epochs=30)
+    fitted = fit_to(Examples(features, target.astype(np.int64), 3), epochs=30)
     assert (fitted.logits(features).argmax(axis=1) == target).mean() > 0.9
 
 
@@ -91,7 +89,7 @@ def test_same_bytes_by_one_thread_and_by_two_where_there_are_rows_enough_for_the
             try:
                 model = Network(max_epochs=2, batch_size=size, dropout=0.1)
                 rng = np.random.default_rng(0)
-                found.append(model.fit(draw(9000), None, objective=Objective(), rng=rng, on_epoch=ignore_epoch))
+                found.append(fit(model, Task(train=draw(9000), valid=None, objective=Objective(), rng=rng)))
             finally:
                 torch.set_num_threads(before)
         assert [one.tobytes() for one in arrays(found[0])] == [one.tobytes() for one in arrays(found[1])]
@@ -105,7 +103,7 @@ def test_weights_decay_and_codes_without_rows_stay_at_zero() -> None:
         model = Network(max_epochs=5, weight_decay=decay)
         examples = dataclasses.replace(train, features=features)
         rng = np.random.default_rng(0)
-        fitted = model.fit(examples, None, objective=Objective(), rng=rng, on_epoch=ignore_epoch)
+        fitted = fit(model, Task(train=examples, valid=None, objective=Objective(), rng=rng))
         assert (fitted.category_table[-1] == 0).all()
         assert (fitted.category_table[:-1] != 0).any()
         weights.append(np.abs(fitted.weights[1]).mean())
@@ -114,30 +112,30 @@ def test_weights_decay_and_codes_without_rows_stay_at_zero() -> None:
 
 def test_same_seed_same_bytes_whatever_the_threads_and_the_global_generator() -> None:
     train, valid = draw(300), draw(100, seed=1)
-    first = fit(train, valid, epochs=3)
+    first = fit_to(train, valid, epochs=3)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         torch.manual_seed(99)
         state = torch.random.get_rng_state()
-        second = fit(train, valid, epochs=3)
+        second = fit_to(train, valid, epochs=3)
         assert torch.equal(torch.random.get_rng_state(), state)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert [one.tobytes() for one in arrays(first)] == [one.tobytes() for one in arrays(second)]
-    assert fit(train, valid, epochs=3, seed=1).weights[0].tobytes() != first.weights[0].tobytes()
+    assert fit_to(train, valid, epochs=3, seed=1).weights[0].tobytes() != first.weights[0].tobytes()
 
 
 def test_comes_back_from_a_folder_to_the_bit(tmp_path: Path) -> None:
-    fitted, features = fit(draw(300), epochs=2), draw(50, seed=1).features
+    fitted, features = fit_to(draw(300), epochs=2), draw(50, seed=1).features
     save_folder(tmp_path / "model", fitted, {})
     loaded = load_folder(tmp_path / "model", FittedNetwork)
     assert np.array_equal(loaded.logits(features), fitted.logits(features))
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
-    fitted = fit(draw(300), epochs=1)
+    fitted = fit_to(draw(300), epochs=1)
     with pytest.raises(ValueError, match="does not fit"):
         dataclasses.replace(fitted, cardinalities=(7,))
     with pytest.raises(ValueError, match="make no network"):
@@ -145,7 +143,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_row_has_the_same_logits_alone_and_among_others() -> None:
-    fitted, features = fit(draw(300), epochs=2), draw(5000, seed=1).features
+    fitted, features = fit_to(draw(300), epochs=2), draw(5000, seed=1).features
     alone = fitted.logits(features.take(np.array([4500])))
     np.testing.assert_allclose(fitted.logits(features)[4500:4501], alone, atol=1e-5)
     assert fitted.logits(features.take(np.zeros(5000, dtype=bool))).shape == (0, 3)
@@ -153,7 +151,7 @@ def test_a_row_has_the_same_logits_alone_and_among_others() -> None:
 
 def test_a_class_without_rows_keeps_its_column() -> None:
     train = draw(300)
-    logits = fit(Examples(train.features, train.target.clip(max=1), 3)).logits(train.features)
+    logits = fit_to(Examples(train.features, train.target.clip(max=1), 3)).logits(train.features)
     assert logits.shape == (300, 3)
     assert (logits.argmax(axis=1) != 2).all()
 
@@ -170,7 +168,7 @@ def test_remedies_move_the_logits_as_far_as_they_say(remedy: str) -> None:
         "class_weight": Objective(class_weight=balanced, restoring=-np.log(balanced)),
         "log_prior": Objective(log_prior=np.log(shares), restoring=np.log(shares)),
     }[remedy]
-    logits = fit(train, objective=objective).logits(train.features)
+    logits = fit_to(train, objective=objective).logits(train.features)
     np.testing.assert_allclose(np.exp(log_softmax(logits))[0], 1 / 3, atol=0.02)
     restored = np.exp(log_softmax(logits + objective.restoring_or_zeros(3)))[0]
     np.testing.assert_allclose(restored, shares, atol=0.02)
@@ -185,7 +183,7 @@ def test_the_focal_loss_is_taken_back_and_smoothing_left_to_calibration(
 ) -> None:
     target = (np.arange(3000) % 5 == 0).astype(np.int64)
     train = Examples(Features(np.zeros((3000, 1), np.float32), np.empty((3000, 0), np.int32), ()), target, 2)
-    logits = fit(train, objective=objective).logits(train.features)
+    logits = fit_to(train, objective=objective).logits(train.features)
     np.testing.assert_allclose(np.exp(log_softmax(logits))[0], belief, atol=0.02)
 
 
@@ -194,7 +192,10 @@ def test_a_search_for_the_rate_leaves_threads_and_generators_alone_and_heeds_the
     before, state = torch.get_num_threads(), torch.random.get_rng_state()
 
     def search(objective: Objective, model: Network) -> LearningRateCurve:
-        return model.find_learning_rate(train, objective=objective, rng=np.random.default_rng(0))
+        task = Task(train=train, valid=None, objective=objective, rng=np.random.default_rng(0))
+        _, curve = search_learning_rate(dataclasses.replace(model, find_lr=True), lambda: task)
+        assert curve is not None
+        return curve
 
     first, second = (search(Objective(), Network()) for _ in range(2))
     assert torch.get_num_threads() == before
@@ -215,7 +216,7 @@ def test_shares_of_classes_are_learned_and_weighted() -> None:
     weight = np.array([1.0, 2.0, 4.0])
     mean = shares.mean(axis=0)
     for objective, expected in [(Objective(), mean), (Objective(class_weight=weight), mean * weight)]:
-        logits = fit(train, objective=objective).logits(features)
+        logits = fit_to(train, objective=objective).logits(features)
         np.testing.assert_allclose(np.exp(log_softmax(logits))[0], expected / expected.sum(), atol=0.02)
 
 
@@ -236,7 +237,7 @@ def test_with_mixup_and_dropout_it_learns_and_goes_on_to_the_bit_after_an_interr
     def fit_mixed(mixup: float, checkpoint: Checkpoint | None = None) -> FittedNetwork:
         model = Network(max_epochs=8, mixup=mixup, dropout=0.1)
         rng = np.random.default_rng(0)
-        return model.fit(train, valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch, checkpoint=checkpoint)
+        return fit(model, Task(train=train, valid=valid, objective=Objective(), rng=rng, checkpoint=checkpoint))
 
     straight = fit_mixed(0.3)
     assert (straight.logits(valid.features).argmax(axis=1) == valid.target).mean() > 0.9

@@ -61,7 +61,7 @@ def test_a_plain_loop_is_recorded_and_diagnosed(
         "rows_per_second",
     ):
         assert getattr(last, name) > 0
-    assert list((tmp_path / "mine" / "tensorboard" / "network").glob("events*"))
+    assert list((tmp_path / "mine" / "tensorboard" / "model").glob("events*"))
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("epoch 1 of 8")
     assert out[-2].startswith("epoch 8 of 8")

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from crossent.data.sampling import oversample
 from crossent.losses.cross_entropy import cross_entropy
-from crossent.models.network import Begun, Network, follow_fits
+from crossent.models.model import Task
+from crossent.models.network import Begun, fit, follow_fits
 from crossent.models.objective import Objective
-from crossent.monitoring.records import EpochRecord, ignore_epoch
+from crossent.models.settings import Network
+from crossent.monitoring.records import EpochRecord
 from crossent.train.batches import Batches
 from crossent.train.dropout import DropoutDraws, drop
 from crossent.train.loop import Stopping, fit_network, follow_training
@@ -123,7 +125,7 @@ def fit_by(processes: Processes, batch_size: int | None) -> Seen:
         return Seen([], [], "")
     model = Network(max_epochs=20, batch_size=batch_size)
     drawn, rng = draw(2001), np.random.default_rng(0)
-    fitted = model.fit(drawn, None, objective=Objective(), rng=rng, on_epoch=ignore_epoch, processes=processes)
+    fitted = fit(model, Task(train=drawn, valid=None, objective=Objective(), rng=rng, processes=processes))
     processes.dismiss()
     return Seen([], [], hashlib.sha256(fitted.logits(drawn.features).tobytes()).hexdigest())
 

@@ -30,6 +30,7 @@ from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.fitting.recipe import Recipe
 from crossent.logits import log_softmax
+from crossent.models.catalogue import model_of
 from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
@@ -37,7 +38,6 @@ from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
 from crossent.run_folder import DESCRIPTION, changed_versions, name_of_run, read_settings
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
-from crossent.train.training import LEAST_DIVIDED
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
@@ -54,9 +54,9 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str |
     with lead() as processes:
         dataset = _read(data, rows)
         _show_dataset(console, dataset)
-        if processes.count > 1 and (recipe.batch_size or 0) < LEAST_DIVIDED:
-            note = f"batches below {LEAST_DIVIDED} rows are not divided, so one of {processes.count} processes trains"
-            console.print(f"Note: {note}; --batch-size 1024 lets all take part.", markup=False, highlight=False)
+        for settings in recipe.models:
+            if note := model_of(settings).note_on_processes(settings, processes.count):
+                _note(console, note)
         request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
         # From here on a signal ends the run with the command that goes on with it.
         with Progress(console) as progress:
@@ -264,9 +264,9 @@ def _show_run(console: Console, run: Run) -> None:
     chosen = run.result.trials[run.result.chosen]
     tried = ", ".join(f"{t.model} {t.calibrated_log_loss:.3f}" for t in run.result.trials)
     console.print(f"\nModel: {chosen.model} (held-out log-loss in training: {tried})", markup=False, highlight=False)
-    if run.result.learning_rate is not None and chosen.model == "network":
-        found = run.result.learning_rate
-        said = f"Learning rate of the network: {found.suggested:.2g}. {found.why}"
+    if chosen.learning_rate is not None:
+        curve = chosen.learning_rate
+        said = f"Learning rate of the {chosen.model}: {curve.suggested:.2g}. {curve.why}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that it has not seen:")
     console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

@@ -67,12 +67,18 @@ def _check_keys(path: Path, settings: dict[str, Any], arguments: ArgumentCollect
     if not unknown:
         return
     known = [name.removeprefix("--").replace("-", "_") for argument in arguments for name in argument.names]
-    near = nearest(unknown[0].replace("-", "_"), [name for name in known if name not in {"*", _FLAG.strip("-")}])
     raise SettingError(
         "Every key of a config file is the name of a setting.",
         f"{path} has the unknown {listed(unknown)}.",
-        f"Did you mean {near!r}?" if near else "crossent train --help lists all of them.",
+        _suggestion(unknown[0].replace("-", "_"), [name for name in known if name not in {"*", _FLAG.strip("-")}]),
     )
+
+
+def _suggestion(unknown: str, known: list[str]) -> str:
+    # Several models may have a setting of this name.
+    of_models = [name for name in known if name.endswith(f".{unknown}")]
+    near = of_models or [name for name in [nearest(unknown, known)] if name is not None]
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else "crossent train --help lists all of them."
 
 
 def _leaves(settings: dict[str, Any]) -> Iterator[str]:

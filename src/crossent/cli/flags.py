@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, default_name_transform
 
 from crossent.data.column import Kind
 from crossent.fitting.recipe import Recipe
@@ -74,7 +74,14 @@ class PredictionFlags:
 
 
 Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
-RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE)]
+
+
+def flag_name(name: str) -> str:
+    """Return the flag of a setting, which is also its key in TOML: ``max_rounds`` is ``max-rounds``, and C stays C."""
+    return name if name == "C" else default_name_transform(name)
+
+
+RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE, name_transform=flag_name)]
 Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
 Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or that of a ce.Monitor.")]
 Encoding = Annotated[str, Parameter(help=_ENCODING)]

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crossent.models.network import follow_fits
+from crossent.models.catalogue import follow_fits
 from crossent.train.processes import Processes, joined_processes
 
 

@@ -17,7 +17,6 @@ from crossent.data.names import listed, shortened
 from crossent.data.read import read_table
 from crossent.decide.labels import minimum_cost, top_k
 from crossent.errors import DataError, SettingError
-from crossent.logits import mean_log_probs
 from crossent.predictor import Predictor, probs_under
 
 # The column of the predicted class.
@@ -43,7 +42,7 @@ def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlag
             "Leave one of them out.",
         )
     of_models = predictor.model_logits_of(conform(frame, predictor.columns))
-    logits = predictor.calibration.logits(mean_log_probs(of_models))
+    logits = predictor.calibration.logits(predictor.combination.logits(of_models))
     probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
     columns: dict[str, object] = {PREDICTED: _labels(predictor, _predicted(predictor, logits, probs, flags))}
     if flags.coverage is not None:

@@ -27,6 +27,7 @@ class Progress:
         self._fold = FoldLosses()
         self._fold_started = self._started = self._shown = time.monotonic()
         self.signal: int | None = None
+        self._printing = self._unsaid = False
 
     def __enter__(self) -> "Progress":
         self._previous = {one: signal.signal(one, self._on_signal) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -50,11 +51,15 @@ class Progress:
         # A round of boosting takes less time than to draw its line.
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
             self._shown = now
+            self._printing = True
             self._show(self._line(record, new_fold=new_fold))
+            self._printing = False
         return self.interrupted()
 
     def interrupted(self) -> bool:
         """Say whether training is to be interrupted; `signal` is then the number of what asked for it."""
+        if self._unsaid:
+            self._say_what_follows()
         return self.signal is not None
 
     def _show(self, line: str) -> None:
@@ -74,6 +79,14 @@ class Progress:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        # The signal may come while a line is being written, which Python forbids to interrupt, or find no room for it.
+        # A line that is being printed, and the modules that rich imports for it, must be whole before the next.
+        if self._printing:
+            self._unsaid = True
+        else:
+            self._say_what_follows()
+
+    def _say_what_follows(self) -> None:
+        self._unsaid = False
+        # There may be no room for it, or a thread of rich may be writing, which Python forbids to interrupt.
         with contextlib.suppress(RuntimeError, OSError):
             self._console.print("Finishing the step, and saving. Ctrl-C again to stop at once.")

@@ -1,7 +1,6 @@
 """The scikit-learn face: `Classifier` over `fit`."""
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,16 +28,16 @@ from crossent.decide.labels import minimum_cost
 from crossent.decide.thresholds import LabelScore, apply_thresholds, tune_thresholds
 from crossent.errors import SettingError
 from crossent.fitting.fit import fit
-from crossent.fitting.recipe import Recipe
+from crossent.fitting.recipe import flat_fields, recipe_of
 from crossent.logits import log_softmax
 from crossent.predictor import Predictor, probs_under
 
-_FIELDS = dataclasses.fields(Recipe)
+_FIELDS = flat_fields()
 
 
 def _signature() -> inspect.Signature:
     keyword = inspect.Parameter.KEYWORD_ONLY
-    settings = [inspect.Parameter(field.name, keyword, default=field.default) for field in _FIELDS]
+    settings = [inspect.Parameter(name, keyword, default=field.default) for name, field in _FIELDS.items()]
     return inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY), *settings])
 
 
@@ -72,11 +71,26 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def __init__(self, **settings: Any) -> None:
         bound = _signature().bind(self, **settings)
         bound.apply_defaults()
-        for field in _FIELDS:
-            setattr(self, field.name, bound.arguments[field.name])
+        for name in _FIELDS:
+            setattr(self, name, bound.arguments[name])
 
     # scikit-learn reads the parameters of an estimator off its constructor.
     __init__.__signature__ = _signature()  # type: ignore[attr-defined]
+
+    def set_params(self, **params: Any) -> Self:
+        """Set settings by name, as in every scikit-learn estimator; ``boosting__learning_rate`` is one of boosting.
+
+        Raises
+        ------
+        ValueError
+            If there is no setting of that name.
+        """
+        for name in params:
+            if name not in _FIELDS:
+                raise ValueError(f"Classifier has no setting {name!r}; they are {', '.join(_FIELDS)}.")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Train, choose and calibrate.
@@ -107,7 +121,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
-        recipe = Recipe(**{field.name: getattr(self, field.name) for field in _FIELDS})
+        recipe = recipe_of({name: getattr(self, name) for name in _FIELDS})
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         frame = self._frame(X, reset=True)
@@ -303,5 +317,5 @@ def _check_lengths(frame: pd.DataFrame, codes: npt.NDArray[np.int64]) -> None:
 
 
 Classifier.__doc__ = str(Classifier.__doc__).format(
-    parameters="\n    ".join(f"{field.name}\n        {field.metadata['help']}" for field in _FIELDS)
+    parameters="\n    ".join(f"{name}\n        {field.metadata['help']}" for name, field in _FIELDS.items())
 )

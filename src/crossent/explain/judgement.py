@@ -14,7 +14,7 @@ from crossent.evaluation.metrics import class_counts, confusion_matrix, log_loss
 from crossent.evaluation.result import ClassRemedy, Comparison, Evaluation, RiskCoverage, SetsSummary
 from crossent.evaluation.sets import evaluate_sets
 from crossent.explain.rows import WorstRow, worst_rows
-from crossent.logits import log_softmax, mean_log_probs
+from crossent.logits import log_softmax
 from crossent.predictor import Predictor
 
 Array = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
         Of the bootstrap.
     """
     of_models = predictor.model_logits_of(test.frame)
-    uncalibrated = mean_log_probs(of_models)
+    uncalibrated = predictor.combination.logits(of_models)
     logits = predictor.calibration.logits(uncalibrated)
     log_probs = log_softmax(logits)
     rng = np.random.default_rng(seed)

@@ -11,7 +11,6 @@ from crossent.data.column import Label
 from crossent.data.dataset import Dataset
 from crossent.data.ngrams import names
 from crossent.data.text import TextEncoding
-from crossent.models.text import FittedTextRegression
 from crossent.predictor import Predictor
 
 # N-grams of each sort that are named for a class.
@@ -56,12 +55,11 @@ def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...
     dataset
         Rows that it was trained on.
     """
-    model = predictor.models[0]
-    if not isinstance(model, FittedTextRegression):
+    weight = predictor.members[0].model.ngram_weight()
+    if weight is None:
         return ()
     step = -(-len(dataset) // MOST_ROWS)
     dataset = dataset.take(np.arange(0, len(dataset), step))
-    weight = model.weight[-sum(len(encoding.hashes) for encoding in predictor.encoder.texts) :]
     found: list[Evidence] = []
     for encoding in predictor.encoder.texts:
         of_column, weight = weight[: len(encoding.hashes)], weight[len(encoding.hashes) :]

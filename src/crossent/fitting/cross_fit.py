@@ -12,17 +12,16 @@ import numpy.typing as npt
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.scaling import Calibration, identity
 from crossent.data.table import Widths
+from crossent.fitting.candidates import Candidate
 from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import apply_remedy, effective_prior, measured_strength
 from crossent.logits import LabelledLogits, mean_cross_entropy, shift_prior
-from crossent.models.boosting import Boosting, FittedBoosting
-from crossent.models.model import Examples
-from crossent.models.network import FittedNetwork, Network
-from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
-from crossent.models.text import FittedTextRegression, TextRegression
+from crossent.models.catalogue import AnyFitted, fit, model_of
+from crossent.models.model import Examples, Task
 from crossent.monitoring.records import OnEpoch
 from crossent.train.checkpoint import Checkpoint, Checkpoints
+from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.processes import Processes
 from crossent.value_checks import LARGEST_LOGIT, check_bounded
 
@@ -36,14 +35,6 @@ LEAST_CALIBRATED = 30
 APART_DIVISOR = 3
 MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 
-AnyModel = SoftmaxRegression | Boosting | Network | TextRegression
-AnyFitted = FittedSoftmaxRegression | FittedBoosting | FittedNetwork | FittedTextRegression
-_FITTED: dict[type[AnyModel], type[AnyFitted]] = {
-    SoftmaxRegression: FittedSoftmaxRegression,
-    Boosting: FittedBoosting,
-    Network: FittedNetwork,
-    TextRegression: FittedTextRegression,
-}
 # From a mask of the rows to hold out to those to train on, and them.
 Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
 
@@ -66,6 +57,8 @@ class Trial:
         Whether the model was then fitted to all rows; if not, those of the folds are averaged.
     seconds
         Time that its training took.
+    learning_rate
+        What the search for its learning rate saw, where there was one.
     """
 
     model: str
@@ -74,6 +67,7 @@ class Trial:
     folds: int
     refitted: bool
     seconds: float
+    learning_rate: LearningRateCurve | None = None
 
     @property
     def calibrated_log_loss(self) -> float:
@@ -83,13 +77,35 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it."""
+    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it.
+
+    Attributes
+    ----------
+    trial
+        What came of it.
+    models
+        Of each fold.
+    effective_priors
+        ``(F, K)`` class shares that each believes in.
+    decision_prior
+        ``(K,)`` class shares that predicted classes are chosen for.
+    held_out
+        The logits of all held-out rows, each by the model that did not see it, under the class shares of the data.
+    apart
+        Those of them that calibration did not see, calibrated.
+    """
 
     trial: Trial
     models: tuple[AnyFitted, ...]
     effective_priors: npt.NDArray[np.float64]
-    deciding_prior: npt.NDArray[np.float64]
+    decision_prior: npt.NDArray[np.float64]
+    held_out: LabelledLogits
     apart: LabelledLogits
+
+    def first_fold_loss(self) -> float:
+        """Return the calibrated log-loss on the rows of the first fold, which every candidate holds out."""
+        rows = self.held_out.take(self.held_out.model_index == 0)
+        return mean_cross_entropy(self.trial.calibration.logits(rows.logits), rows.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +126,8 @@ class Plan:
         Of the features that models of all folds read; None where each fold has its own.
     sides
         For each fold the mask of the rows that it holds out.
+    refit
+        Whether the model is then fitted to all rows, for each fold learned features of its own.
     apart_seed
         Draws the rows that calibration does not see.
     checkpoints
@@ -124,6 +142,7 @@ class Plan:
     target: npt.NDArray[np.int64]
     widths: Widths | None
     sides: list[npt.NDArray[np.bool_]]
+    refit: bool
     apart_seed: int
     checkpoints: Checkpoints | None
     processes: Processes | None
@@ -145,13 +164,15 @@ class FoldFit:
         check_bounded("what logits lack to the class shares of the data", self.restoring, LARGEST_LOGIT)
 
 
-def cross_fit(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline) -> CrossFit:
+def cross_fit(
+    candidate: Candidate, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline
+) -> CrossFit:
     """Train a model on the complement of each fold, and calibrate it by rows held out.
 
     Parameters
     ----------
-    model
-        Settings.
+    candidate
+        The settings of the model, and its name.
     encode
         Gives the rows of a fold.
     plan
@@ -162,67 +183,70 @@ def cross_fit(model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Genera
         Ends the fit when its time is over, and passes epochs on.
     """
     started = time.perf_counter()
-    fits = _fit_folds(model, encode, plan, rng, deadline)
-    refitted = isinstance(model, TextRegression)
-    rows = _join([one.held_out for one in fits])
-    restoring = np.stack([one.restoring for one in fits])
-    fitting, apart = _choose_apart(len(rows.target), len(plan.prior), plan.apart_seed)
-    effective_priors = _effective_priors(rows.take(fitting), restoring, plan.prior)
+    fits = _fit_folds(candidate, encode, plan, rng, deadline)
+    rows = _join([fold_fit.held_out for fold_fit in fits])
+    restoring = np.stack([fold_fit.restoring for fold_fit in fits])
+    for_calibration, apart = _choose_apart(len(rows), len(plan.prior), plan.apart_seed)
+    effective_priors = _effective_priors(rows.take(for_calibration), restoring, plan.prior)
     rows = _restore(rows, effective_priors, plan.prior)
-    averaged = len(fits) > 1 and not refitted
+    averaged = len(fits) > 1 and not plan.refit
     # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
-    method = "temperature" if refitted and plan.recipe.calibration == "auto" else plan.recipe.calibration
-    calibration = _calibrate(rows.take(fitting), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
-    kept = rows.take(apart)
-    fold = None if refitted else kept.fold
-    kept = dataclasses.replace(kept, logits=calibration.logits(kept.logits), fold=fold)
+    method = "temperature" if plan.refit and plan.recipe.calibration == "auto" else plan.recipe.calibration
+    calibration = _calibrate(rows.take(for_calibration), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
+    rows_apart = rows.take(apart)
+    fold = None if plan.refit else rows_apart.fold
     seconds = time.perf_counter() - started
-    trial = Trial(model.name, calibration.log_loss_before, calibration, len(fits), refitted, seconds)
-    deciding_prior = effective_prior(plan.prior, restoring.mean(axis=0))
-    return CrossFit(trial, tuple(one.model for one in fits), effective_priors, deciding_prior, kept)
+    return CrossFit(
+        trial=Trial(candidate.name, calibration.log_loss_before, calibration, len(fits), plan.refit, seconds),
+        models=tuple(fold_fit.model for fold_fit in fits),
+        effective_priors=effective_priors,
+        decision_prior=effective_prior(plan.prior, restoring.mean(axis=0)),
+        held_out=rows,
+        apart=dataclasses.replace(rows_apart, logits=calibration.logits(rows_apart.logits), fold=fold),
+    )
 
 
 def _fit_folds(
-    model: AnyModel, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline
+    candidate: Candidate, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline
 ) -> list[FoldFit]:
     fits: list[FoldFit] = []
     for i, own_rng in enumerate(rng.spawn(len(plan.sides))):
         if deadline.out_of_time and fits:
             break
         on_epoch = deadline.fold(i + 1, len(plan.sides))
-        checkpoint = None if plan.checkpoints is None else plan.checkpoints.of(model.name, i + 1)
-        fit = None if checkpoint is None else _finished_fold(model, plan, i, checkpoint)
-        if fit is None:
-            fit = _fit_fold(model, encode, plan, i, own_rng, on_epoch, checkpoint)
+        checkpoint = None if plan.checkpoints is None else plan.checkpoints.of(candidate.name, i + 1)
+        fold_fit = None if checkpoint is None else _finished_fold(candidate, plan, i, checkpoint)
+        if fold_fit is None:
+            fold_fit = _fit_fold(candidate, encode, plan, i, own_rng, on_epoch, checkpoint)
             # A fold that was cut short would only spoil the average of those that were not.
             if deadline.stopped and fits:
                 break
-        fits.append(fit)
+        fits.append(fold_fit)
     return fits
 
 
-def _finished_fold(model: AnyModel, plan: Plan, fold: int, checkpoint: Checkpoint) -> FoldFit | None:
+def _finished_fold(candidate: Candidate, plan: Plan, fold: int, checkpoint: Checkpoint) -> FoldFit | None:
     """Return a fold that was fitted before the run was interrupted, if there is one, and if it is of these rows."""
-    fit = checkpoint.finished(FoldFit)
-    if fit is None:
+    fitted = checkpoint.finished(FoldFit)
+    if fitted is None:
         return None
-    held_out, target = fit.held_out, plan.target[plan.sides[fold]]
+    held_out, target = fitted.held_out, plan.target[plan.sides[fold]]
     classes = len(plan.prior)
-    if not isinstance(fit.model, _FITTED[type(model)]):
-        raise checkpoint.fitted_differs(f"it is {type(fit.model).__name__}, and the model is {model.name}")
-    if fit.model.classes != classes or (plan.widths is not None and not fit.model.reads(plan.widths)):
+    if not isinstance(fitted.model, model_of(candidate.settings).fitted):
+        raise checkpoint.fitted_differs(f"it is {type(fitted.model).__name__}, and the model is {candidate.name}")
+    if fitted.model.classes != classes or (plan.widths is not None and not fitted.model.reads(plan.widths)):
         raise checkpoint.fitted_differs("its model is for other columns or classes")
-    if fit.restoring.shape != (classes,) or held_out.logits.shape != (len(target), classes):
+    if fitted.restoring.shape != (classes,) or held_out.logits.shape != (len(target), classes):
         raise checkpoint.fitted_differs(f"its logits are {held_out.logits.shape}, not {(len(target), classes)}")
     if not np.array_equal(held_out.target, target) or not (held_out.model_index == fold).all():
         raise checkpoint.fitted_differs("it holds out other rows")
-    if not np.isfinite(fit.restoring).all():
+    if not np.isfinite(fitted.restoring).all():
         raise checkpoint.fitted_differs("what restores the class shares is not finite")
-    return fit
+    return fitted
 
 
 def _fit_fold(
-    model: AnyModel,
+    candidate: Candidate,
     encode: Encode,
     plan: Plan,
     fold: int,
@@ -232,22 +256,24 @@ def _fit_fold(
 ) -> FoldFit:
     train, valid = encode(plan.sides[fold])
     remedy = apply_remedy(train, plan.recipe, plan.class_weight, rng)
-    fitted = model.fit(
-        remedy.train,
-        valid,
+    task = Task(
+        train=remedy.train,
+        valid=valid,
         objective=remedy.objective,
         rng=rng,
+        name=candidate.name,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         processes=plan.processes,
     )
+    fitted = fit(candidate.settings, task)
     logits = fitted.logits(valid.features)
     held_out = LabelledLogits(logits, valid.target, np.full(len(logits), fold))
-    fit = FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out)
+    fold_fit = FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out)
     if checkpoint is not None:
         checkpoint.raise_if_interrupted()
-        checkpoint.finish(fit)
-    return fit
+        checkpoint.finish(fold_fit)
+    return fold_fit
 
 
 def _effective_priors(

@@ -7,31 +7,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossent.calibration.combine import equal_say
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
 from crossent.data.split import folds, hold_out
-from crossent.errors import DataError, SettingError
-from crossent.fitting.cross_fit import AnyFitted, AnyModel, CrossFit, Encode, Plan, Trial, cross_fit
+from crossent.errors import DataError
+from crossent.fitting.candidates import Candidate, candidates
+from crossent.fitting.cross_fit import CrossFit, Encode, Plan, Trial, cross_fit
 from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
-from crossent.fitting.remedies import apply_remedy, named_class_weight
-from crossent.models.boosting import Boosting
-from crossent.models.model import Examples
-from crossent.models.network import Network
-from crossent.models.softmax_regression import SoftmaxRegression
-from crossent.models.text import FittedTextRegression, TextRegression
+from crossent.fitting.remedies import apply_remedy, asked_of_models, named_class_weight
+from crossent.models.catalogue import fit as fit_model
+from crossent.models.catalogue import model_of, settings_for_all_rows
+from crossent.models.model import Examples, Task
 from crossent.monitoring.records import OnEpoch, ignore_epoch
-from crossent.predictor import Predictor
+from crossent.predictor import Member, Predictor
 from crossent.train.checkpoint import Checkpoints
 from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.processes import Processes
 
-# From so many rows on, one split tells as much as five, at a fifth of the time.
+# Above this number of rows, one split is as good as five, at a fifth of the time.
 MANY_ROWS = 20_000
-# A network takes longer than the other models, and its heads are an average already.
-MANY_ROWS_OF_NETWORK = 10_000
-# In wider tables its first layer would take minutes, and auto leaves it out.
-MOST_COLUMNS_OF_NETWORK = 500
 # With text the rows held out choose less, for the model is then fitted to all rows.
 MANY_TEXTS = 4_000
 FOLDS = 5
@@ -51,15 +47,17 @@ class FitResult:
         Position in ``trials`` of the one in the predictor.
     stopped
         Whether it was told to stop before its end.
-    learning_rate
-        What the search for the rate of a network saw, where there was one.
     """
 
     predictor: Predictor
     trials: tuple[Trial, ...]
     chosen: int
     stopped: bool
-    learning_rate: LearningRateCurve | None
+
+    @property
+    def learning_rate(self) -> LearningRateCurve | None:
+        """What a search for the learning rate of a candidate saw, where there was one."""
+        return next((trial.learning_rate for trial in self.trials if trial.learning_rate is not None), None)
 
 
 def fit(
@@ -105,8 +103,10 @@ def fit(
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
-    # Without text nothing is learned from rows held out but scales and names, and all are encoded at once.
-    whole = None if has_text(dataset) else _encode_all(dataset)
+    tried = _tried(dataset, recipe)
+    by_fold = has_text(dataset)
+    # Where nothing is learned from held-out rows but scales and names, all rows are encoded at once.
+    whole = None if by_fold else _encode_all(dataset)
     plan = Plan(
         recipe=recipe,
         class_weight=named_class_weight(recipe.class_weight, dataset.classes),
@@ -114,48 +114,104 @@ def fit(
         target=dataset.target,
         widths=None if whole is None else whole[0].widths,
         sides=_validation_sides(dataset, recipe, rng),
+        refit=by_fold,
         apart_seed=int(rng.integers(2**31)),
         checkpoints=checkpoints,
         processes=processes,
     )
-    models = _candidates(recipe, dataset)
-    plans = tuple(_plan_of(model, plan) for model in models)
-    deadline = Deadline(on_epoch, recipe.time_budget, sum(len(one.sides) for one in plans))
     encode = _encode_each(dataset) if whole is None else _take_from(whole[1])
-    # A copy, so that training draws the same whether there was a search or not.
-    models, learning_rate = _find_learning_rate(models, encode, plan, copy.deepcopy(rng))
-    found: list[CrossFit] = []
-    for model, own_plan in zip(models, plans, strict=True):
-        found.append(cross_fit(model, encode, own_plan, rng, deadline))
-        if deadline.stopped or deadline.out_of_time:
-            break
-    chosen = int(np.argmin([one.trial.calibrated_log_loss for one in found]))
-    best = found[chosen]
+    fits, deadline = _cross_fit_all(tried, encode, plan, rng, on_epoch)
+    chosen = _lowest_loss(fits)
+    best = fits[chosen]
     encoder, examples = whole or _encode_all(dataset)
-    fitted, effective_priors = best.models, best.effective_priors
-    if best.trial.refitted:
-        fitted, effective_priors = (_refit(best.models, examples, plan, rng),), effective_priors.mean(0, keepdims=True)
     predictor = Predictor(
         columns=dataset.columns,
         encoder=encoder,
-        models=fitted,
-        effective_priors=effective_priors,
-        deciding_prior=best.deciding_prior,
+        members=_members(tried[chosen], best, examples, plan, rng),
+        combination=equal_say(1 if best.trial.refitted else len(best.models)),
+        deciding_prior=best.decision_prior,
         calibration=best.trial.calibration,
         apart=best.apart,
         classes=dataset.classes,
         target_name=dataset.target_name,
         prior=plan.prior,
     )
-    return FitResult(predictor, tuple(one.trial for one in found), chosen, deadline.stopped, learning_rate)
+    return FitResult(predictor, tuple(of_candidate.trial for of_candidate in fits), chosen, deadline.stopped)
 
 
-def _plan_of(model: AnyModel, plan: Plan) -> Plan:
-    """Return the folds that a model is trained on: of many rows, a network holds out the first fold alone."""
-    asked, rows = plan.recipe.folds, len(plan.sides[0])
-    if isinstance(model, Network) and asked is None and rows >= MANY_ROWS_OF_NETWORK:
+def check_trainable(dataset: Dataset, recipe: Recipe) -> None:
+    """Check that there is a model for the columns and the settings.
+
+    Raises
+    ------
+    SettingError
+        If there is none, or a class has no weight.
+    """
+    _tried(dataset, recipe)
+    named_class_weight(recipe.class_weight, dataset.classes)
+
+
+def _tried(dataset: Dataset, recipe: Recipe) -> tuple[Candidate, ...]:
+    return candidates(recipe, dataset, asked_of_models(recipe, has_shares=dataset.distribution is not None))
+
+
+def _cross_fit_all(
+    tried: tuple[Candidate, ...], encode: Encode, plan: Plan, rng: np.random.Generator, on_epoch: OnEpoch
+) -> tuple[list[CrossFit], Deadline]:
+    """Fit the candidates one after the other, until the time is over."""
+    plans = [_plan_of(candidate, plan) for candidate in tried]
+    deadline = Deadline(on_epoch, plan.recipe.time_budget, sum(len(of_candidate.sides) for of_candidate in plans))
+    # A copy, so that training draws the same whether there was a search or not.
+    prepared = [_prepared(candidate, encode, plan, copy.deepcopy(rng)) for candidate in tried]
+    fits: list[CrossFit] = []
+    for (candidate, curve), of_candidate in zip(prepared, plans, strict=True):
+        fitted = cross_fit(candidate, encode, of_candidate, rng, deadline)
+        fits.append(dataclasses.replace(fitted, trial=dataclasses.replace(fitted.trial, learning_rate=curve)))
+        if deadline.stopped or deadline.out_of_time:
+            break
+    return fits, deadline
+
+
+def _prepared(
+    candidate: Candidate, encode: Encode, plan: Plan, rng: np.random.Generator
+) -> tuple[Candidate, LearningRateCurve | None]:
+    """Return a candidate with what its model finds out before it is fitted, on the training rows of the first fold."""
+
+    def make_task() -> Task:
+        train, _ = encode(plan.sides[0])
+        remedy = apply_remedy(train, plan.recipe, plan.class_weight, rng)
+        return Task(train=remedy.train, valid=None, objective=remedy.objective, rng=rng, name=candidate.name)
+
+    settings, curve = model_of(candidate.settings).prepare(candidate.settings, make_task)
+    return dataclasses.replace(candidate, settings=settings), curve
+
+
+def _plan_of(candidate: Candidate, plan: Plan) -> Plan:
+    """Return the folds that a candidate is trained on: the first alone where one split is as good for its model."""
+    enough = candidate.settings.one_split_rows
+    if enough is not None and plan.recipe.folds is None and len(plan.target) >= enough:
         return dataclasses.replace(plan, sides=plan.sides[:1])
     return plan
+
+
+def _lowest_loss(fits: list[CrossFit]) -> int:
+    """Return the position of the best candidate, judged on the same held-out rows as the others."""
+    if len({of_candidate.trial.folds for of_candidate in fits}) == 1:
+        return int(np.argmin([of_candidate.trial.calibrated_log_loss for of_candidate in fits]))
+    return int(np.argmin([of_candidate.first_fold_loss() for of_candidate in fits]))
+
+
+def _members(
+    candidate: Candidate, best: CrossFit, examples: Examples, plan: Plan, rng: np.random.Generator
+) -> tuple[Member, ...]:
+    """Return the models of the folds, or the one that is fitted to all rows."""
+    if not best.trial.refitted:
+        of_folds = zip(best.models, best.effective_priors, strict=True)
+        return tuple(Member(candidate.name, model, prior) for model, prior in of_folds)
+    remedy = apply_remedy(examples, plan.recipe, plan.class_weight, rng)
+    task = Task(train=remedy.train, valid=None, objective=remedy.objective, rng=rng, name=candidate.name)
+    model = fit_model(settings_for_all_rows(candidate.settings, best.models), task)
+    return (Member(candidate.name, model, best.effective_priors.mean(axis=0)),)
 
 
 def has_text(dataset: Dataset) -> bool:
@@ -181,68 +237,6 @@ def _encode_each(dataset: Dataset) -> Encode:
         return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes), valid.distribution)
 
     return encode
-
-
-def _refit(
-    models: tuple[AnyFitted, ...], examples: Examples, plan: Plan, rng: np.random.Generator
-) -> FittedTextRegression:
-    """Fit to all rows, with the middle of the penalties that the folds chose."""
-    chosen = [model.C for model in models if isinstance(model, FittedTextRegression)]
-    remedy = apply_remedy(examples, plan.recipe, plan.class_weight, rng)
-    model = TextRegression(float(np.exp(np.mean(np.log(chosen)))))
-    return model.fit(remedy.train, None, objective=remedy.objective, rng=rng, on_epoch=ignore_epoch)
-
-
-def _candidates(recipe: Recipe, dataset: Dataset) -> tuple[AnyModel, ...]:
-    if has_text(dataset):
-        if recipe.model in ("boosting", "network"):
-            reader = {"boosting": "Trees do", "network": "The network for tables does"}[recipe.model]
-            raise SettingError(
-                f"{reader} not read text.",
-                f"model is {recipe.model!r}, and {_text_columns(dataset)} hold text.",
-                "Take model linear or auto, or leave the text out: --kind.NAME=identifier.",
-            )
-        return (TextRegression(C=recipe.C),)
-    linear = SoftmaxRegression(C=recipe.C)
-    boosting = Boosting(
-        learning_rate=recipe.learning_rate or Boosting.learning_rate,
-        max_rounds=recipe.max_rounds,
-        max_leaves=recipe.max_leaves,
-    )
-    network = Network(
-        learning_rate=recipe.learning_rate or Network.learning_rate,
-        dropout=recipe.dropout,
-        weight_decay=recipe.weight_decay,
-        batch_size=recipe.batch_size,
-        max_epochs=recipe.max_epochs,
-        stop_by=recipe.stop_by,
-        mixup=recipe.mixup,
-    )
-    # The focal loss has no one optimum for the linear model to be fitted to.
-    auto: tuple[AnyModel, ...] = (boosting,) if recipe.imbalance == "focal" else (linear, boosting)
-    if len(dataset.columns) <= MOST_COLUMNS_OF_NETWORK:
-        auto = (*auto, network)
-    return {"auto": auto, "linear": (linear,), "boosting": (boosting,), "network": (network,)}[recipe.model]
-
-
-def _find_learning_rate(
-    models: tuple[AnyModel, ...], encode: Encode, plan: Plan, rng: np.random.Generator
-) -> tuple[tuple[AnyModel, ...], LearningRateCurve | None]:
-    """Search the rate of the network among the models, if it is to be searched, on the training rows of a fold."""
-    recipe = plan.recipe
-    asked = recipe.find_lr or (recipe.model == "auto" and recipe.learning_rate is None)
-    network = next((model for model in models if isinstance(model, Network)), None)
-    if network is None or not asked:
-        return models, None
-    train, _ = encode(plan.sides[0])
-    remedy = apply_remedy(train, recipe, plan.class_weight, rng)
-    curve = network.find_learning_rate(remedy.train, objective=remedy.objective, rng=rng)
-    found = dataclasses.replace(network, learning_rate=curve.suggested)
-    return tuple(found if model is network else model for model in models), curve
-
-
-def _text_columns(dataset: Dataset) -> str:
-    return ", ".join(repr(column.name) for column in dataset.columns if column.kind == "text")
 
 
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:

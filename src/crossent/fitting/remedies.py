@@ -16,6 +16,7 @@ from crossent.logits import mean_cross_entropy
 from crossent.losses.weights import balanced_class_weight
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
+from crossent.models.settings import Ask
 
 Array = npt.NDArray[np.float64]
 
@@ -63,6 +64,25 @@ def apply_remedy(train: Examples, recipe: Recipe, class_weight: Array | None, rn
     if recipe.imbalance == "focal":
         return Remedy(train, dataclasses.replace(objective, focal_gamma=FOCAL_GAMMA))
     return Remedy(train, objective)
+
+
+def asked_of_models(recipe: Recipe, *, has_shares: bool) -> frozenset[Ask]:
+    """Return what the loss of a recipe asks of a model, as `Objective.asks`, before there are rows.
+
+    Parameters
+    ----------
+    recipe
+        Its ``imbalance``, ``class_weight`` and ``label_smoothing``.
+    has_shares
+        Whether the targets are shares of the classes.
+    """
+    asked: dict[Ask, bool] = {
+        "class-weight": recipe.imbalance == "class-weight" or recipe.class_weight is not None,
+        "log-prior": recipe.imbalance == "logit-adjust",
+        "focal": recipe.imbalance == "focal",
+        "shares": has_shares or recipe.label_smoothing > 0,
+    }
+    return frozenset(name for name, is_asked in asked.items() if is_asked)
 
 
 def measured_strength(

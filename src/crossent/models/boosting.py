@@ -3,10 +3,11 @@
 LightGBM is imported by training alone: prediction needs neither it nor its threads.
 """
 
+import dataclasses
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,12 @@ from crossent.data.table import Features, Widths
 from crossent.errors import ShapeError
 from crossent.logits import LARGEST_GAMMA, log_focal_slope, log_softmax, mean_cross_entropy, posterior_logits
 from crossent.models.lightgbm_text import trees_of_text
-from crossent.models.model import Examples
+from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
+from crossent.models.settings import Boosting
 from crossent.models.trees import Trees
 from crossent.monitoring.records import EpochRecord, OnEpoch
 from crossent.storage import LongText
-from crossent.train.checkpoint import Checkpoint
-from crossent.train.processes import Processes
 from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_number
 
 if typing.TYPE_CHECKING:
@@ -99,6 +99,14 @@ class FittedBoosting:
         """K."""
         return len(self.bias)
 
+    @property
+    def rounds(self) -> int:
+        """How often each class got a tree."""
+        return len(self.trees.leaf_counts) // self.classes
+
+    def ngram_weight(self) -> None:
+        """Return None: trees read no n-grams."""
+
     def reads(self, widths: Widths) -> bool:
         """Say whether it is for rows of these widths."""
         return widths.ngrams == 0 and self.trees.reads(widths.numbers, len(widths.cardinalities))
@@ -124,91 +132,65 @@ class FittedBoosting:
         return _without_focus(logits, self.focal_gamma).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Boosting:
-    """Boosted trees.
+def fit(settings: Boosting, task: Task) -> FittedBoosting:
+    """Fit to training rows, stopping at the lowest log-loss of held-out rows."""
+    import lightgbm  # noqa: PLC0415 - see above
 
-    Attributes
-    ----------
-    learning_rate
-        Step size of a round.
-    max_rounds
-        Most rounds; training stops before, once rows held out gain no more.
-    max_leaves
-        Most leaves of a tree.
+    train, valid, objective = task.train, task.valid, task.objective
+    parameters = _parameters(settings, train, int(task.rng.integers(2**31)))
+    own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
+    # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
+    bias = np.zeros(train.classes) if own is None else train.log_prior()
+    if own is not None:
+        parameters |= {"objective": own, "metric": "none"}
+    rounds = settings.max_rounds if valid is not None else min(settings.max_rounds, ROUNDS_UNWATCHED)
+    train_set = _lightgbm_set(train, parameters)
+    _start_train(train_set, train, objective, bias)
+    sets, names = [train_set], ["train"]
+    callbacks: list[Callable[..., Any]] = [_OnRound(task.name, rounds, task.on_epoch)]
+    if valid is not None:
+        sets.insert(0, _valid_set(train_set, valid, objective, bias))
+        names.insert(0, "valid")
+        callbacks.append(lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False, min_delta=LEAST_GAIN))
+    booster = lightgbm.train(
+        parameters,
+        train_set,
+        rounds,
+        sets,
+        names,
+        feval=None if own is None else own.loss,
+        callbacks=callbacks,
+        keep_training_booster=True,
+    )
+    best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+    trees = trees_of_text(booster.model_to_string(num_iteration=best))
+    return FittedBoosting(trees, bias, objective.focal_gamma)
 
-    Source: Ke et al. 2017, "LightGBM".
-    """
 
-    learning_rate: float = 0.08
-    max_rounds: int = 2000
-    max_leaves: int = 31
-    name: ClassVar[str] = "boosting"
+def settings_for_all_rows(settings: Boosting, fits: tuple[FittedBoosting, ...]) -> Boosting:
+    """Return the settings of a fit to all rows: with the middle of the numbers of rounds that folds chose."""
+    rounds = sorted(fitted.rounds for fitted in fits)
+    return dataclasses.replace(settings, max_rounds=max(rounds[len(rounds) // 2], 1))
 
-    def fit(
-        self,
-        train: Examples,
-        valid: Examples | None,
-        *,
-        objective: Objective,
-        rng: np.random.Generator,
-        on_epoch: OnEpoch,
-        checkpoint: Checkpoint | None = None,  # noqa: ARG002 - a fit that was interrupted is done anew
-        processes: Processes | None = None,  # noqa: ARG002 - the one that leads fits alone
-    ) -> FittedBoosting:
-        """Fit to training rows, stopping at the lowest log-loss of rows held out."""
-        import lightgbm  # noqa: PLC0415 - see above
 
-        settings = self._settings(train, int(rng.integers(2**31)))
-        own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
-        # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
-        bias = np.zeros(train.classes) if own is None else train.log_prior()
-        if own is not None:
-            settings |= {"objective": own, "metric": "none"}
-        rounds = self.max_rounds if valid is not None else min(self.max_rounds, ROUNDS_UNWATCHED)
-        train_set = _lightgbm_set(train, settings)
-        _start_train(train_set, train, objective, bias)
-        watch = _Watch(rounds, on_epoch)
-        sets, names = [train_set], ["train"]
-        callbacks: list[Callable[..., Any]] = [watch]
-        if valid is not None:
-            sets.insert(0, _valid_set(train_set, valid, objective, bias))
-            names.insert(0, "valid")
-            callbacks.append(
-                lightgbm.early_stopping(PATIENCE, first_metric_only=True, verbose=False, min_delta=LEAST_GAIN)
-            )
-        booster = lightgbm.train(
-            settings,
-            train_set,
-            rounds,
-            sets,
-            names,
-            feval=None if own is None else own.loss,
-            callbacks=callbacks,
-            keep_training_booster=True,
-        )
-        best = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
-        trees = trees_of_text(booster.model_to_string(num_iteration=best))
-        return FittedBoosting(trees, bias, objective.focal_gamma)
-
-    def _settings(self, train: Examples, seed: int) -> dict[str, Any]:
-        cells = len(train.features) * (train.features.numbers.shape[1] + train.features.codes.shape[1])
-        return {
-            "objective": "multiclass",
-            "metric": "multi_logloss",
-            "num_class": train.classes,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.max_leaves,
-            "lambda_l2": L2_PENALTY,
-            "feature_fraction_bynode": FEATURES_A_SPLIT,
-            # 0 leaves the number to LightGBM.
-            "num_threads": 1 if cells < CELLS_FOR_THREADS else 0,
-            "seed": seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "feature_pre_filter": False,
-            "verbosity": -1,
-        }
+def _parameters(settings: Boosting, train: Examples, seed: int) -> dict[str, Any]:
+    cells = len(train.features) * (train.features.numbers.shape[1] + train.features.codes.shape[1])
+    return {
+        "objective": "multiclass",
+        "metric": "multi_logloss",
+        "num_class": train.classes,
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.max_leaves,
+        "lambda_l2": L2_PENALTY,
+        "feature_fraction_bynode": FEATURES_A_SPLIT,
+        # 0 leaves the number to LightGBM.
+        "num_threads": 1 if cells < CELLS_FOR_THREADS else 0,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
 
 
 def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> "lightgbm.Dataset":
@@ -303,10 +285,11 @@ def _matrix(features: Features) -> npt.NDArray[np.float32]:
     return np.hstack([features.numbers, features.codes.astype(np.float32)])
 
 
-class _Watch:
-    """A LightGBM callback that passes each round on, and ends training where it is told to."""
+class _OnRound:
+    """A LightGBM callback that passes each round on as an epoch, and ends training where it is told to."""
 
-    def __init__(self, epochs: int, on_epoch: OnEpoch) -> None:
+    def __init__(self, name: str, epochs: int, on_epoch: OnEpoch) -> None:
+        self._name = name
         self._epochs = epochs
         self._on_epoch = on_epoch
 
@@ -314,7 +297,7 @@ class _Watch:
         results = env.evaluation_result_list or []
         losses = {result[0]: float(result[2]) for result in results}
         record = EpochRecord(
-            model=Boosting.name,
+            model=self._name,
             fold=1,
             folds=1,
             epoch=env.iteration + 1,

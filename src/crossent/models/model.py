@@ -1,4 +1,4 @@
-"""What every model is: settings with a ``fit``, and a fitted thing with ``logits``."""
+"""What a fit is given, and what a fitted model does."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from crossent.data.table import Features, Widths
 from crossent.models.objective import Objective, Target
-from crossent.monitoring.records import OnEpoch
+from crossent.monitoring.records import OnEpoch, ignore_epoch
 from crossent.train.checkpoint import Checkpoint
 from crossent.train.processes import Processes
 
@@ -61,6 +61,40 @@ class Examples:
         return np.asarray(np.log(counts / counts.sum()))
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that a fit is given beside the settings of its model.
+
+    Attributes
+    ----------
+    name
+        Of the candidate: what its epochs are recorded under.
+    train
+        Rows to learn from.
+    valid
+        Held-out rows, which choose when to stop and how much to penalise; None where there are none.
+    objective
+        What is minimised. The fitted model's logits are under the class shares that it makes the model believe in.
+    rng
+        Of every draw.
+    on_epoch
+        Called with every epoch; returns True to end training soon with the best that there is.
+    checkpoint
+        Where a fit of many steps keeps its state, and goes on with what is there; other models ignore it.
+    processes
+        Those that take part in the fit of a model that can use them; None is this one alone.
+    """
+
+    train: Examples
+    valid: Examples | None
+    objective: Objective
+    rng: np.random.Generator
+    name: str = "model"
+    on_epoch: OnEpoch = ignore_epoch
+    checkpoint: Checkpoint | None = None
+    processes: Processes | None = None
+
+
 class FittedModel(Protocol):
     """Anything that turns encoded rows into logits."""
 
@@ -77,31 +111,6 @@ class FittedModel(Protocol):
         """Return ``(n, K)`` float32 logits."""
         ...
 
-
-class Model(Protocol):
-    """Settings of a model."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        ...
-
-    def fit(
-        self,
-        train: Examples,
-        valid: Examples | None,
-        *,
-        objective: Objective,
-        rng: np.random.Generator,
-        on_epoch: OnEpoch,
-        checkpoint: Checkpoint | None = None,
-        processes: Processes | None = None,
-    ) -> FittedModel:
-        """Fit to training rows; rows held out, where there are some, choose when to stop and how much to penalise.
-
-        A fit of many steps keeps its state in the checkpoint, and goes on with what is there; others heed it not. The
-        same holds for processes that can take part in it.
-
-        The logits are under the class shares that the objective makes the model believe in.
-        """
+    def ngram_weight(self) -> npt.NDArray[np.float32] | None:
+        """Return the ``(t, K)`` weights of n-grams, or None where logits are not linear in them."""
         ...

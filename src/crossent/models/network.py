@@ -1,9 +1,13 @@
-"""A network for tables: settings, and the fitted arrays."""
+"""A network for tables: its training, and the fitted arrays.
 
+**Shape.** ``n`` rows, ``K`` classes, p numbers, L codes of all categories, ``k`` heads: perceptrons side by side.
+"""
+
+import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +26,16 @@ from crossent.models.effort import (
     choose_threads,
 )
 from crossent.models.heads_loss import heads_loss
-from crossent.models.model import Examples
+from crossent.models.model import Examples, Task
 from crossent.models.number_embedding import FARTHEST, check_pieces
 from crossent.models.objective import Objective
+from crossent.models.settings import Network
 from crossent.models.table_network import Sizes, TableNetwork
-from crossent.monitoring.records import OnEpoch
 from crossent.train.batches import Batches
-from crossent.train.checkpoint import Checkpoint, State, StateMismatchError
+from crossent.train.checkpoint import State, StateMismatchError
 from crossent.train.dropout import DropoutDraws
 from crossent.train.learning_rate import LearningRateCurve, find_learning_rate
-from crossent.train.loop import StopBy, Stopping, fit_network, follow_training
+from crossent.train.loop import Stopping, fit_network, follow_training
 from crossent.train.mixup import Mixup
 from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
@@ -42,6 +46,8 @@ from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_cardinalit
 
 # Rows whose logits are computed at once: what all heads make of them stays in the caches.
 CHUNK = 512
+# The learning rate where none is given and none is searched.
+USUAL_RATE = 0.01
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
 # Of the parameters and of dropout, of the order of the rows, and of mixup.
@@ -109,6 +115,9 @@ class FittedNetwork:
         """K."""
         return self._sizes.classes
 
+    def ngram_weight(self) -> None:
+        """Return None: a network for tables reads no n-grams."""
+
     def reads(self, widths: Widths) -> bool:
         """Say whether it is for rows of these widths."""
         return widths == Widths(len(self.left), self.cardinalities, 0)
@@ -153,132 +162,108 @@ class FittedNetwork:
         return network_logits(self._network, _inputs(features, torch.device("cpu")), self.focal_gamma)
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network for tables: numbers and categories embedded, then a few perceptrons side by side.
+def fit(settings: Network, task: Task) -> FittedNetwork:
+    """Fit to training rows; held-out rows choose the epoch.
 
-    Attributes
-    ----------
-    learning_rate
-        Of AdamW, at its peak.
-    dropout
-        Share of the hidden units that each step leaves out.
-    weight_decay
-        Of matrices.
-    batch_size
-        Rows of a step; None takes what `choose_batch_size` does.
-    max_epochs
-        None takes what `choose_epochs` does.
-    stop_by
-        What tells the best epoch.
-    mixup
-        Parameter of the Beta distribution that mixes rows; 0 mixes none.
-
-    Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
+    Of several processes the one that leads calls this, and the others are in `follow_fits`; where batches are too
+    small to divide, it trains alone.
     """
+    train, valid, objective = task.train, task.valid, task.objective
+    processes, rows = task.processes or one_process(), len(train.features)
+    if _batch_size(settings, rows) < LEAST_DIVIDED:
+        processes = processes.leader_alone()
+    epochs = _epochs(settings, rows)
+    state = None if task.checkpoint is None else task.checkpoint.load()
+    begun = Begun(settings, train, objective, _draw_seeds(task.rng), state)
+    threads = Threads(_threads(settings, rows, processes))
+    with one_thread():
+        try:
+            network, training = begun.training(processes)
+        except StateMismatchError as error:
+            assert task.checkpoint is not None
+            raise task.checkpoint.of_another_training(error) from error
+        held_out = None if valid is None else _held_out_of(network, valid, objective, processes.device)
+        # What fails before this is known to none but the leader.
+        processes.share(begun)
+        fit_network(
+            training,
+            held_out,
+            stopping=Stopping(epochs, choose_patience(epochs), settings.stop_by),
+            on_epoch=task.on_epoch,
+            name=task.name,
+            checkpoint=task.checkpoint,
+            threads=threads,
+        )
+    return _freeze(network, train.features.cardinalities, objective.focal_gamma)
 
-    learning_rate: float = 0.01
-    dropout: float = 0.0
-    weight_decay: float = 0.2
-    batch_size: int | None = None
-    max_epochs: int | None = None
-    stop_by: StopBy = "refinement"
-    mixup: float = 0.0
-    name: ClassVar[str] = "network"
 
-    def fit(
-        self,
-        train: Examples,
-        valid: Examples | None,
-        *,
-        objective: Objective,
-        rng: np.random.Generator,
-        on_epoch: OnEpoch,
-        checkpoint: Checkpoint | None = None,
-        processes: Processes | None = None,
-    ) -> FittedNetwork:
-        """Fit to training rows; rows held out choose the epoch.
+def search_learning_rate(settings: Network, make_task: Callable[[], Task]) -> tuple[Network, LearningRateCurve | None]:
+    """Return the settings with the rate that suits the training rows, if they ask for a search, and what it saw.
 
-        Of several processes the one that leads calls this, and the others are in `follow_fits`; where batches are too
-        small to divide, it trains alone.
-        """
-        processes, rows = processes or one_process(), len(train.features)
-        if self._batch_size(rows) < LEAST_DIVIDED:
-            processes = processes.leader_alone()
-        epochs = self.epochs(rows)
-        kept = None if checkpoint is None else checkpoint.load()
-        begun = Begun(self, train, objective, _draw_seeds(rng), kept)
-        threads = Threads(self._threads(rows, processes))
-        with one_thread():
-            try:
-                network, training = begun.training(processes)
-            except StateMismatchError as error:
-                assert checkpoint is not None
-                raise checkpoint.of_another_training(error) from error
-            judge = None if valid is None else _judge(network, valid, objective, processes.device)
-            # What fails before this is known to none but the leader.
-            processes.share(begun)
-            fit_network(
-                training,
-                judge,
-                stopping=Stopping(epochs, choose_patience(epochs), self.stop_by),
-                on_epoch=on_epoch,
-                name=self.name,
-                checkpoint=checkpoint,
-                threads=threads,
-            )
-        return _freeze(network, train.features.cardinalities, objective.focal_gamma)
+    It is a short training of which nothing else remains.
+    """
+    if not settings.find_lr:
+        return settings, None
+    task, device = make_task(), one_process().device
+    with one_thread():
+        network, batches, _ = start(settings, task.train, _draw_seeds(task.rng), device)
+        curve = find_learning_rate(
+            network,
+            batches,
+            loss=heads_loss(task.objective, task.train, device),
+            optimizer=functools.partial(AdamW, weight_decay=settings.weight_decay),
+            steps=_epochs(settings, len(task.train.features)) * len(batches),
+            usual=USUAL_RATE,
+        )
+    return dataclasses.replace(settings, learning_rate=curve.suggested, find_lr=False), curve
 
-    def find_learning_rate(
-        self, train: Examples, *, objective: Objective, rng: np.random.Generator
-    ) -> LearningRateCurve:
-        """Suggest a learning rate for these training rows, by a short training of which nothing else remains."""
-        epochs = self.epochs(len(train.features))
-        device = one_process().device
-        with one_thread():
-            network, batches, _ = self.start(train, _draw_seeds(rng), device)
-            return find_learning_rate(
-                network,
-                batches,
-                loss=heads_loss(objective, train, device),
-                optimizer=functools.partial(AdamW, weight_decay=self.weight_decay),
-                steps=epochs * len(batches),
-                usual=self.learning_rate,
-            )
 
-    def epochs(self, rows: int) -> int:
-        """Return the most times that training goes over so many rows."""
-        return self.max_epochs or choose_epochs(rows)
+def note_on_processes(settings: Network, count: int) -> str | None:
+    """Say why only one of several processes would train, or None where all take part."""
+    if count == 1 or (settings.batch_size or 0) >= LEAST_DIVIDED:
+        return None
+    return (
+        f"batches below {LEAST_DIVIDED} rows are not divided, so one of {count} processes trains;"
+        f" --network.batch-size {LEAST_DIVIDED} lets all take part."
+    )
 
-    def _batch_size(self, rows: int) -> int:
-        return self.batch_size or choose_batch_size(rows)
 
-    def _threads(self, rows: int, processes: Processes) -> int:
-        """Return how many threads may be quicker than one; where there are several processes, each has one."""
-        if processes.count > 1 or processes.device.type != "cpu":
-            return 1
-        worth = choose_threads(choose_effort(rows), self._batch_size(rows))
-        return min(worth, torch.get_num_threads())
+def start(
+    settings: Network, train: Examples, seeds: Seeds, device: torch.device
+) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
+    """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
+    features = train.features
+    effort = choose_effort(len(features))
+    heads, width = effort.heads, effort.width
+    sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, heads, width, DEPTH)
+    draws, order, mixing = (torch.Generator().manual_seed(seed) for seed in seeds)
+    network = TableNetwork(sizes, settings.dropout, draws)
+    network.numbers.place_knots(features.numbers)
+    network.categories.forget_unseen(features.codes)
+    size = _batch_size(settings, len(features))
+    mixup = (Mixup(settings.mixup, train.classes, mixing),) if settings.mixup else ()
+    dropout = (DropoutDraws(DEPTH * heads, width, draws),) if settings.dropout else ()
+    target = torch.from_numpy(train.learned_target).to(device)
+    # Draws are not mixed, and so come last.
+    batches = Batches(_inputs(features, device), target, size, order, (*mixup, *dropout))
+    return network.to(device), batches, (draws, mixing)
 
-    def start(
-        self, train: Examples, seeds: Seeds, device: torch.device
-    ) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
-        """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
-        features = train.features
-        effort = choose_effort(len(features))
-        heads, width = effort.heads, effort.width
-        sizes = Sizes(features.numbers.shape[1], features.cardinalities, train.classes, heads, width, DEPTH)
-        draws, order, mixing = (torch.Generator().manual_seed(seed) for seed in seeds)
-        network = TableNetwork(sizes, self.dropout, draws)
-        network.numbers.place_knots(features.numbers)
-        network.categories.forget_unseen(features.codes)
-        size = self._batch_size(len(features))
-        mixup = (Mixup(self.mixup, train.classes, mixing),) if self.mixup else ()
-        dropout = (DropoutDraws(DEPTH * heads, width, draws),) if self.dropout else ()
-        target = torch.from_numpy(train.learned_target).to(device)
-        # Draws are not mixed, and so come last.
-        batches = Batches(_inputs(features, device), target, size, order, (*mixup, *dropout))
-        return network.to(device), batches, (draws, mixing)
+
+def _epochs(settings: Network, rows: int) -> int:
+    """Return the most times that training goes over the rows."""
+    return settings.max_epochs or choose_epochs(rows)
+
+
+def _batch_size(settings: Network, rows: int) -> int:
+    return settings.batch_size or choose_batch_size(rows)
+
+
+def _threads(settings: Network, rows: int, processes: Processes) -> int:
+    """Return how many threads may be quicker than one; where there are several processes, each has one."""
+    if processes.count > 1 or processes.device.type != "cpu":
+        return 1
+    worth = choose_threads(choose_effort(rows), _batch_size(settings, rows))
+    return min(worth, torch.get_num_threads())
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,38 +272,38 @@ class Begun:
 
     Attributes
     ----------
-    model, train, objective
-        As in `Network.fit`.
+    settings, train, objective
+        As in `fit`.
     seeds
         Of what is drawn.
-    kept
-        The state of the training if it goes on; None at its start.
+    state
+        That of the training if it goes on; None at its start.
     """
 
-    model: Network
+    settings: Network
     train: Examples
     objective: Objective
     seeds: Seeds
-    kept: State | None
+    state: State | None
 
     def training(self, processes: Processes) -> tuple[TableNetwork, Training]:
         """Return the network and its training, where it begins or goes on."""
-        model = self.model
-        network, batches, generators = model.start(self.train, self.seeds, processes.device)
+        settings = self.settings
+        network, batches, generators = start(settings, self.train, self.seeds, processes.device)
         parameters = FlatParameters(network, network.layers)
-        epochs = model.epochs(len(self.train.features))
+        epochs = _epochs(settings, len(self.train.features))
         training = Training(
             parameters,
             batches,
             loss=heads_loss(self.objective, self.train, processes.device),
-            optimizer=AdamW(parameters, weight_decay=model.weight_decay),
-            schedule=warm_up_and_cosine(model.learning_rate, epochs * len(batches)),
+            optimizer=AdamW(parameters, weight_decay=settings.weight_decay),
+            schedule=warm_up_and_cosine(settings.learning_rate or USUAL_RATE, epochs * len(batches)),
             generators=generators,
             accumulation=1,
             processes=processes,
         )
-        if self.kept is not None:
-            training.restore(self.kept)
+        if self.state is not None:
+            training.restore(self.state)
         return network, training
 
 
@@ -354,7 +339,7 @@ def _draw_seeds(rng: np.random.Generator) -> Seeds:
     return int(rng.integers(2**63)), int(rng.integers(2**63)), int(rng.integers(2**63))
 
 
-def _judge(
+def _held_out_of(
     network: TableNetwork, valid: Examples, objective: Objective, device: torch.device
 ) -> "functools.partial[LabelledLogits]":
     return functools.partial(_held_out, network, _inputs(valid.features, device), valid.target, objective)

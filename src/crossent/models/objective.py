@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.logits import mean_cross_entropy
+from crossent.models.settings import Ask
 
 Array = npt.NDArray[np.float64]
 # ``(n,)`` class indices, or ``(n, K)`` distributions.
@@ -40,6 +41,16 @@ class Objective:
     restoring: Array | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
+
+    def asks(self, distribution: npt.NDArray[np.float32] | None) -> frozenset[Ask]:
+        """Return what a model must be able to take, with targets that are shares of the classes or not."""
+        asked: dict[Ask, bool] = {
+            "class-weight": self.class_weight is not None,
+            "log-prior": self.log_prior is not None,
+            "focal": self.focal_gamma > 0,
+            "shares": distribution is not None or self.label_smoothing > 0,
+        }
+        return frozenset(name for name, is_asked in asked.items() if is_asked)
 
     def row_weight(self, target: Target) -> npt.NDArray[np.float32] | None:
         """Return the ``(n,)`` float32 weight of each row, or None for ones."""

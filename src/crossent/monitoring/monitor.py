@@ -206,7 +206,7 @@ class Monitor:
         held_out = measure_held_out(logits, target)
         gradient_norm, first_gradient_norm, gradient_ratio = self._gradients.mean()
         return EpochRecord(
-            model="network",
+            model="model",
             fold=1,
             folds=1,
             epoch=len(self.history) + 1,

@@ -1,6 +1,5 @@
 """From what a run made to the content of its report."""
 
-import dataclasses
 import itertools
 import shlex
 from pathlib import Path
@@ -12,7 +11,7 @@ from crossent.explain.judgement import Judgement
 from crossent.explain.ngrams import Evidence
 from crossent.fitting.cross_fit import Trial
 from crossent.fitting.fit import FitResult
-from crossent.fitting.recipe import Recipe
+from crossent.fitting.recipe import Recipe, flat_values
 from crossent.monitoring.diagnose import diagnosis_words
 from crossent.monitoring.records import EpochRecord
 from crossent.predictor import versions
@@ -54,7 +53,7 @@ def report_content(
     """
     counts = zip(dataset.classes, dataset.class_counts, strict=True)
     chosen = result.trials[result.chosen]
-    settings = {name: str(value) for name, value in dataclasses.asdict(recipe).items()}
+    settings = {name: str(value) for name, value in flat_values(recipe).items()}
     stopped = ("Training was ended early by the user.",) if result.stopped else ()
     return content.ReportContent(
         title=f"{dataset.target_name} from {Path(dataset.source).name}",

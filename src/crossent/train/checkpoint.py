@@ -25,7 +25,7 @@ from crossent.storage import load_folder, save_folder
 from crossent.typed_json import build, read_object, shorten
 
 INDEX = "checkpoint.json"
-FORMAT, FORMAT_VERSION = "crossent-checkpoint", 3
+FORMAT, FORMAT_VERSION = "crossent-checkpoint", 4
 FITTED = "fitted"
 _MOST_INDEX_BYTES = 1_000_000
 # The next checkpoint waits so many times as long as the last one took: then keeping them takes 2 % of the time at most.

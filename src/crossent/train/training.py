@@ -204,7 +204,7 @@ class Training:
 
     def state(self) -> State:
         """Return what a checkpoint holds; its tensors are those in use, not copies."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors = {f"module.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"generator.{i}": generator.get_state() for i, generator in enumerate(self._generators)}
         tensors |= {"average": self.average.values, "order": self._order}
@@ -232,7 +232,7 @@ class Training:
         state.check_like(self.state())
         tensors = state.tensors
         epoch, batch, badness = _position(state, len(self._batches))
-        self.network.load_state_dict(_below("network", tensors))
+        self.network.load_state_dict(_below("module", tensors))
         self.optimizer.restore(_below("optimizer", tensors))
         self.average.values.copy_(tensors["average"])
         try:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-import crossent.models.text as module
+import crossent.models.linear_ascent as module
 from crossent.calibration.temperature import best_temperature
 from crossent.data.table import Features
 from crossent.logits import mean_cross_entropy
-from crossent.models.model import Examples
+from crossent.models.linear import FittedLinear, fit
+from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
-from crossent.models.text import FittedTextRegression, TextRegression, matrix_of
-from crossent.monitoring.records import EpochRecord, ignore_epoch
+from crossent.models.settings import Linear
+from crossent.monitoring.records import EpochRecord
 
 T = 60
 
@@ -32,35 +33,18 @@ def draw(rows: int, seed: int) -> Examples:
     return Examples(Features(numbers, codes, (4,), texts), target, 3)
 
 
-def fit(model: TextRegression, train: Examples, valid: Examples | None) -> FittedTextRegression:
-    return model.fit(train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=ignore_epoch)
-
-
-def test_all_features_stand_side_by_side() -> None:
-    features = draw(5, 0).features
-    assert features.texts is not None
-    expected = np.hstack([features.numbers, np.eye(4)[features.codes[:, 0]], features.texts.toarray()])
-    np.testing.assert_array_equal(matrix_of(features).toarray(), expected)
+def fit_to(train: Examples, C: float | None = None) -> FittedLinear:
+    return fit(Linear(C=C), Task(train=train, valid=None, objective=Objective(), rng=np.random.default_rng(0)))
 
 
 def test_every_sort_of_feature_has_a_say() -> None:
     train, test = draw(1500, 1), draw(1500, 2)
-    whole = mean_cross_entropy(fit(TextRegression(C=1.0), train, None).logits(test.features), test.target)
+    whole = mean_cross_entropy(fit_to(train, 1.0).logits(test.features), test.target)
     for part in ("numbers", "codes", "texts"):
         blank = {part: getattr(train.features, part) * 0}
         without = dataclasses.replace(train, features=dataclasses.replace(train.features, **blank))
-        lost = mean_cross_entropy(fit(TextRegression(C=1.0), without, None).logits(test.features), test.target)
+        lost = mean_cross_entropy(fit_to(without, 1.0).logits(test.features), test.target)
         assert lost > whole + 0.01, part
-
-
-def test_logits_are_the_linear_form_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = draw(100, 1)
-    fitted = fit(TextRegression(C=1.0), train, None)
-    expected = matrix_of(train.features).astype(np.float64) @ fitted.weight + fitted.bias
-    np.testing.assert_allclose(fitted.logits(train.features), expected, atol=1e-5)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    np.testing.assert_allclose(fitted.logits(train.features), expected, atol=1e-5)
-    assert fitted.logits(train.features.take(np.empty(0, np.int64))).shape == (0, 3)
 
 
 def test_rows_held_out_choose_the_penalty() -> None:
@@ -71,10 +55,12 @@ def test_rows_held_out_choose_the_penalty() -> None:
         records.append(record)
         return False
 
-    chosen = TextRegression().fit(train, valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch)
+    chosen = fit(
+        Linear(), Task(train=train, valid=valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch)
+    )
     losses = []
     for strength in module.PATH:
-        logits = fit(TextRegression(C=strength), train, None).logits(valid.features)
+        logits = fit_to(train, strength).logits(valid.features)
         losses.append(mean_cross_entropy(logits / best_temperature(logits, valid.target), valid.target))
     assert losses[module.PATH.index(chosen.C)] < min(losses) + 0.01
     assert [record.epoch for record in records] == list(range(1, len(records) + 1))
@@ -83,8 +69,15 @@ def test_rows_held_out_choose_the_penalty() -> None:
 
 
 def test_it_ends_when_it_is_told_to() -> None:
-    fitted = TextRegression().fit(
-        draw(200, 1), draw(100, 2), objective=Objective(), rng=np.random.default_rng(0), on_epoch=lambda _: True
+    fitted = fit(
+        Linear(),
+        Task(
+            train=draw(200, 1),
+            valid=draw(100, 2),
+            objective=Objective(),
+            rng=np.random.default_rng(0),
+            on_epoch=lambda _: True,
+        ),
     )
     assert fitted.C in module.PATH[:2]
 
@@ -97,11 +90,10 @@ import scipy.sparse
 import crossent as ce
 from crossent.data.table import Features
 from crossent.logits import log_softmax
-from crossent.models.model import Examples
+from crossent.models.linear import fit
+from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
-from crossent.models.softmax_regression import SoftmaxRegression
-from crossent.models.text import TextRegression
-from crossent.monitoring.records import ignore_epoch
+from crossent.models.settings import Linear
 
 rng, found, strengths = np.random.default_rng(0), {}, [float(C) for C in sys.argv[3].split()]
 for K in map(int, sys.argv[2].split()):
@@ -117,7 +109,6 @@ for K in map(int, sys.argv[2].split()):
         "texts": Features(numbers[:, :0], codes[:, :0], (), texts),
     }
     for name, of_model in features.items():
-        model = SoftmaxRegression if name == "linear" else TextRegression
         certain, soft = Examples(of_model, target, K), Examples(of_model, shares.argmax(axis=1), K, shares)
         kinds = {
             "plain": (certain, Objective()),
@@ -127,8 +118,8 @@ for K in map(int, sys.argv[2].split()):
         }
         for C in strengths:
             for kind, (rows, objective) in kinds.items():
-                settings = {"objective": objective, "rng": np.random.default_rng(0), "on_epoch": ignore_epoch}
-                fitted = model(C=C).fit(rows, None, **settings)
+                task = Task(train=rows, valid=None, objective=objective, rng=np.random.default_rng(0))
+                fitted = fit(Linear(C=C), task)
                 found[f"{name} {K} {C} {kind}"] = np.exp(log_softmax(fitted.logits(of_model)))
     for C in strengths:
         for class_weight in (None, "balanced"):
@@ -157,8 +148,3 @@ def test_every_linear_model_is_the_same_with_and_without_kernels(
     for level in levels:
         far = {name: np.abs(found[level][name] - probs).max() for name, probs in found[""].items()}
         assert max(far.values()) < 1e-4, sorted(far.items(), key=lambda item: -item[1])[:5]
-
-
-def test_weights_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        FittedTextRegression(np.zeros((4, 3), np.float32), np.zeros(2, np.float32), (), 1.0)

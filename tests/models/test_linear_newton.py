@@ -1,11 +1,11 @@
 import numpy as np
-import pytest
 
 from crossent.data.table import Features
-from crossent.models.model import Examples
+from crossent.models.linear import fit
+from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
-from crossent.models.softmax_regression import FittedSoftmaxRegression, SoftmaxRegression
-from crossent.monitoring.records import EpochRecord, ignore_epoch
+from crossent.models.settings import Linear
+from crossent.monitoring.records import EpochRecord
 
 
 def draw(rows: int, noise: int = 0, seed: int = 0) -> Examples:
@@ -25,8 +25,9 @@ def test_learns_and_reports_every_step() -> None:
         return False
 
     valid = draw(500, seed=1)
-    fitted = SoftmaxRegression().fit(
-        draw(500), valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch
+    fitted = fit(
+        Linear(),
+        Task(train=draw(500), valid=valid, objective=Objective(), rng=np.random.default_rng(0), on_epoch=watch),
     )
     logits = fitted.logits(valid.features)
     assert logits.dtype == np.float32
@@ -38,9 +39,10 @@ def test_learns_and_reports_every_step() -> None:
 def test_held_out_rows_choose_a_stronger_penalty_for_noise() -> None:
     rng = np.random.default_rng(0)
     valid = draw(2000, noise=60, seed=1)
-    chosen = SoftmaxRegression().fit(draw(80, noise=60), valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch)
-    weak = SoftmaxRegression(C=1000.0).fit(
-        draw(80, noise=60), valid, objective=Objective(), rng=rng, on_epoch=ignore_epoch
+    chosen = fit(Linear(), Task(train=draw(80, noise=60), valid=valid, objective=Objective(), rng=rng))
+    weak = fit(
+        Linear(C=1000.0),
+        Task(train=draw(80, noise=60), valid=valid, objective=Objective(), rng=rng),
     )
     assert (chosen.weight**2).sum() < (weak.weight**2).sum()
 
@@ -48,8 +50,9 @@ def test_held_out_rows_choose_a_stronger_penalty_for_noise() -> None:
 def test_a_class_without_rows_keeps_its_column() -> None:
     train = draw(100)
     some = Examples(train.features, train.target.clip(max=1), 3)
-    fitted = SoftmaxRegression().fit(
-        some, None, objective=Objective(), rng=np.random.default_rng(0), on_epoch=ignore_epoch
+    fitted = fit(
+        Linear(),
+        Task(train=some, valid=None, objective=Objective(), rng=np.random.default_rng(0)),
     )
     logits = fitted.logits(train.features)
     assert logits.shape == (100, 3)
@@ -64,14 +67,14 @@ def test_stops_when_told() -> None:
         seen.append(record)
         return True
 
-    SoftmaxRegression().fit(
-        draw(100), draw(100, seed=1), objective=Objective(), rng=np.random.default_rng(0), on_epoch=stop_at_once
+    fit(
+        Linear(),
+        Task(
+            train=draw(100),
+            valid=draw(100, seed=1),
+            objective=Objective(),
+            rng=np.random.default_rng(0),
+            on_epoch=stop_at_once,
+        ),
     )
     assert len(seen) == 1
-
-
-def test_arrays_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        FittedSoftmaxRegression(np.zeros((3, 2)), np.zeros(3), ())
-    with pytest.raises(ValueError, match="3 or less together"):
-        FittedSoftmaxRegression(np.zeros((3, 2)), np.zeros(2), (4,))

@@ -1,0 +1,248 @@
+"""The settings of each model: declared once, with default, bounds, a line of help and a range to search.
+
+Nothing here imports torch or LightGBM, so that ``--help`` answers at once.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self, get_args, get_origin, get_type_hints
+
+from crossent.errors import SettingError
+
+# What a loss may ask of a model: weights of classes, a prior added to the logits in the loss, the focal loss, targets
+# that are shares of the classes.
+Ask = Literal["class-weight", "log-prior", "focal", "shares"]
+Scale = Literal["linear", "log"]
+
+
+def setting(
+    default: Any,
+    text: str,
+    low: float | None = None,
+    high: float | None = None,
+    search: tuple[Scale, float, float] | None = None,
+) -> Any:
+    """Return a field of a settings class.
+
+    Parameters
+    ----------
+    default
+        What it is if nothing is given.
+    text
+        A line of help.
+    low, high
+        Bounds of a number, both allowed.
+    search
+        The scale and the bounds of the range that tuning searches; None leaves the setting as it is.
+    """
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "search": search})
+
+
+class Settings(Protocol):
+    """What every model's settings say of the model, beside their fields."""
+
+    @property
+    def name(self) -> str:
+        """What people call the model."""
+        ...
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The blocks of features that it can read."""
+        ...
+
+    @property
+    def takes(self) -> frozenset[Ask]:
+        """What its loss can be asked for."""
+        ...
+
+    @property
+    def most_columns(self) -> int | None:
+        """Columns of a table above which ``auto`` leaves it out, for its training would take minutes; None: never."""
+        ...
+
+    @property
+    def one_split_rows(self) -> int | None:
+        """Rows from which on one split is as good as several for it, at a share of the time; None: as for all."""
+        ...
+
+    def for_auto(self) -> Self:
+        """Return the settings that ``auto`` tries: what the user gave, and what it may choose itself."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """Settings of softmax regression: one optimum, and logits that are linear in all features."""
+
+    C: float | None = setting(
+        None,
+        "Inverse L2 penalty, as in scikit-learn. Default: the best on held-out rows.",
+        1e-9,
+        1e9,
+        search=("log", 1e-3, 1e3),
+    )
+
+    name: ClassVar[str] = "linear"
+    reads: ClassVar[frozenset[str]] = frozenset({"numbers", "codes", "ngrams"})
+    # The focal loss has no one optimum for it to be fitted to.
+    takes: ClassVar[frozenset[Ask]] = frozenset({"class-weight", "log-prior", "shares"})
+    most_columns: ClassVar[int | None] = None
+    one_split_rows: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def for_auto(self) -> Self:
+        """Return the settings as they are."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boosting:
+    """Settings of boosted trees. Source: Ke et al. 2017, "LightGBM"."""
+
+    learning_rate: float = setting(
+        0.08,
+        "Step size of a round; smaller is slower, often a little better.",
+        1e-6,
+        1.0,
+        search=("log", 0.01, 0.3),
+    )
+    max_rounds: int = setting(2000, "Most rounds; it stops before when held-out rows gain no more.", 1, 1_000_000)
+    max_leaves: int = setting(31, "Most leaves of a tree.", 2, 100_000, search=("log", 4, 256))
+
+    name: ClassVar[str] = "boosting"
+    reads: ClassVar[frozenset[str]] = frozenset({"numbers", "codes"})
+    takes: ClassVar[frozenset[Ask]] = frozenset({"class-weight", "log-prior", "focal", "shares"})
+    most_columns: ClassVar[int | None] = None
+    one_split_rows: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def for_auto(self) -> Self:
+        """Return the settings as they are."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Settings of a network for tables: numbers and categories embedded, then a few perceptrons side by side.
+
+    Sources: Gorishniy et al. 2025, "TabM"; Holzmüller et al. 2024, "Better by Default".
+    """
+
+    learning_rate: float | None = setting(
+        None, "Step size of AdamW at its peak. Default: 0.01.", 1e-6, 1.0, search=("log", 1e-3, 3e-2)
+    )
+    find_lr: bool = setting(
+        False,
+        "Search the learning rate first, by a short training in which it rises until the loss does; model auto does so"
+        " unless one is given.",
+    )
+    max_epochs: int | None = setting(
+        None, "Most times that training goes over the rows. Default: by their number, 10 to 60 times.", 1, 1_000_000
+    )
+    batch_size: int | None = setting(
+        None, "Rows of a step. Default: a 20th of the rows, 32 to 256; from 25,000 rows on 512.", 1, 1_000_000
+    )
+    dropout: float = setting(
+        0.0, "Share of the hidden units that each step leaves out.", 0.0, 0.9, search=("linear", 0.0, 0.5)
+    )
+    weight_decay: float = setting(
+        0.2,
+        "How strongly weights are pulled to zero, times the learning rate.",
+        0.0,
+        10.0,
+        search=("log", 0.01, 1.0),
+    )
+    mixup: float = setting(
+        0.0,
+        "How strongly rows and labels are mixed in training, the alpha of a Beta distribution; 0.1 to 0.4 is usual,"
+        " 0 is off.",
+        0.0,
+        100.0,
+    )
+    stop_by: Literal["refinement", "log-loss", "accuracy"] = setting(
+        "refinement",
+        "What tells the best epoch on held-out rows; refinement is log-loss at the temperature that suits.",
+    )
+
+    name: ClassVar[str] = "network"
+    reads: ClassVar[frozenset[str]] = frozenset({"numbers", "codes"})
+    takes: ClassVar[frozenset[Ask]] = frozenset({"class-weight", "log-prior", "focal", "shares"})
+    # In wider tables its first layer would take minutes.
+    most_columns: ClassVar[int | None] = 500
+    # It takes longer than the other models, and its heads are an average already.
+    one_split_rows: ClassVar[int | None] = 10_000
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.find_lr and self.learning_rate is not None:
+            raise SettingError(
+                "A learning rate is either given or searched.",
+                f"learning_rate is {self.learning_rate}, and find_lr is True.",
+                "Leave one of them out.",
+            )
+
+    def for_auto(self) -> Self:
+        """Return the settings with a search of the learning rate, unless one is given."""
+        return self if self.learning_rate is not None else dataclasses.replace(self, find_lr=True)
+
+
+def check_settings(settings: Any) -> None:
+    """Check all fields of a settings class against their types and bounds; numbers of NumPy become Python's own.
+
+    Raises
+    ------
+    SettingError
+        If a value is of the wrong type, not among the choices or out of bounds.
+    """
+    hints = get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+            value = value.item()
+            object.__setattr__(settings, field.name, value)
+        _check(field, hints[field.name], value)
+
+
+def _check(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> None:
+    if dataclasses.is_dataclass(hint):
+        _check_nested(field.name, hint, value)
+    elif get_origin(hint) is Literal:
+        if not isinstance(value, str) or value not in get_args(hint):
+            choices = ", ".join(get_args(hint))
+            raise SettingError(f"{field.name} is one of {choices}.", f"It is {value!r}.", "Choose one of these.")
+    elif value is None and type(None) in get_args(hint):
+        pass
+    elif any(get_origin(arg) is dict for arg in get_args(hint)):
+        if not isinstance(value, Mapping):
+            example = "Write it like this: {'rare': 5.0, 'common': 1.0}."
+            raise SettingError(f"{field.name} maps each class to a number.", f"It is {value!r}.", example)
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise SettingError(f"{field.name} is True or False.", f"It is {value!r}.", f"Default: {field.default}.")
+    elif hint is not str:
+        _check_number(field, int in (get_args(hint) or (hint,)), value)
+
+
+def _check_nested(name: str, expected: Any, value: Any) -> None:
+    if not isinstance(value, expected):
+        raise SettingError(
+            f"{name} holds the settings of that model.",
+            f"It is {value!r}.",
+            f"Give it like this: {name}={expected.__name__}(…).",
+        )
+
+
+def _check_number(field: "dataclasses.Field[Any]", whole: bool, value: Any) -> None:
+    low, high = field.metadata["low"], field.metadata["high"]
+    # bool counts as int in Python; a setting of True is a mistake.
+    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right_type or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        fix = "Leave it out to have it chosen." if field.default is None else f"Default: {field.default}."
+        raise SettingError(f"{field.name} is {kind} from {low:g} to {high:g}.", f"It is {value!r}.", fix)

@@ -1,0 +1,43 @@
+"""What the folders promise of each other."""
+
+import ast
+import re
+from pathlib import Path
+
+import crossent
+from crossent.models.catalogue import MODELS
+
+SOURCE = Path(crossent.__file__).parent
+# The recipe holds the settings of each model under its name; the command line's help and the bundled demo name none.
+RECIPE = SOURCE / "fitting" / "recipe.py"
+
+
+def names_of_models() -> set[str]:
+    classes = {cls.__name__ for model in MODELS for cls in (model.settings, model.fitted)}
+    return classes | {model.settings.name for model in MODELS}
+
+
+def test_nothing_outside_of_models_names_a_model() -> None:
+    named = []
+    names = names_of_models()
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.is_relative_to(SOURCE / "models") or path == RECIPE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_name = isinstance(node, ast.Name) and node.id in names and node.id[0].isupper()
+            is_text = isinstance(node, ast.Constant) and node.value in names
+            if is_name or is_text:
+                named.append(f"{path.relative_to(SOURCE)}:{node.lineno}")
+    assert named == []
+
+
+def test_modules_of_models_are_imported_through_the_catalogue() -> None:
+    """All but what every model shares: its settings, the task of a fit, the objective."""
+    shared = {"catalogue", "settings", "model", "objective", "format_1"}
+    imported = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.is_relative_to(SOURCE / "models"):
+            continue
+        modules = re.findall(r"^\s*(?:from|import) crossent\.models\.(\w+)", path.read_text(), re.MULTILINE)
+        imported += [f"{path.relative_to(SOURCE)}: {module}" for module in modules if module not in shared]
+    assert imported == []
