@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -375,6 +376,37 @@ def test_a_full_disk_behind_the_output_is_one_clear_error(folder: Path, argument
     assert "standard output: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize(
+    ("arguments", "closing"),
+    [
+        ("train nowhere.csv --target label", "2>/dev/full"),
+        ("train nowhere.csv --target label", "2>&-"),
+        ("train jobs.csv --warp 3", ">/dev/full 2>/dev/full"),
+    ],
+)
+def test_a_failing_command_ends_with_2_also_where_nobody_can_be_told(
+    folder: Path, arguments: str, closing: str
+) -> None:
+    command = f"{shlex.quote(sys.executable)} -m crossent {arguments} {closing}"
+    assert subprocess.run(["sh", "-c", command], cwd=folder, check=False).returncode == 2
+
+
+def test_a_folder_in_the_place_of_a_file_is_to_be_moved_before_a_run_goes_on(folder: Path) -> None:
+    settings = ("train", "jobs.csv", "--target", "label", "--model", "linear", "--folds", "1", "--name", "in-the-way")
+    assert crossent(*settings, cwd=folder).returncode == 0
+    run = folder / "runs" / "in-the-way"
+    (run / "report.html").unlink()
+    (run / "metrics.json").unlink()
+    (run / "metrics.json").mkdir()
+    done = crossent("train", "--resume", "runs/in-the-way", cwd=folder)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "runs/in-the-way/metrics.json: Is a directory. Something else stands in its place: move that away" in said
+    (run / "metrics.json").rmdir()
+    assert crossent("train", "--resume", "runs/in-the-way", cwd=folder).returncode == 0
 
 
 LIMITED = """

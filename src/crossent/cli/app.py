@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, TextIO
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -221,29 +221,37 @@ def main() -> None:
         # What waits to be written may find no room.
         sys.stdout.flush()
     except CrossentError as error:
-        print_error(error)
-        sys.exit(2)
+        _fail(error)
     except BrokenPipeError:
         # Whoever read the output has seen enough.
-        _forget_output()
+        _forget(sys.stdout)
         sys.exit(1)
     except OSError as error:
-        print_error(without_name(error))
-        sys.exit(2)
+        _fail(without_name(error))
     except cyclopts.CycloptsError:
         # The message stands already.
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped.")
+        with contextlib.suppress(OSError):
+            Console(stderr=True).print("Stopped.")
         sys.exit(130)
 
 
-def _forget_output() -> None:
+def _fail(error: CrossentError) -> NoReturn:
+    """End with exit code 2, whether or not there is room for the message."""
+    try:
+        print_error(error)
+    except OSError:
+        _forget(sys.stderr)
+    sys.exit(2)
+
+
+def _forget(output: TextIO) -> None:
     """Lead what waits to be written nowhere: Python would complain again when it flushes at exit."""
     try:
-        sys.stdout.flush()
+        output.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
 
 
 def _follow() -> None:
@@ -262,7 +270,7 @@ def _follow() -> None:
 def print_error(error: CrossentError) -> None:
     """Print an error as one block: the rule, what was met, what to do."""
     if isinstance(error, DiskError):
-        _forget_output()
+        _forget(sys.stdout)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]Error[/] ", end="")
     for part in (error.rule, error.met, error.fix):
