@@ -273,8 +273,8 @@ def test_the_tensors_of_another_training_are_refused(
     [
         {"step": 3},
         {"best_epoch": 9},
-        {"numbers": {"epoch": 2, "batch": 70, "best_badness": None}},
-        {"numbers": {"epoch": 0.5, "batch": 3, "best_badness": None}},
+        {"numbers": {"epoch": 2, "batch": 70, "best_score": None}},
+        {"numbers": {"epoch": 0.5, "batch": 3, "best_score": None}},
         {"numbers": {"epoch": 2}},
     ],
 )

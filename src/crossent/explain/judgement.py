@@ -35,7 +35,7 @@ class Judgement:
     before_after
         Before calibration and after; None where there was nothing to correct.
     sets
-        Prediction sets at 90 %; None where the rows kept apart are too few for them.
+        Prediction sets at 90 %; None where the conformal rows are too few for them.
     risk_coverage
         What share of the answers is wrong if the unsure rows are not answered.
     worst_rows

@@ -46,7 +46,7 @@ class FitResult:
     chosen
         Position in ``trials`` of the one in the predictor.
     stopped
-        Whether it was told to stop before its end.
+        Whether `on_epoch` stopped it before its end.
     """
 
     predictor: Predictor
@@ -81,7 +81,7 @@ def fit(
     recipe
         All settings.
     on_epoch
-        Told of every epoch; returns True to end training soon with the best that there is.
+        Called with every epoch; returns True to end training soon with the best that there is.
     checkpoints
         Goes on with what they hold, and keeps there what an interrupted training needs to go on; None does neither.
     processes

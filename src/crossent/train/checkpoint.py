@@ -28,7 +28,7 @@ INDEX = "checkpoint.json"
 FORMAT, FORMAT_VERSION = "crossent-checkpoint", 4
 FITTED = "fitted"
 _MOST_INDEX_BYTES = 1_000_000
-# The next checkpoint waits so many times as long as the last one took: then keeping them takes 2 % of the time at most.
+# The next checkpoint waits this many times as long as the last one took: so they take 2 % of the time at most.
 PAUSE = 50
 
 T = TypeVar("T")
