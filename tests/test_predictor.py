@@ -246,14 +246,14 @@ def test_the_risk_holds_for_the_labels_that_are_answered(way: str) -> None:
 @pytest.mark.parametrize(("folds", "rows"), [(1, 8000), (5, 2000)])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_risk_holds_in_95_of_100_draws(way: str, folds: int, rows: int) -> None:
-    assert broken_risks(way, {"model": "linear", "folds": folds}, rows=rows, draws=40) <= 2
+    assert broken_risks(way, {"model": "linear", "folds": folds}, rows=rows, draws=20) <= 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_risk_holds_with_trees(way: str) -> None:
     settings = {"model": "boosting", "folds": 2, "boosting": Boosting(max_rounds=60)}
-    assert broken_risks(way, settings, rows=4000, draws=20) <= 1
+    assert broken_risks(way, settings, rows=4000, draws=10) == 0
 
 
 @pytest.mark.parametrize("imbalance", ["none", "class-weight"])
