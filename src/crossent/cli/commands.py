@@ -14,9 +14,9 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from crossent.cli.app import PredictionFlags, RowFlags
+from crossent.cli.flags import PredictionFlags, RowFlags
 from crossent.cli.following import lead
-from crossent.cli.predictions import PREDICTED, beside, name_of_added, predictions
+from crossent.cli.predictions import PREDICTED, beside, columns_of, decision_rule, name_of_added
 from crossent.cli.progress import Progress
 from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
 from crossent.cli.terminal import Console, visible
@@ -35,7 +35,7 @@ from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
-from crossent.run_folder import DESCRIPTION, changed_versions, read_settings
+from crossent.run_folder import DESCRIPTION, changed_versions, name_of_run, read_settings
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
 
@@ -43,8 +43,9 @@ from crossent.train.processes import Processes
 MOST_COLUMNS_SHOWN = 40
 
 
-def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, as_json: bool) -> None:
+def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str | None, as_json: bool) -> None:
     """Train, evaluate, write a run folder, and say what matters."""
+    name = name_of_run(data) if name is None else name
     _check_runs(data, runs, name)
     if not 0 < rows.held_out < 1:
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
@@ -184,9 +185,12 @@ def predict(
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     console = Console(stderr=True)
+    rule = decision_rule(flags, predictor.classes)
     frame = _read_rows(console, predictor, data, encoding)
-    table = beside(predictor, frame, predictions(predictor, frame, flags))
-    for note in predictor.notes_on(frame):
+    converted = predictor.convert(frame)
+    decisions = predictor.decide_of(converted, rule)
+    table = beside(predictor, frame, columns_of(decisions, frame.index))
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     csv = output is None or output.suffix.lower() == ".csv"
     if csv and not keep_formulas:
@@ -225,13 +229,14 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
             "Add it, or rename the one that holds the known classes.",
         )
     target = label_positions(frame[predictor.target_name], predictor.classes)
-    log_probs = log_softmax(predictor.logits(frame))
+    converted = predictor.convert(frame)
+    log_probs = log_softmax(predictor.logits_of(converted))
     evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
     if as_json:
         _print_json(to_json(evaluation))
         return
     console = Console()
-    for note in predictor.notes_on(frame):
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(f"  {calibration_test_words(evaluation)}", markup=False, highlight=False, soft_wrap=True)
