@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,17 @@ import pytest
 import crossent.predictor as module
 from crossent.data.encoder import Encoder
 from crossent.data.read import read
-from crossent.errors import DataError, ModelFileError
+from crossent.decide.decide import DecisionRule
+from crossent.errors import DataError, ModelFileError, SettingError
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
 from crossent.kinds.category import CategoryEncoding
 from crossent.kinds.ngram_encoding import TextEncoding
 from crossent.kinds.number import NumberEncoding
 from crossent.models.boosting import FittedBoosting
+from crossent.models.settings import Boosting
 from crossent.predictor import load
-from tests.conftest import draw_reviews, draw_table
+from tests.conftest import draw_imbalanced, draw_reviews, draw_table
 
 FORMAT_1 = Path(__file__).parent / "format_1"
 
@@ -206,3 +209,84 @@ def test_a_column_of_text_that_is_missing_or_numeric_is_named(text_fit: FitResul
     with pytest.raises(DataError, match="'review' must hold text"):
         text_fit.predictor.probs(tmp_path / "new.csv")
     assert np.isfinite(text_fit.predictor.logits(new.head(1).assign(review="42"))).all()
+
+
+def test_rows_are_converted_once_for_all_that_is_asked_of_them(result: FitResult) -> None:
+    predictor = result.predictor
+    new = draw_table(20, seed=5).assign(colour="mauve")
+    converted = predictor.convert(new)
+    assert predictor.notes_of(converted) == predictor.notes_on(new)
+    assert predictor.logits_of(converted).tobytes() == predictor.logits(new).tobytes()
+    rule = DecisionRule(top=2, coverage=0.8, risk=0.5)
+    of_converted, of_rows = predictor.decide_of(converted, rule), predictor.decide(new, rule)
+    for field in dataclasses.fields(of_rows):
+        np.testing.assert_array_equal(getattr(of_converted, field.name), getattr(of_rows, field.name))
+    np.testing.assert_array_equal(of_rows.log_probs, predictor.log_probs(new))
+    assert of_rows.labels == predictor.predict(new)
+
+
+# By name: settings of the training, and what is asked. Missing a rare case costs twenty times as much as a false alarm.
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "class-weight": ({"imbalance": "class-weight"}, {}),
+    "oversample": ({"imbalance": "oversample"}, {}),
+    "logit-adjust": ({"imbalance": "logit-adjust"}, {}),
+    "costs": ({}, {"costs": [[0, 1, 1], [2, 0, 2], [20, 20, 0]]}),
+    "thresholds": ({}, {"scoring": "f1_macro"}),
+    "weights and costs": ({"imbalance": "class-weight"}, {"costs": [[0, 1, 1], [2, 0, 2], [20, 20, 0]]}),
+}
+
+
+def broken_risks(way: str, settings: dict[str, Any], rows: int, draws: int) -> int:
+    """Return in how many draws more of the answers are wrong than the risk allows, by more rows than matter."""
+    training, asked = WAYS[way]
+    rule, new = DecisionRule(**asked, risk=0.2), draw_imbalanced(20_000, seed=10**6)
+    broken = answering = 0
+    for seed in range(draws):
+        recipe = Recipe(**settings, **training, seed=seed)
+        predictor = fit(read(draw_imbalanced(rows, seed), "label"), recipe).predictor
+        try:
+            decisions = predictor.decide(new, rule)
+        except SettingError:
+            continue  # a risk that is not promised is not broken
+        assert decisions.abstains is not None
+        wrong = (np.array(decisions.labels) != new["label"])[~decisions.abstains]
+        answering += len(wrong) > 2000
+        broken += wrong.mean() > 0.2
+    assert answering > 0.7 * draws
+    return broken
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_risk_holds_for_the_labels_that_are_answered(way: str) -> None:
+    assert broken_risks(way, {"model": "linear", "folds": 2}, rows=2000, draws=2) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folds", "rows"), [(1, 8000), (5, 2000)])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_risk_holds_in_95_of_100_draws(way: str, folds: int, rows: int) -> None:
+    assert broken_risks(way, {"model": "linear", "folds": folds}, rows=rows, draws=20) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_the_risk_holds_with_trees(way: str) -> None:
+    settings = {"model": "boosting", "folds": 2, "boosting": Boosting(max_rounds=60)}
+    assert broken_risks(way, settings, rows=4000, draws=10) == 0
+
+
+@pytest.mark.parametrize("imbalance", ["none", "class-weight"])
+def test_the_risk_and_the_coverage_hold_on_real_jobs(imbalance: Any, hpc: pd.DataFrame) -> None:
+    side = np.random.default_rng(0).random(len(hpc)) < 0.5
+    predictor = fit(read(hpc[side], "class"), Recipe(model="linear", folds=2, imbalance=imbalance)).predictor
+    new = hpc[~side]
+    target = np.array([predictor.classes.index(label) for label in new["class"]])
+    costs = 1 - np.eye(4) + 9 * (np.arange(4) == predictor.classes.index("L"))[:, None] * (1 - np.eye(4))
+    for asked in ({}, {"costs": costs}, {"scoring": "f1_macro"}):
+        decisions = predictor.decide(new, DecisionRule(**asked, risk=0.3, coverage=0.9))
+        assert decisions.abstains is not None
+        assert decisions.sets is not None
+        wrong = (decisions.predicted != target)[~decisions.abstains]
+        assert len(wrong) > 200
+        assert wrong.mean() <= 0.3
+        assert decisions.sets[np.arange(len(new)), target].mean() == pytest.approx(0.9, abs=0.03)

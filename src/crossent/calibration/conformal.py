@@ -345,7 +345,7 @@ def _too_few_rows(coverage: float, rows: int, class_index: IntArray, classes: Se
             "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
         )
     return SettingError(
-        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning or clustering.",
+        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning, clusters or another prior.",
         f"There are {rows}.",
         "Ask for less, or hold out more rows.",
     )

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from crossent.cli.flags import PredictionFlags, RowFlags
 from crossent.cli.following import lead
-from crossent.cli.predictions import PREDICTED, beside, name_of_added, predictions
+from crossent.cli.predictions import PREDICTED, beside, columns_of, decision_rule, name_of_added
 from crossent.cli.progress import Progress
 from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
 from crossent.cli.terminal import Console, visible
@@ -186,9 +186,12 @@ def predict(
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     console = Console(stderr=True)
+    rule = decision_rule(flags, predictor.classes)
     frame = _read_rows(console, predictor, data, encoding)
-    table = beside(predictor, frame, predictions(predictor, frame, flags))
-    for note in predictor.notes_on(frame):
+    converted = predictor.convert(frame)
+    decisions = predictor.decide_of(converted, rule)
+    table = beside(predictor, frame, columns_of(decisions, frame.index))
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     csv = output is None or output.suffix.lower() == ".csv"
     if csv and not keep_formulas:
@@ -227,13 +230,14 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
             "Add it, or rename the one that holds the known classes.",
         )
     target = label_positions(frame[predictor.target_name], predictor.classes)
-    log_probs = log_softmax(predictor.logits(frame))
+    converted = predictor.convert(frame)
+    log_probs = log_softmax(predictor.logits_of(converted))
     evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
     if as_json:
         _print_json(to_json(evaluation))
         return
     console = Console()
-    for note in predictor.notes_on(frame):
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(f"  {calibration_test_words(evaluation)}", markup=False, highlight=False, soft_wrap=True)

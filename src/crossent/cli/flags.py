@@ -58,20 +58,33 @@ class PredictionFlags:
             " the cheapest class is predicted."
         ),
     ] = None
+    scoring: Annotated[
+        str | None,
+        Parameter(
+            help="Scorer of scikit-learn, such as f1_macro: predict by thresholds of the classes that are tuned for it."
+        ),
+    ] = None
     coverage: Annotated[
         float | None,
         Parameter(help="Add a column with the classes that a row may have, right in this share of the rows: 0.9."),
     ] = None
+    method: Annotated[
+        Literal["lac", "aps", "raps"],
+        Parameter(help="How --coverage chooses these classes: lac (fewest), aps or raps (more for hard rows)."),
+    ] = "lac"
     by: Annotated[
         Literal["overall", "class", "cluster"],
         Parameter(help="What --coverage is promised for: all rows, those of each class, or of clusters of classes."),
     ] = "overall"
     risk: Annotated[
         float | None,
-        Parameter(help="Add a column that says which rows to hand to a person, so that at most this share is wrong."),
+        Parameter(
+            help="Add a column that says which rows to hand to a person, so that at most this share of the others is"
+            " predicted wrong."
+        ),
     ] = None
     top: Annotated[
-        int | None, Parameter(help="Give the so many most probable classes in place of a column for each class.")
+        int | None, Parameter(help="Give this many of the most probable classes in place of a column for each class.")
     ] = None
 
 

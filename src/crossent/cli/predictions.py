@@ -12,12 +12,11 @@ from crossent.calibration.prior import Prior
 from crossent.cli.flags import PredictionFlags
 from crossent.cli.named_values import parse_shares
 from crossent.data.read import read_table
-from crossent.data.understand import conform
-from crossent.decide.labels import minimum_cost, top_k
+from crossent.decide.decide import DecisionRule, Decisions
 from crossent.errors import DataError, SettingError
 from crossent.kinds.column import Label
 from crossent.names import listed, shortened
-from crossent.predictor import Predictor, probs_under
+from crossent.predictor import Predictor
 
 # The column of the predicted class.
 PREDICTED = "predicted"
@@ -27,37 +26,42 @@ _PRIOR_EXAMPLE = (
 )
 
 
-def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlags) -> pd.DataFrame:
-    """Return the columns to add to the rows.
+def decision_rule(flags: PredictionFlags, classes: tuple[Label, ...]) -> DecisionRule:
+    """Return what the flags ask for.
 
     Raises
     ------
     CrossentError
-        If a flag does not fit the model, or the rows lack columns.
+        If a flag does not fit the classes or another flag.
     """
-    if flags.prior is not None and (flags.coverage is not None or flags.risk is not None):
-        raise SettingError(
-            "What --coverage and --risk promise holds for rows with the class shares of training.",
-            f"--prior {flags.prior} says that they are others.",
-            "Leave one of them out.",
-        )
-    of_models = predictor.model_logits_of(conform(frame, predictor.columns))
-    logits = predictor.calibration.logits(predictor.combination.logits(of_models))
-    probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
-    columns: dict[str, object] = {PREDICTED: _labels(predictor, _predicted(predictor, logits, probs, flags))}
-    if flags.coverage is not None:
-        sets = predictor.sets_of(of_models, coverage=flags.coverage, method="lac", by=flags.by, seed=0)
-        names = np.array([str(label) for label in predictor.classes], dtype=object)
-        columns["may_be"] = [" | ".join(names[members]) for members in sets]
-    if flags.risk is not None:
-        columns["hand_over"] = predictor.abstains(probs, flags.risk)
-    if flags.top is None:
-        columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(predictor.classes)}
+    return DecisionRule(
+        prior=parse_prior(flags.prior, classes),
+        costs=None if flags.costs is None else read_costs(flags.costs, classes),
+        scoring=flags.scoring,
+        top=flags.top,
+        coverage=flags.coverage,
+        method=flags.method,
+        by=flags.by,
+        risk=flags.risk,
+    )
+
+
+def columns_of(decisions: Decisions, index: pd.Index) -> pd.DataFrame:
+    """Return the columns to add to the rows, which have this index."""
+    classes, probs = decisions.classes, decisions.probs
+    columns: dict[str, object] = {PREDICTED: decisions.labels}
+    if decisions.sets is not None:
+        names = np.array([str(label) for label in classes], dtype=object)
+        columns["may_be"] = [" | ".join(names[members]) for members in decisions.sets]
+    if decisions.abstains is not None:
+        columns["hand_over"] = decisions.abstains
+    if decisions.top is None:
+        columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(classes)}
     else:
-        for i, position in enumerate(top_k(probs, flags.top).T, start=1):
-            columns[f"top_{i}"] = _labels(predictor, position)
+        for i, position in enumerate(decisions.top.T, start=1):
+            columns[f"top_{i}"] = [classes[k] for k in position]
             columns[f"top_{i}_prob"] = probs[np.arange(len(probs)), position]
-    return pd.DataFrame(columns, index=frame.index)
+    return pd.DataFrame(columns, index=index)
 
 
 def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
@@ -136,17 +140,3 @@ def read_costs(path: Path, classes: tuple[Label, ...]) -> npt.NDArray[np.float64
         return table.loc[names, names].to_numpy(np.float64)
     except ValueError as error:
         raise DataError("Costs are numbers.", f"{path}: {error}.", "Write 0 on the diagonal.") from error
-
-
-def _predicted(
-    predictor: Predictor, logits: npt.NDArray[np.float32], probs: npt.NDArray[np.float64], flags: PredictionFlags
-) -> npt.NDArray[np.int64]:
-    if flags.costs is not None:
-        return minimum_cost(probs, read_costs(flags.costs, predictor.classes))
-    if flags.prior is not None:
-        return np.asarray(probs.argmax(axis=1))
-    return np.asarray(predictor.deciding_logits(logits).argmax(axis=1))
-
-
-def _labels(predictor: Predictor, positions: npt.NDArray[np.int64]) -> list[Label]:
-    return [predictor.classes[i] for i in positions]
