@@ -10,11 +10,16 @@ import pandas as pd
 import polars
 import pytest
 
+import crossent.predictor as module
+from crossent.data.encoder import Encoder
 from crossent.data.read import read
 from crossent.decide.decide import DecisionRule
 from crossent.errors import DataError, ModelFileError, SettingError
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
+from crossent.kinds.category import CategoryEncoding
+from crossent.kinds.ngram_encoding import TextEncoding
+from crossent.kinds.number import NumberEncoding
 from crossent.models.boosting import FittedBoosting
 from crossent.models.settings import Boosting
 from crossent.predictor import load
@@ -68,6 +73,15 @@ def test_models_of_format_1_predict_as_when_they_were_saved(name: str, tmp_path:
     first.save(tmp_path)
     assert json.loads((tmp_path / "model.json").read_bytes())["format_version"] == 2
     assert load(tmp_path).logits(new).tobytes() == first.logits(new).tobytes()
+
+
+def test_rows_are_the_same_alone_in_parts_and_together(result: FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = draw_table(50, seed=5)
+    together = result.predictor.logits(new)
+    alone = [result.predictor.logits(new.iloc[i : i + 1])[0] for i in range(9)]
+    np.testing.assert_allclose(alone, together[:9], rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    np.testing.assert_allclose(result.predictor.logits(new), together, rtol=1e-5, atol=1e-6)
 
 
 def test_probabilities_sum_to_one_and_agree(result: FitResult) -> None:
@@ -140,33 +154,37 @@ def test_a_saved_text_model_that_does_not_fit_is_refused(text_fit: FitResult, tm
     arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelFileError, match="checksum"):
         load(tmp_path / "model")
-    encoding = text_fit.predictor.encoder.texts[0]
+    encoding, *others = text_fit.predictor.encoder.encodings
+    assert isinstance(encoding, TextEncoding)
     shorter = dataclasses.replace(encoding, hashes=encoding.hashes[1:], weights=encoding.weights[1:])
-    encoder = dataclasses.replace(text_fit.predictor.encoder, texts=(shorter,))
+    encoder = Encoder((shorter, *others))
     with pytest.raises(ValueError, match=r"a model does not fit 3 classes and features of .*ngrams"):
         dataclasses.replace(text_fit.predictor, encoder=encoder)
 
 
 def test_an_encoder_of_other_widths_is_refused(result: FitResult) -> None:
     predictor = result.predictor
-    table = predictor.encoder.table
-    numbers, categories = table.numbers, table.categories
-    flags = (dataclasses.replace(numbers[0], flag=not numbers[0].flag), *numbers[1:])
-    longer = dataclasses.replace(categories[0], vocabulary=(*categories[0].vocabulary, "mauve"))
-    for other in (
-        dataclasses.replace(table, numbers=()),
-        dataclasses.replace(table, numbers=numbers[1:]),
-        dataclasses.replace(table, numbers=flags),
-        dataclasses.replace(table, categories=categories[1:]),
-        dataclasses.replace(table, categories=(*categories[1:], categories[0])),
-        dataclasses.replace(table, categories=(longer, *categories[1:])),
+    size, colour, seen, flag = predictor.encoder.encodings
+    assert isinstance(size, NumberEncoding)
+    assert isinstance(colour, CategoryEncoding)
+    flagged = dataclasses.replace(size, scale=dataclasses.replace(size.scale, flag=not size.scale.flag))
+    vocabulary = dataclasses.replace(colour.vocabulary, frequent=(*colour.vocabulary.frequent, "mauve"))
+    longer = dataclasses.replace(colour, vocabulary=vocabulary)
+    widths = predictor.encoder.widths
+    for encodings in (
+        (colour, flag),
+        (colour, seen, flag),
+        (flagged, colour, seen, flag),
+        (size, seen, flag),
+        (size, seen, flag, colour),
+        (size, longer, seen, flag),
     ):
-        encoder = dataclasses.replace(predictor.encoder, table=other)
+        encoder = Encoder(encodings)
         # Trees know how many features they read, but not of which categories.
         if (
             isinstance(predictor.members[0].model, FittedBoosting)
-            and len(other.categories) == len(categories)
-            and (len(other.number_names) == len(table.number_names))
+            and len(encoder.widths.cardinalities) == len(widths.cardinalities)
+            and encoder.widths.numbers == widths.numbers
         ):
             continue
         with pytest.raises(ValueError, match="a model does not fit"):
@@ -176,8 +194,9 @@ def test_an_encoder_of_other_widths_is_refused(result: FitResult) -> None:
 def test_columns_and_classes_that_do_not_fit_are_refused(result: FitResult) -> None:
     predictor = result.predictor
     first, *others = predictor.columns
-    for columns in ((*others,), (dataclasses.replace(first, kind="text"), *others), (first, first, *others)):
-        with pytest.raises(ValueError, match=r"does not fit a \w+ column|names of columns must be distinct"):
+    other_kinds = [(dataclasses.replace(first, kind=kind), *others) for kind in ("text", "identifier", "colour")]
+    for columns in ((*others,), (first, first, *others), *other_kinds):
+        with pytest.raises(ValueError, match=r"does not fit a \w+ column|names of columns must be distinct|no kind"):
             dataclasses.replace(predictor, columns=columns)
     for classes in (("a", "b"), ("a", "b", "a"), ("a", "b", "c", "d")):
         with pytest.raises(ValueError, match=r"classes|prior"):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
-from crossent.data.kinds import conform
+from crossent.data.understand import conform
 from crossent.errors import ModelFileError
 from crossent.fitting.fit import FitResult
 from crossent.logits import log_softmax

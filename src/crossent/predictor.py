@@ -12,11 +12,12 @@ import pandas as pd
 
 from crossent.calibration.combine import WeightedMean, equal_say
 from crossent.calibration.scaling import Calibration
-from crossent.data.column import Column, Label
 from crossent.data.encoder import Encoder
-from crossent.data.kinds import conform
 from crossent.data.read import read_table
+from crossent.data.understand import conform, conform_columns
 from crossent.decide.decide import DecisionBasis, DecisionRule, Decisions, decide
+from crossent.kinds.blocks import Features
+from crossent.kinds.column import Column, Label
 from crossent.logits import LabelledLogits, log_softmax, shift_prior
 from crossent.models.catalogue import AnyFitted
 from crossent.models.format_1 import AnyFormer, of_format_1
@@ -161,7 +162,11 @@ class Predictor:
         DataError
             If a column is missing or of another type than in training.
         """
-        return self.logits_of(self.convert(rows))
+        frame = read_table(rows)
+        if len(frame) > CHUNK:
+            return self.logits_of(conform(frame, self.columns))
+        features = self.encoder.encode_columns(conform_columns(frame, self.columns), len(frame))
+        return self.calibration.logits(self.combination.logits(self._logits_of_members(features)))
 
     def convert(self, rows: Any) -> pd.DataFrame:
         """Return rows in any form of `logits` with their columns converted, as in `Dataset.frame`.
@@ -179,9 +184,14 @@ class Predictor:
         chunks: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.members]
         for i in range(0, max(len(frame), 1), CHUNK):
             features = self.encoder.encode(frame.iloc[i : i + CHUNK])
-            for member, of_member in zip(self.members, chunks, strict=True):
-                of_member.append(shift_prior(member.model.logits(features), member.effective_prior, self.prior))
+            for logits, of_member in zip(self._logits_of_members(features), chunks, strict=True):
+                of_member.append(logits)
         return [np.concatenate(of_member) for of_member in chunks]
+
+    def _logits_of_members(self, features: Features) -> list[npt.NDArray[np.float32]]:
+        return [
+            shift_prior(member.model.logits(features), member.effective_prior, self.prior) for member in self.members
+        ]
 
     @property
     def decision_basis(self) -> DecisionBasis:

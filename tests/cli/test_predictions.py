@@ -11,8 +11,8 @@ import pytest
 import crossent as ce
 from crossent.calibration.prior import as_prior
 from crossent.cli.predictions import parse_prior, read_costs
-from crossent.data.kinds import conform
 from crossent.data.read import read
+from crossent.data.understand import conform
 from crossent.errors import DataError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe

@@ -3,10 +3,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from crossent.data.table import Features
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import Remedy, apply_remedy, effective_prior, measured_strength, named_class_weight
+from crossent.kinds.blocks import Features
 from crossent.models.catalogue import fit
 from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective

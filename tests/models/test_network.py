@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.logits import log_softmax, mean_cross_entropy
 from crossent.models.model import Examples, Task
 from crossent.models.network import FittedNetwork, fit, search_learning_rate

@@ -24,8 +24,8 @@ from crossent.calibration.conformity import (
     tune_rank_penalty,
 )
 from crossent.checks import check_choice
-from crossent.data.column import Label
 from crossent.errors import SettingError, ShapeError
+from crossent.kinds.column import Label
 from crossent.logits import LabelledLogits
 
 By = Literal["overall", "class", "cluster"]

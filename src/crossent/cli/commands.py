@@ -22,15 +22,16 @@ from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
 from crossent.cli.terminal import Console, visible
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
-from crossent.data.names import listed
 from crossent.data.read import read, read_table
 from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.fitting.recipe import Recipe
+from crossent.kinds.catalogue import kind_of
 from crossent.logits import log_softmax
 from crossent.models.catalogue import model_of
+from crossent.names import listed
 from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
@@ -252,11 +253,12 @@ def _show_dataset(console: Console, dataset: Dataset) -> None:
     for heading in ("column", "kind", "missing", "distinct", "examples", ""):
         table.add_column(heading, justify="right" if heading in {"missing", "distinct"} else "left")
     for column in dataset.columns[:MOST_COLUMNS_SHOWN]:
-        note = column.note if column.used else f"left out: {column.note}"
+        used = kind_of(column).used
+        note = column.note if used else f"left out: {column.note}"
         missing = f"{column.missing:,}" if column.missing else ""
         cells = (column.name, column.kind, missing, f"{column.distinct:,}", ", ".join(column.examples), note)
         # Text objects show values of the user's data as they are, whatever brackets they hold.
-        table.add_row(*map(Text, cells), style="" if column.used else "dim")
+        table.add_row(*map(Text, cells), style="" if used else "dim")
     console.print(table)
     if len(dataset.columns) > MOST_COLUMNS_SHOWN:
         console.print(f"… and {len(dataset.columns) - MOST_COLUMNS_SHOWN} more columns, all in the report")

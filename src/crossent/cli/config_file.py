@@ -11,8 +11,8 @@ from cyclopts import App
 from cyclopts.argument import ArgumentCollection
 
 from crossent.cli.named_values import FLAGS
-from crossent.data.names import listed, nearest
 from crossent.errors import SettingError
+from crossent.names import listed, nearest
 
 _FLAG: Final = "--config"
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter, default_name_transform
 
-from crossent.data.column import Kind
 from crossent.fitting.recipe import Recipe
 
 _ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
@@ -31,8 +30,11 @@ class RowFlags:
         ),
     ] = None
     kind: Annotated[
-        dict[str, Kind] | None,
-        Parameter(help="Kind of a column where the inferred one is wrong, as often as there are: --kind zip=category"),
+        dict[str, str] | None,
+        Parameter(
+            help="Kind of a column where the inferred one is wrong, as often as there are: --kind zip=category. Kinds:"
+            " number, category, boolean, date, text, identifier, constant."
+        ),
     ] = None
     held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25
     encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"

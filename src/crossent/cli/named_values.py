@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from crossent.data.names import shortened
 from crossent.errors import SettingError
+from crossent.names import shortened
 
 # Flags whose values have names that come from the user's data, and an example of each.
 FLAGS: Final = {"--kind": "--kind zip=category", "--class-weight": "--class-weight rare=5"}

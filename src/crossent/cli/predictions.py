@@ -11,11 +11,11 @@ import pandas as pd
 from crossent.calibration.prior import Prior
 from crossent.cli.flags import PredictionFlags
 from crossent.cli.named_values import parse_shares
-from crossent.data.column import Label
-from crossent.data.names import listed, shortened
 from crossent.data.read import read_table
 from crossent.decide.decide import DecisionRule, Decisions
 from crossent.errors import DataError, SettingError
+from crossent.kinds.column import Label
+from crossent.names import listed, shortened
 from crossent.predictor import Predictor
 
 # The column of the predicted class.

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from crossent.data.limits import limit_of
-from crossent.data.names import listed
 from crossent.data.utf8 import to_utf8
 from crossent.errors import DataError
+from crossent.names import listed
 
 # Columns of the table that a folder becomes.
 TEXT, CLASS = "text", "class"

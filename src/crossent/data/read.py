@@ -10,17 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.data.arrow import frame_of
-from crossent.data.cells import MISSING_TEXTS, plain_series, texts_of
-from crossent.data.column import Kind
+from crossent.data.cells import MISSING_TEXTS, plain_series
 from crossent.data.columnar import FEATHER, PARQUET, damage_as_data_error, read_columnar
 from crossent.data.dataset import Dataset
 from crossent.data.delimited import SEPARATORS, read_delimited
 from crossent.data.folder import TEXT, folder_notes, read_folder
-from crossent.data.kinds import understand, understand_column
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.data.limits import read_opened
-from crossent.data.names import check_distinct, listed, nearest, shortened
+from crossent.data.understand import understand, understand_column
 from crossent.errors import DataError
+from crossent.kinds.values import texts_of
+from crossent.names import check_distinct, listed, nearest, shortened
 
 _KNOWN = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or Feather (.feather), each also with .gz"
 
@@ -34,7 +34,7 @@ def read(
     *,
     groups: str | None = None,
     time: str | None = None,
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
 ) -> Dataset:
     """Read rows with labels.
@@ -128,7 +128,10 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
     check_distinct(names, _name_of(source))
     if not len(frame):
         raise DataError("A table needs rows.", f"{_name_of(source)} has none.", "Give a table with at least one row.")
-    return frame.set_axis(names, axis=1).reset_index(drop=True)
+    # A frame that has these names already is the quicker to read, which counts where rows come singly.
+    if names != list(frame.columns):
+        frame = frame.set_axis(names, axis=1)
+    return frame.reset_index(drop=True)
 
 
 def read_lines(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
@@ -193,15 +196,16 @@ def _group_codes(values: "pd.Series[Any]") -> tuple[npt.NDArray[np.int64], list[
 
 
 def _moments(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    kind = understand_column(values, None)[1].kind
-    moments, column = understand_column(values, "date" if kind == "date" else "number")
+    moments, column = understand_column(values, None)
+    if column.kind not in {"date", "number"}:
+        moments, column = understand_column(values, "number")
     if column.missing or moments.isna().any():
         raise DataError(
             "The time column holds a date or a number in every row.",
             f"{column.name!r} has {int(moments.isna().sum())} values missing.",
             "Choose another column, or fill the gaps.",
         )
-    return np.asarray(moments.astype("int64") if kind == "date" else moments, dtype=np.float64)
+    return np.asarray(moments.astype("int64") if column.kind == "date" else moments, dtype=np.float64)
 
 
 def _name_of(source: Any) -> str:

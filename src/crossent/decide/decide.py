@@ -20,11 +20,11 @@ from crossent.calibration.conformity import Method
 from crossent.calibration.label_shift import sample_of_prior
 from crossent.calibration.prior import Prior, as_prior, estimate_prior
 from crossent.calibration.scaling import Calibration
-from crossent.data.column import Label
 from crossent.decide.abstention import risk_coverage, threshold_for_risk
 from crossent.decide.labels import minimum_cost, top_k
 from crossent.decide.thresholds import LabelScore, apply_thresholds, tune_thresholds
 from crossent.errors import SettingError
+from crossent.kinds.column import Label
 from crossent.logits import LabelledLogits, log_softmax, shift_prior
 
 FloatArray = npt.NDArray[np.float64]

@@ -16,18 +16,17 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from crossent.calibration.conformal import By
 from crossent.calibration.conformity import Method
 from crossent.calibration.prior import Prior
-from crossent.data.column import Kind
 from crossent.data.dataset import Dataset
 from crossent.data.folder import TEXT
-from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
-from crossent.data.names import check_distinct
 from crossent.data.read import is_texts, read_table
 from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
+from crossent.data.understand import understand
 from crossent.decide.decide import DecisionRule, Decisions
 from crossent.decide.thresholds import LabelScore
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import flat_fields, recipe_of
+from crossent.names import check_distinct
 from crossent.predictor import Predictor
 
 _FIELDS = flat_fields()
@@ -126,7 +125,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         target = _read_target(y, recipe.seed)
         _check_lengths(frame, target.codes)
         # A list of strings says what it is, however short they are.
-        kinds: dict[str, Kind] = {TEXT: "text"} if is_texts(X) else {}
+        kinds: dict[str, str] = {TEXT: "text"} if is_texts(X) else {}
         used, columns = understand(frame, kinds)
         dataset = Dataset(
             frame=used,

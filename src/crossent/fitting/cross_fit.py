@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.scaling import Calibration, identity
-from crossent.data.table import Widths
 from crossent.fitting.candidates import Candidate
 from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import apply_remedy, effective_prior, measured_strength
+from crossent.kinds.blocks import Widths
 from crossent.logits import LabelledLogits, mean_cross_entropy, shift_prior
 from crossent.models.catalogue import AnyFitted, fit, model_of
 from crossent.models.model import Examples, Task

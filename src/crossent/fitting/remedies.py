@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
-from crossent.data.column import Label
 from crossent.data.sampling import oversample
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
+from crossent.kinds.column import Label
 from crossent.logits import mean_cross_entropy
 from crossent.losses.weights import balanced_class_weight
 from crossent.models.model import Examples

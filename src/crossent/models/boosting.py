@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features, Widths
 from crossent.errors import ShapeError
+from crossent.kinds.blocks import Features, Widths
 from crossent.logits import LARGEST_GAMMA, log_focal_slope, log_softmax, mean_cross_entropy, posterior_logits
 from crossent.models.lightgbm_text import trees_of_text
 from crossent.models.model import Examples, Task

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from crossent.data.table import Features, Widths
+from crossent.kinds.blocks import Features, Widths
 from crossent.lazy import lazy_property
 from crossent.logits import LARGEST_GAMMA, LabelledLogits, posterior_logits
 from crossent.models.effort import (
