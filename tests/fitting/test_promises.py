@@ -14,7 +14,7 @@ from crossent.data.read import read
 from crossent.fitting.cross_fit import LEAST_GAIN_OF_AVERAGE, CrossFit
 from crossent.fitting.fit import FitResult, fit
 from crossent.fitting.recipe import Recipe
-from crossent.logits import shift_prior
+from crossent.logits import mean_cross_entropy, shift_prior
 from crossent.models.model import Examples, Task
 from crossent.models.settings import Boosting, Linear, Network
 from tests.conftest import draw_reviews
@@ -365,3 +365,23 @@ def test_every_model_is_given_the_remedy(model: str, name: str, auto: Watched) -
         assert task.valid is not None
         assert plain.valid is not None
         np.testing.assert_array_equal(watched.rows_of(task.valid), auto.rows_of(plain.valid))
+
+
+def test_candidates_of_other_folds_are_compared_by_the_calibrated_loss_on_the_first(
+    auto: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Network, "one_split_rows", ROWS)
+    settings = {**QUICK, "linear": Linear(C=0.01)}
+    watched = watch_fit(auto.dataset, Recipe(seed=1, **settings))  # type: ignore[arg-type]
+    assert [trial.folds for trial in watched.result.trials] == [5, 5, 1]
+    on_first, before = [], []
+    for cross_fit in watched.cross_fits:
+        of_first = cross_fit.held_out.model_index == 0
+        target = cross_fit.held_out.target[of_first]
+        calibrated = cross_fit.trial.calibration.logits(cross_fit.held_out.logits)[of_first]
+        on_first.append(mean_cross_entropy(calibrated, target))
+        before.append(mean_cross_entropy(cross_fit.held_out.logits[of_first], target))
+    on_all = [trial.calibrated_log_loss for trial in watched.result.trials]
+    # Neither of the other two comparisons would choose this one.
+    assert int(np.argmin(on_first)) not in {int(np.argmin(before)), int(np.argmin(on_all))}
+    assert watched.result.chosen == int(np.argmin(on_first))
