@@ -69,7 +69,7 @@ def test_settings_by_one_word_make_the_recipe_that_they_were_taken_from() -> Non
 
 
 def test_the_focal_loss_takes_labels_as_they_are() -> None:
-    with pytest.raises(SettingError, match="label_smoothing is 0.1: both make the model less certain"):
+    with pytest.raises(SettingError, match=r"label_smoothing is 0\.1: both make the model less certain"):
         Recipe(imbalance="focal", label_smoothing=0.1)
     assert Recipe(imbalance="focal").label_smoothing == 0.0
     assert Recipe(imbalance="class-weight", label_smoothing=0.1).label_smoothing == 0.1
