@@ -41,6 +41,7 @@ import hostile_files
 import hostile_models
 from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
 from crossent.data.read import read
+from crossent.decide.decide import DecisionRule
 from crossent.errors import DataError, ModelFileError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
@@ -192,7 +193,7 @@ def _outcome(begun: Original, saved: hostile_models.Saved, folder: Path) -> str:
 def _predict_sets(predictor: Predictor, rows: pd.DataFrame) -> None:
     """Predict sets, or learn that the rows kept apart are too few for it."""
     with contextlib.suppress(SettingError):
-        predictor.prediction_sets(rows, coverage=0.8)
+        predictor.decide(rows, DecisionRule(coverage=0.8))
 
 
 def _with_scaling(predictor: Predictor, method: Literal["vector", "matrix"]) -> Predictor:

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.model import Examples, Task
 from crossent.models.network import fit, follow_fits
 from crossent.models.objective import Objective

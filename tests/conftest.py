@@ -41,6 +41,14 @@ def draw_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def draw_imbalanced(rows: int, seed: int) -> pd.DataFrame:
+    """Three classes around points of their own, of which one is rare."""
+    rng = np.random.default_rng(seed)
+    label = rng.choice(["common", "other", "rare"], size=rows, p=[0.7, 0.25, 0.05])
+    centre = pd.DataFrame({"common": [0.0, 0], "other": [1.5, 0], "rare": [0, 1.5]}).T.loc[label].to_numpy()
+    return pd.DataFrame(centre + rng.normal(size=(rows, 2)), columns=["x", "y"]).assign(label=label)
+
+
 def draw_reviews(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     """Reviews of three classes that follow from their words and from a number beside them."""
     rng = np.random.default_rng(seed)

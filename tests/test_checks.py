@@ -1,8 +1,12 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+import crossent as ce
 from crossent.checks import (
     check_choice,
     check_class_indices,
@@ -76,3 +80,51 @@ def test_choices_are_listed() -> None:
     check_choice("reduction", "sum", ("mean", "sum"))
     with pytest.raises(SettingError, match=r"mean, sum.*'summ'"):
         check_choice("reduction", "summ", ("mean", "sum"))
+
+
+LOSSES = {
+    "cross_entropy": lambda given: ce.cross_entropy(given.pop("logits"), given.pop("target"), **given),
+    "cross_entropy_and_grad": lambda given: ce.cross_entropy_and_grad(
+        given.pop("logits"), given.pop("target"), **given
+    ),
+    "linear_cross_entropy": lambda given: ce.linear_cross_entropy(
+        given.pop("logits"), torch.ones(3, 3), given.pop("target"), **given
+    ),
+    "module": lambda given: ce.nn.CrossEntropyLoss(
+        **{name: value for name, value in given.items() if name not in {"logits", "target", *BY_ROW}}
+    )(given["logits"], given["target"], **{name: given[name] for name in BY_ROW if name in given}),
+}
+BY_ROW = ("sample_weight", "class_mask")
+TENSORS = {
+    "logits": torch.zeros(2, 3),
+    "target": torch.tensor([0, 2]),
+    "class_weight": torch.ones(3),
+    "sample_weight": torch.ones(2),
+    "log_prior": torch.zeros(3),
+    "class_mask": torch.ones(3, dtype=torch.bool),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", TENSORS)
+@pytest.mark.parametrize("as_other", [torch.Tensor.tolist, torch.Tensor.numpy, str])
+def test_lists_and_arrays_in_the_place_of_tensors_are_one_clear_error(
+    loss: str, name: str, as_other: Callable[[torch.Tensor], object]
+) -> None:
+    given: dict[str, Any] = {"logits": TENSORS["logits"], "target": TENSORS["target"], name: as_other(TENSORS[name])}
+    with pytest.raises(ShapeError, match=r"is a torch tensor\. It is a (list|numpy\.ndarray|str)\. Convert it"):
+        LOSSES[loss](given)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", ["softcap", "temperature", "label_smoothing", "z_loss", "focal_gamma", "normalizer"])
+@pytest.mark.parametrize("value", ["3", [1.0], 1j, torch.ones(2)])
+def test_settings_that_are_no_numbers_are_one_clear_error(loss: str, name: str, value: object) -> None:
+    with pytest.raises(SettingError, match=name):
+        LOSSES[loss]({**TENSORS, name: value})
+
+
+def test_one_hot_takes_tensors() -> None:
+    for make in (lambda: ce.one_hot([0, 1], 2), lambda: ce.smooth_labels(np.array([0, 1]), 2, 0.1)):
+        with pytest.raises(ShapeError, match="target is a torch tensor"):
+            make()

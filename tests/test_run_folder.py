@@ -17,6 +17,7 @@ from crossent.run_folder import (
     describe_run,
     fingerprint,
     make_run_folder,
+    name_of_run,
     read_description,
 )
 from tests.conftest import draw_table
@@ -32,6 +33,34 @@ def test_run_folders_never_collide(tmp_path: Path) -> None:
         names = {folder.name for folder in pool.map(make, [tmp_path / "runs"] * 20)}
     assert names == {"jobs", *(f"jobs-{number}" for number in range(2, 21))}
     assert {path.name for path in (tmp_path / "runs").iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("jobs.csv", "jobs"),
+        ("a/jobs.CSV.gz", "jobs"),
+        ("jobs.csv.GZ", "jobs"),
+        (".data.csv", "data"),
+        ("2024.01.sales.csv", "2024.01.sales"),
+        ("v1.5.parquet", "v1.5"),
+        ("odd . .csv", "odd"),
+        ("....", "run"),
+        ("x" * 200 + ".csv", "x" * 50),
+        ("/", "run"),
+    ],
+)
+def test_a_run_is_called_like_its_file(source: str, name: str) -> None:
+    assert name_of_run(Path(source)) == name
+
+
+def test_a_run_is_called_like_its_folder_however_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("reviews.2024", ".hidden"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        expected = name.lstrip(".")
+        assert [name_of_run(Path(spelling)) for spelling in (".", "./", str(tmp_path / name))] == [expected] * 3
+    assert name_of_run(Path("..")) == tmp_path.name
 
 
 def test_fingerprint_follows_values_and_labels(table: pd.DataFrame) -> None:

@@ -1,15 +1,16 @@
 """What saved dataclasses hold: each field of each of them is changed, and is refused, or predicts probabilities."""
 
 import dataclasses
+import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from crossent.calibration.scaling import Attempt, Calibration, MatrixScaling, Mixing, Temperature, VectorScaling
-from crossent.data.kinds import conform
+from crossent.data.understand import conform
 from crossent.errors import ModelFileError
 from crossent.fitting.fit import FitResult
 from crossent.logits import log_softmax
@@ -127,11 +128,42 @@ def changed_scalars(value: Any) -> list[Any]:
     return [value + "x", "", "x" * 1000, "\0", "\ud800", 1, None, *("value", "month", "text", "number", "matrix")]
 
 
-def outcome(changed: Predictor, frame: pd.DataFrame) -> str:
+def record_of(value: Any, hint: Any, key: str, arrays: dict[str, Any], texts: dict[str, str]) -> Any:
+    """Return the record of a value of any type: saving refuses what is not as declared, and a file may hold it."""
+    if typing.get_origin(hint) is Annotated:
+        texts[key] = value
+        return {"text": key}
+    if isinstance(value, np.ndarray):
+        arrays[key] = np.ascontiguousarray(value)
+        return {"array": key, "dtype": str(value.dtype), "shape": list(value.shape)}
+    if dataclasses.is_dataclass(value):
+        hints = typing.get_type_hints(type(value), include_extras=True)
+        fields = {
+            field.name: record_of(getattr(value, field.name), hints[field.name], f"{key}.{field.name}", arrays, texts)
+            for field in dataclasses.fields(value)
+        }
+        return {"type": type(value).__name__, "fields": fields}
+    if isinstance(value, tuple):
+        return [record_of(item, None, f"{key}.{i}", arrays, texts) for i, item in enumerate(value)]
+    return {"float": repr(value)} if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def test_records_are_those_of_saving(text_fit: FitResult) -> None:
     encoder = RecordEncoder()
-    record = encoder.encode(changed, Predictor, "")
+    arrays: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    assert record_of(text_fit.predictor, Predictor, "", arrays, texts) == encoder.encode(
+        text_fit.predictor, Predictor, ""
+    )
+    assert (arrays.keys(), texts) == (encoder.arrays.keys(), encoder.texts)
+
+
+def outcome(changed: Predictor, frame: pd.DataFrame) -> str:
+    arrays: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    record = record_of(changed, Predictor, "", arrays, texts)
     try:
-        loaded = RecordDecoder(encoder.arrays, encoder.texts, former=False).decode(record, Predictor, "")
+        loaded = RecordDecoder(arrays, texts, former=False).decode(record, Predictor, "")
     except ModelFileError:
         return "refused"
     probs = np.exp(log_softmax(loaded.logits_of(frame)))

@@ -12,6 +12,8 @@ from .data.sampling import oversample as oversample
 from .decide.abstention import risk_coverage as risk_coverage
 from .decide.abstention import threshold_for_coverage as threshold_for_coverage
 from .decide.abstention import threshold_for_risk as threshold_for_risk
+from .decide.decide import DecisionRule as DecisionRule
+from .decide.decide import Decisions as Decisions
 from .decide.labels import minimum_cost as minimum_cost
 from .decide.labels import top_k as top_k
 from .decide.thresholds import apply_thresholds as apply_thresholds

@@ -14,6 +14,20 @@ from torch import Tensor
 from crossent.errors import SettingError, ShapeError
 
 
+def check_tensor(name: str, value: object) -> None:
+    """Check that a value is a tensor, and no list or array: none is converted behind the caller's back.
+
+    Raises
+    ------
+    ShapeError
+        If it is something else.
+    """
+    if not isinstance(value, Tensor):
+        module = type(value).__module__
+        kind = type(value).__name__ if module == "builtins" else f"{module}.{type(value).__name__}"
+        raise ShapeError(f"{name} is a torch tensor.", f"It is a {kind}.", "Convert it: torch.as_tensor(values).")
+
+
 def check_logits(logits: Tensor) -> None:
     """Check that a tensor can hold logits.
 
@@ -22,6 +36,7 @@ def check_logits(logits: Tensor) -> None:
     ShapeError
         Unless it is floating and has a dimension.
     """
+    check_tensor("logits", logits)
     if not logits.is_floating_point() or not logits.ndim:
         raise ShapeError(
             "Logits are floating, with a dimension of the classes.",
@@ -40,6 +55,7 @@ def check_target(logits: Tensor, target: Tensor) -> None:
         exactly the logits' shape; or if K is 0.
     """
     check_logits(logits)
+    check_tensor("target", target)
     if (
         target.dtype == torch.int64
         and logits.ndim == 2
@@ -145,6 +161,7 @@ def check_out(logits: Tensor, out: Tensor) -> None:
     ShapeError
         Unless it is of shape, dtype and device of the logits, each element in a place of its own.
     """
+    check_tensor("out", out)
     if (out.shape, out.dtype, out.device) != (logits.shape, logits.dtype, logits.device):
         raise ShapeError(
             f"out is like the logits: {logits.dtype} of shape {tuple(logits.shape)} on {logits.device}.",
@@ -178,6 +195,8 @@ def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     ShapeError
         Unless the input is (..., d), the weight (C, d) of the same floating dtype and the bias (C,), with C above 0.
     """
+    check_tensor("input", inputs)
+    check_tensor("weight", weight)
     fits = inputs.ndim > 0 and weight.ndim == 2 and inputs.shape[-1] == weight.shape[1] and len(weight) > 0
     if not fits or not inputs.is_floating_point() or inputs.dtype != weight.dtype:
         raise ShapeError(
@@ -187,6 +206,7 @@ def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
             "Give the weight as torch.nn.Linear holds it: one row for each class.",
         )
     if bias is not None:
+        check_tensor("bias", bias)
         check_per_class("bias", bias, len(weight))
 
 
@@ -198,6 +218,7 @@ def check_leading(name: str, values: Tensor, leading: torch.Size) -> None:
     ShapeError
         Unless it does.
     """
+    check_tensor(name, values)
     if values.shape[: len(leading)] != leading:
         raise ShapeError(
             f"{name} begins with the shape of the input without its last dimension: {tuple(leading)}.",
@@ -240,9 +261,14 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
     Raises
     ------
     SettingError
-        If it is not finite or is outside low to high.
+        If it is no number, not finite, or outside low to high.
     """
-    if not (low <= value <= high and value < math.inf):
+    try:
+        fits = bool(low <= value <= high and value < math.inf)
+    except (TypeError, ValueError, RuntimeError):
+        # A text, or several numbers.
+        fits = False
+    if not fits:
         bounds = f"from {low:g} to {high:g}" if high < math.inf else f"finite and at least {low:g}"
         raise SettingError(f"{name} is {bounds}.", f"It is {value!r}.", "Choose such a value.")
 

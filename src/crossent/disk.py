@@ -12,10 +12,12 @@ from typing import BinaryIO
 
 from crossent.errors import DiskError
 
+_IN_THE_WAY = "Something else stands in its place: move that away first."
 _FIX = {
     errno.ENOSPC: "Make room on this disk, or choose a folder on another one.",
     errno.EDQUOT: "Your share of this disk is used up: remove files of yours, or choose a folder on another disk.",
     errno.EROFS: "This disk is read-only: choose a folder on another one.",
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY), _IN_THE_WAY),
     errno.EACCES: "Allow writing there, or choose another folder.",
     errno.EPERM: "Allow writing there, or choose another folder.",
 }

@@ -5,6 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from crossent.checks import check_tensor
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.linear_cross_entropy import linear_cross_entropy
 from crossent.losses.terms import Empty, Reduction, Smoothing, check_reduction, check_terms
@@ -58,6 +59,9 @@ class CrossEntropyLoss(torch.nn.Module):
         super().__init__()
         check_reduction(reduction, normalizer, empty)
         check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+        for name, values in (("class_weight", class_weight), ("log_prior", log_prior)):
+            if values is not None:
+                check_tensor(name, values)
         self.register_buffer("class_weight", class_weight)
         self.register_buffer("log_prior", log_prior)
         self.ignore_index = ignore_index

@@ -4,23 +4,20 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from crossent.calibration.combine import WeightedMean, equal_say
-from crossent.calibration.conformal import By, prediction_sets
-from crossent.calibration.conformity import Method
-from crossent.calibration.prior import Prior, as_prior, estimate_prior
 from crossent.calibration.scaling import Calibration
-from crossent.data.column import Column, Label
 from crossent.data.encoder import Encoder
-from crossent.data.kinds import conform
 from crossent.data.read import read_table
-from crossent.decide.abstention import risk_coverage, threshold_for_risk
-from crossent.errors import SettingError
+from crossent.data.understand import conform, conform_columns
+from crossent.decide.decide import DecisionBasis, DecisionRule, Decisions, decide
+from crossent.kinds.blocks import Features
+from crossent.kinds.column import Column, Label
 from crossent.logits import LabelledLogits, log_softmax, shift_prior
 from crossent.models.catalogue import AnyFitted
 from crossent.models.format_1 import AnyFormer, of_format_1
@@ -29,8 +26,6 @@ from crossent.value_checks import check_distinct, check_shares
 
 # Rows encoded and predicted at once, so that memory does not grow with the table.
 CHUNK = 100_000
-# The smallest share of a class that is estimated from new rows.
-LEAST_ESTIMATED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +162,21 @@ class Predictor:
         DataError
             If a column is missing or of another type than in training.
         """
-        return self.logits_of(conform(read_table(rows), self.columns))
+        frame = read_table(rows)
+        if len(frame) > CHUNK:
+            return self.logits_of(conform(frame, self.columns))
+        features = self.encoder.encode_columns(conform_columns(frame, self.columns), len(frame))
+        return self.calibration.logits(self.combination.logits(self._logits_of_members(features)))
+
+    def convert(self, rows: Any) -> pd.DataFrame:
+        """Return rows in any form of `logits` with their columns converted, as in `Dataset.frame`.
+
+        Methods whose name ends in ``_of`` take them, so that rows that are both predicted and noted on are read once.
+        """
+        return conform(read_table(rows), self.columns)
 
     def logits_of(self, frame: pd.DataFrame) -> npt.NDArray[np.float32]:
-        """Return the calibrated logits of rows whose columns are converted already, as in `Dataset.frame`."""
+        """Return the calibrated logits of rows that `convert` gave."""
         return self.calibration.logits(self.combination.logits(self.model_logits_of(frame)))
 
     def model_logits_of(self, frame: pd.DataFrame) -> list[npt.NDArray[np.float32]]:
@@ -178,17 +184,49 @@ class Predictor:
         chunks: list[list[npt.NDArray[np.float32]]] = [[] for _ in self.members]
         for i in range(0, max(len(frame), 1), CHUNK):
             features = self.encoder.encode(frame.iloc[i : i + CHUNK])
-            for member, of_member in zip(self.members, chunks, strict=True):
-                of_member.append(shift_prior(member.model.logits(features), member.effective_prior, self.prior))
+            for logits, of_member in zip(self._logits_of_members(features), chunks, strict=True):
+                of_member.append(logits)
         return [np.concatenate(of_member) for of_member in chunks]
 
-    def deciding_logits(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the logits that `predict` takes the largest of.
+    def _logits_of_members(self, features: Features) -> list[npt.NDArray[np.float32]]:
+        return [
+            shift_prior(member.model.logits(features), member.effective_prior, self.prior) for member in self.members
+        ]
 
-        They are the calibrated ones in a world where the classes are as common as a remedy of imbalance means, so that
-        it has its effect on the predicted classes while probabilities stay those of the data.
+    @property
+    def decision_basis(self) -> DecisionBasis:
+        """What decisions rest on beside the logits of the models."""
+        return DecisionBasis(
+            classes=self.classes,
+            prior=self.prior,
+            decision_prior=self.deciding_prior,
+            combination=self.combination,
+            calibration=self.calibration,
+            held_out=self.apart,
+        )
+
+    def decide(self, rows: Any, rule: DecisionRule) -> Decisions:
+        """Return what a rule decides for rows: probabilities, labels, and what else it asks for.
+
+        Parameters
+        ----------
+        rows
+            As in `logits`.
+        rule
+            What is asked.
+
+        Raises
+        ------
+        SettingError, ShapeError
+            If a setting does not fit the classes, or asks for a promise that the held-out rows cannot give.
+        DataError
+            If a column is missing or of another type than in training.
         """
-        return shift_prior(logits, self.prior, self.deciding_prior)
+        return self.decide_of(self.convert(rows), rule)
+
+    def decide_of(self, frame: pd.DataFrame, rule: DecisionRule) -> Decisions:
+        """Return what a rule decides for rows that `convert` gave."""
+        return decide(self.model_logits_of(frame), self.decision_basis, rule)
 
     def log_probs(self, rows: Any) -> npt.NDArray[np.float64]:
         """Return ``(n, K)`` float64 log-probabilities, under the class shares of the training data."""
@@ -198,67 +236,17 @@ class Predictor:
         """Return ``(n, K)`` float64 probabilities, under the class shares of the training data."""
         return np.exp(self.log_probs(rows))
 
-    def prediction_sets(
-        self, rows: Any, *, coverage: float = 0.9, method: Method = "lac", by: By = "overall", seed: int = 0
-    ) -> npt.NDArray[np.bool_]:
-        """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
-
-        Parameters
-        ----------
-        rows
-            As in `logits`.
-        coverage, method, by, seed
-            As in `crossent.conformal_sets`.
-
-        Raises
-        ------
-        SettingError
-            If the coverage is more than the rows kept apart can promise.
-        DataError
-            If a column is missing or of another type than in training.
-        """
-        of_models = self.model_logits_of(conform(read_table(rows), self.columns))
-        return self.sets_of(of_models, coverage=coverage, method=method, by=by, seed=seed)
-
-    def sets_of(
-        self, logits_of_models: list[npt.NDArray[np.float32]], *, coverage: float, method: Method, by: By, seed: int
-    ) -> npt.NDArray[np.bool_]:
-        """Return the prediction sets of rows whose logits `model_logits_of` gave."""
-        logits = [self.calibration.logits(one) for one in logits_of_models]
-        rng = np.random.default_rng(seed)
-        return prediction_sets(
-            self.apart, logits, coverage=coverage, method=method, by=by, rng=rng, classes=self.classes
-        )
-
-    def apart_probs(self) -> npt.NDArray[np.float64]:
-        """Return the ``(m, K)`` probabilities of the rows kept apart."""
-        return np.exp(log_softmax(self.apart.logits))
-
-    def abstains(self, probs: npt.NDArray[np.float64], risk: float) -> npt.NDArray[np.bool_]:
-        """Return ``(n,)``, True for rows not to answer, so that a share of at most `risk` of the others is wrong.
-
-        Parameters
-        ----------
-        probs
-            ``(n, K)`` calibrated probabilities, under the class shares of the training data.
-        risk
-            As in `crossent.threshold_for_risk`.
-
-        Raises
-        ------
-        SettingError
-            If no part of the rows can be answered at that risk; it says at which it can.
-        """
-        curve = risk_coverage(self.apart_probs(), self.apart.target)
-        return np.asarray(probs.max(axis=1) < threshold_for_risk(curve, risk))
-
     def predict(self, rows: Any) -> list[Label]:
         """Return the predicted label of each row: the most probable, unless a remedy of imbalance says otherwise."""
-        return [self.classes[i] for i in self.deciding_logits(self.logits(rows)).argmax(axis=1)]
+        return self.decide(rows, DecisionRule()).labels
 
     def notes_on(self, rows: Any) -> tuple[str, ...]:
         """Say which values of new rows were not seen in training: sentences for people, one a column."""
-        return self.encoder.unseen(conform(read_table(rows), self.columns))
+        return self.notes_of(self.convert(rows))
+
+    def notes_of(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """Say the same of rows that `convert` gave."""
+        return self.encoder.unseen(frame)
 
     def save(self, path: str | Path) -> None:
         """Write to a folder; what is there already is replaced, all of it or nothing.
@@ -280,50 +268,6 @@ def load(path: str | Path) -> Predictor:
         If there is no model, or if it is damaged or of an unknown version.
     """
     return load_folder(Path(path), Predictor)
-
-
-def probs_under(
-    predictor: Predictor, logits: npt.NDArray[np.float32], prior: Prior | Literal["estimate"] | None
-) -> npt.NDArray[np.float64]:
-    """Return the probabilities of calibrated logits in a world where the classes come in other shares.
-
-    Parameters
-    ----------
-    predictor
-        What made the logits.
-    logits
-        ``(n, K)``, as `Predictor.logits` gives them.
-    prior
-        The shares: ``"uniform"``, ``(K,)`` shares, or a mapping of labels to shares; ``"estimate"`` finds those of the
-        rows at hand; None leaves those of the training data.
-
-    Returns
-    -------
-    array
-        ``(n, K)`` float64 probabilities.
-
-    Raises
-    ------
-    SettingError
-        If the prior does not fit the classes, or training had no row of one of them.
-    """
-    probs = np.exp(log_softmax(logits))
-    if prior is None:
-        return probs
-    if not (predictor.prior > 0).all():
-        label = predictor.classes[int(np.argmin(predictor.prior))]
-        raise SettingError(
-            "A prior can be changed where training had rows of every class.",
-            f"It had none of {label!r}.",
-            "Train on rows of every class.",
-        )
-    if isinstance(prior, str) and prior == "estimate":
-        shares = estimate_prior(probs, predictor.prior).prior
-        # A class that the rows have none of, as far as they tell, may still come.
-        shares = np.maximum(shares, LEAST_ESTIMATED)
-    else:
-        shares = as_prior(prior, predictor.classes)
-    return np.exp(log_softmax(shift_prior(logits, predictor.prior, shares / shares.sum())))
 
 
 def versions() -> dict[str, str]:

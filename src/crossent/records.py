@@ -8,6 +8,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,7 +23,11 @@ Array = npt.NDArray[Any]
 
 
 class RecordEncoder:
-    """Turns a value into JSON, putting arrays and long texts aside under their dotted key."""
+    """Turns a value into JSON, putting arrays and long texts aside under their dotted key.
+
+    What it takes is what `RecordDecoder` gives back, equal: strings, booleans, numbers, None, literals, arrays of the
+    type that is declared, tuples, string-keyed mappings, and dataclasses of these.
+    """
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
@@ -33,20 +38,43 @@ class RecordEncoder:
 
         Raises
         ------
-        TypeError
-            If it is of a type that has no record.
+        ModelFileError
+            If the value is not what the hint says, or of a type that has no record.
         """
-        if typing.get_origin(hint) is Annotated and _LONG in hint.__metadata__:
+        if isinstance(value, np.generic):
+            value = value.item()
+        origin = typing.get_origin(hint)
+        if origin in {typing.Union, types.UnionType}:
+            return self._of_union(value, typing.get_args(hint), key)
+        if not _is_of(value, hint):
+            raise _unsaveable(key, value, hint)
+        if origin in {Annotated, np.ndarray}:
+            return self._set_aside(value, key)
+        if origin is tuple:
+            return [self.encode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(value)]
+        if origin is dict:
+            # By place: names may hold dots.
+            of_items = typing.get_args(hint)[1]
+            items = enumerate(value.items())
+            return {"items": [[name, self.encode(item, of_items, f"{key}.{i}")] for i, (name, item) in items]}
+        if dataclasses.is_dataclass(hint):
+            return {"type": type(value).__name__, "fields": self._fields(value, key)}
+        return _encode_scalar(value, hint)
+
+    def _of_union(self, value: Any, options: tuple[Any, ...], key: str) -> Any:
+        option = _option_of(value, options)
+        record = None if option is None else self.encode(value, option, key)
+        # Of two types with records alike it could not be told which was meant.
+        if option is None or sum(_could_be(record, other) for other in options) != 1:
+            raise _unsaveable(key, value, " | ".join(getattr(other, "__name__", str(other)) for other in options))
+        return record
+
+    def _set_aside(self, value: Any, key: str) -> dict[str, Any]:
+        if isinstance(value, str):
             self.texts[key] = value
             return {"text": key}
-        if isinstance(value, np.ndarray):
-            self.arrays[key] = np.ascontiguousarray(value)
-            return {"array": key, "dtype": str(value.dtype), "shape": list(value.shape)}
-        if dataclasses.is_dataclass(value):
-            return {"type": type(value).__name__, "fields": self._fields(value, key)}
-        if isinstance(value, tuple):
-            return [self.encode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(value)]
-        return _encode_scalar(value, key)
+        self.arrays[key] = np.ascontiguousarray(value)
+        return {"array": key, "dtype": str(value.dtype), "shape": list(value.shape)}
 
     def _fields(self, value: Any, key: str) -> dict[str, Any]:
         cls: Any = type(value)
@@ -61,12 +89,63 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def _encode_scalar(value: object, key: str) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise TypeError(f"{key}: {type(value).__name__} cannot be saved")
+def _is_of(value: Any, hint: Any) -> bool:
+    """Say whether a value is of a type that has a record; what is inside it is looked at in its turn."""
+    origin = typing.get_origin(hint)
+    if origin is not None:
+        return origin in _IS_OF and _IS_OF[origin](value, typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, float) or (type(value) is int and _is_exact(value))
+    if hint is str:
+        return _is_text(value)
+    return type(value) is hint and (hint in {bool, int, type(None)} or dataclasses.is_dataclass(hint))
+
+
+def _is_array_of(value: Any, arguments: tuple[Any, ...]) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == typing.get_args(arguments[1])[0]
+
+
+def _is_tuple_of(value: Any, arguments: tuple[Any, ...]) -> bool:
+    return isinstance(value, tuple) and (arguments[-1] is Ellipsis or len(value) == len(arguments))
+
+
+_IS_OF: dict[Any, Callable[[Any, tuple[Any, ...]], bool]] = {
+    Annotated: lambda value, arguments: _LONG in arguments and _is_text(value),
+    Literal: lambda value, arguments: type(value) is str and value in arguments,
+    dict: lambda value, _: isinstance(value, dict) and all(map(_is_text, value)),
+    np.ndarray: _is_array_of,
+    tuple: _is_tuple_of,
+}
+
+
+def _option_of(value: Any, options: tuple[Any, ...]) -> Any:
+    """Pick the member of a union that a value is of: a whole number is a float only where it can be nothing else."""
+    fitting = [option for option in options if _is_of(value, option)]
+    exact = [option for option in fitting if not (option is float and type(value) is int)]
+    return next(iter(exact or fitting), None)
+
+
+def _is_exact(value: int) -> bool:
+    try:
+        return float(value) == value
+    except OverflowError:
+        return False
+
+
+def _unsaveable(key: str, value: object, hint: Any) -> ModelFileError:
+    kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)[:80]
+    return ModelFileError(
+        "What is saved holds values of the types that it declares, which alone can be read back.",
+        f"{_place(key)} is {kind} ({type(value).__name__}), and declared as {getattr(hint, '__name__', hint)}.",
+        "Give a value of this type.",
+    )
+
+
+def _encode_scalar(value: Any, hint: Any) -> object:
+    if hint is float:
+        value = float(value)
+        return value if math.isfinite(value) else {"float": repr(value)}
+    return value
 
 
 class RecordDecoder:
@@ -100,8 +179,8 @@ class RecordDecoder:
             return self.decode(record, _chosen(record, typing.get_args(hint), key), key)
         if origin is np.ndarray:
             return self._array(_part(record, {"array", "dtype", "shape"}, key), hint, key)
-        if origin is tuple:
-            return self._tuple(record, hint, key)
+        if origin in {tuple, dict}:
+            return (self._tuple if origin is tuple else self._mapping)(record, hint, key)
         if dataclasses.is_dataclass(hint):
             return self._dataclass(_part(record, {"type", "fields"}, key), hint, key)
         return _decode_scalar(record, hint, key)
@@ -111,6 +190,17 @@ class RecordDecoder:
         if type(record) is not list or (arguments[-1] is not Ellipsis and len(record) != len(arguments)):
             raise _unknown(key, record)
         return tuple(self.decode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(record))
+
+    def _mapping(self, record: Any, hint: Any, key: str) -> dict[str, Any]:
+        items = _part(record, {"items"}, key)["items"]
+        pairs: list[Any] = items if type(items) is list else [None]
+        if not all(type(pair) is list and len(pair) == 2 and type(pair[0]) is str for pair in pairs):
+            raise _unknown(key, items)
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names) or not all(map(_is_text, names)):
+            raise _unknown(key, names)
+        of_items = typing.get_args(hint)[1]
+        return {name: self.decode(item, of_items, f"{key}.{i}") for i, (name, item) in enumerate(pairs)}
 
     def _dataclass(self, record: dict[str, Any], cls: Any, key: str) -> Any:
         upgrade = getattr(cls, "from_format_1", None) if self._former else None
@@ -152,17 +242,23 @@ def _part(record: Any, keys: set[str], key: str) -> dict[str, Any]:
 
 def _chosen(record: Any, options: tuple[Any, ...], key: str) -> Any:
     """Pick the one member of a union that the record can be."""
-    if isinstance(record, dict) and "type" in record:
-        fitting = [option for option in options if getattr(option, "__name__", "") == record["type"]]
-    elif isinstance(record, dict) and "array" in record:
-        fitting = [option for option in options if typing.get_origin(option) is np.ndarray]
-    elif isinstance(record, dict):
-        fitting = [option for option in options if option is float and "float" in record]
-    else:
-        fitting = [option for option in options if option is type(record)]
+    fitting = [option for option in options if _could_be(record, option)]
     if len(fitting) != 1:
         raise _unknown(key, record)
     return fitting[0]
+
+
+def _could_be(record: Any, option: Any) -> bool:
+    """Say whether a record can be of a member of a union, by a look at its outside."""
+    origin = typing.get_origin(option)
+    if isinstance(record, dict) and "type" in record:
+        return bool(getattr(option, "__name__", "") == record["type"])
+    if isinstance(record, dict):
+        marks = {np.ndarray: "array", Annotated: "text", dict: "items", None: "float" if option is float else None}
+        return marks.get(origin) in record
+    if origin is Literal:
+        return type(record) is str and record in typing.get_args(option)
+    return origin is tuple if type(record) is list else option is type(record)
 
 
 def _item_hint(hint: Any, position: int) -> Any:
@@ -182,8 +278,10 @@ def _decode_scalar(record: Any, hint: Any, key: str) -> Any:
     raise _unknown(key, record)
 
 
-def _is_text(value: str) -> bool:
-    """Say whether a string has no half of a surrogate pair: such a half can be neither shown nor written."""
+def _is_text(value: object) -> bool:
+    """Say whether a value is a string without half of a surrogate pair, which could be neither shown nor written."""
+    if not isinstance(value, str):
+        return False
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -133,11 +133,11 @@ def finish_run(
     dataset
         All labelled rows, the same as there.
     on_epoch
-        Told of every epoch; returns True to end training soon.
+        Called with every epoch; returns True to end training soon.
     interrupted
         Asked after each step of training; True interrupts it.
     on_note
-        Told what a reader should know of what an interrupted call left.
+        Called with what a reader should know of what an interrupted call left.
     time_budget
         In place of that of the recipe.
     processes

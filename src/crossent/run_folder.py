@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from crossent.data.dataset import Dataset
+from crossent.data.folder import RUN_FILE
 from crossent.disk import naming, write_file
 from crossent.errors import DataError, SettingError
 from crossent.file_lock import lock
@@ -22,8 +23,10 @@ from crossent.fitting.recipe import Recipe
 from crossent.predictor import versions
 from crossent.typed_json import build, read_object, shorten
 
-DESCRIPTION, HISTORY, REPORT = "run.json", "history.jsonl", "report.html"
+DESCRIPTION, HISTORY, REPORT = RUN_FILE, "history.jsonl", "report.html"
 CHECKPOINTS, MODEL, BOARD = "checkpoints", "model", "tensorboard"
+# Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
+_MOST_NAME = 50
 # Tables of very many columns have long descriptions; longer ones are no descriptions.
 _MOST_BYTES = 256_000_000
 # Another process needs the folder of all runs for milliseconds.
@@ -122,6 +125,20 @@ def fingerprint(dataset: Dataset) -> str:
     digest.update(pd.util.hash_pandas_object(dataset.frame, index=False).to_numpy().tobytes())
     digest.update(dataset.target.tobytes())
     return digest.hexdigest()
+
+
+def name_of_run(source: Path) -> str:
+    """Return what the run of a file or a folder is called: its name, without the ending that says how it is written.
+
+    Examples
+    --------
+    >>> name_of_run(Path("data/2024.01.jobs.csv.gz")), name_of_run(Path(".jobs.csv"))
+    ('2024.01.jobs', 'jobs')
+    """
+    name = source.name.lstrip(".") or source.resolve().name
+    if not source.is_dir():
+        name = Path(name.removesuffix(".gz").removesuffix(".GZ")).stem
+    return name.strip(". ")[:_MOST_NAME].strip(". ") or "run"
 
 
 def make_run_folder(description: Mapping[str, Any], runs: Path, name: str) -> Path:

@@ -57,14 +57,16 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
     path
         The folder; made if it is not there. A model that is there already is replaced, all of it or nothing.
     value
-        A dataclass of strings, numbers, arrays, tuples, string-keyed mappings and further dataclasses.
+        A dataclass of strings, numbers, arrays, tuples, string-keyed mappings and further dataclasses, each of the type
+        that its field declares: it is loaded equal. A whole number in a field of float is loaded as that float.
     versions
         Library versions to record, by name.
 
     Raises
     ------
     ModelFileError
-        If the path is a file, or a folder that holds something other than a model.
+        If the path is a file, or a folder that holds something other than a model, or if a value is not of the type
+        that its field declares, so that it could not be loaded.
     DiskError
         If a file cannot be written; a model that was there is then whole.
     """

@@ -70,7 +70,7 @@ def test_by_class_the_class_with_too_few_rows_is_named() -> None:
         conformal_sets(logits[none], target[none], logits, by="class")
 
 
-# Coverage of new rows, over draws of the rows kept apart, has a beta law: its mean is k / (m + 1) exactly.
+# Coverage of new rows, over draws of the conformal rows, has a beta law: its mean is k / (m + 1) exactly.
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_coverage_is_exact_over_many_draws(method: Method, coverage: float) -> None:

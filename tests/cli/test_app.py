@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -328,9 +329,32 @@ def test_runs_do_not_go_to_the_folder_of_texts_and_their_names_are_never_empty(t
     assert done.returncode == 2
     assert f"--runs {tmp_path / 'runs'}" in done.stderr
     assert not (texts / "runs").exists()
+    # A run of something else, from where somebody stood.
+    (texts / "runs-2").mkdir()
+    (texts / "runs-2" / "run.json").write_text("{}")
     done = crossent("train", ".", "--target", "class", "--folds", "1", "--runs", "../runs", cwd=texts)
     assert done.returncode == 0, done.stderr
+    assert "'runs-2'" in done.stdout
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["reviews"]
+    assert ce.load(tmp_path / "runs" / "reviews" / "model").classes == ("angry", "happy", "unsure")
+
+
+def test_odd_names_of_files_features_and_labels_on_real_files(tmp_path: Path) -> None:
+    table = draw_table(120).rename(columns={"size": "predicted", "colour": "prob_a", "flag": "crossent_predicted"})
+    table["label"] = table["label"].map({"a": "a", "b": "b" * 40_000, "c": "c"})
+    table.to_csv(tmp_path / ".2024.01.sales.csv", index=False)
+    settings = ["--target", "label", "--folds", "1", "--model", "linear"]
+    done = crossent("train", ".2024.01.sales.csv", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["2024.01.sales"]
+    table.to_csv(tmp_path / "new.csv", index=False)
+    for source, output in (("new.csv", "out.csv"), ("out.csv", "again.csv")):
+        done = crossent("predict", "runs/2024.01.sales", source, "--prior", "uniform", "-o", output, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    new, out, again = (pd.read_csv(tmp_path / name) for name in ("new.csv", "out.csv", "again.csv"))
+    pd.testing.assert_frame_equal(out[list(new.columns)], new)
+    pd.testing.assert_frame_equal(again, out)
+    assert len(out.columns) == len(new.columns) + 1 + 3
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/tmp/a"])
@@ -352,6 +376,37 @@ def test_a_full_disk_behind_the_output_is_one_clear_error(folder: Path, argument
     assert "standard output: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize(
+    ("arguments", "closing"),
+    [
+        ("train nowhere.csv --target label", "2>/dev/full"),
+        ("train nowhere.csv --target label", "2>&-"),
+        ("train jobs.csv --warp 3", ">/dev/full 2>/dev/full"),
+    ],
+)
+def test_a_failing_command_ends_with_2_also_where_nobody_can_be_told(
+    folder: Path, arguments: str, closing: str
+) -> None:
+    command = f"{shlex.quote(sys.executable)} -m crossent {arguments} {closing}"
+    assert subprocess.run(["sh", "-c", command], cwd=folder, check=False).returncode == 2
+
+
+def test_a_folder_in_the_place_of_a_file_is_to_be_moved_before_a_run_goes_on(folder: Path) -> None:
+    settings = ("train", "jobs.csv", "--target", "label", "--model", "linear", "--folds", "1", "--name", "in-the-way")
+    assert crossent(*settings, cwd=folder).returncode == 0
+    run = folder / "runs" / "in-the-way"
+    (run / "report.html").unlink()
+    (run / "metrics.json").unlink()
+    (run / "metrics.json").mkdir()
+    done = crossent("train", "--resume", "runs/in-the-way", cwd=folder)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "runs/in-the-way/metrics.json: Is a directory. Something else stands in its place: move that away" in said
+    (run / "metrics.json").rmdir()
+    assert crossent("train", "--resume", "runs/in-the-way", cwd=folder).returncode == 0
 
 
 LIMITED = """

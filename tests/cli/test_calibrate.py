@@ -52,6 +52,28 @@ def test_tables_are_read_too_and_json_is_for_machines(folder: Path) -> None:
     assert (folder / "calibration" / "model.json").is_file()
 
 
+def test_no_row_of_a_file_without_names_is_taken_for_names(folder: Path) -> None:
+    np.savetxt(folder / "logits.csv", np.load(folder / "logits.npy"), delimiter=",")
+    np.savetxt(folder / "labels.csv", np.load(folder / "labels.npy"), fmt="%d")
+    np.savetxt(folder / "new.csv", np.load(folder / "new.npy"), delimiter=",")
+    for suffix in ("npy", "csv"):
+        done = crossent("calibrate", f"logits.{suffix}", f"labels.{suffix}", "-o", suffix, "--json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert ("--header yes" in " ".join(done.stderr.split())) == (suffix == "csv")
+        done = crossent("apply-calibration", suffix, f"new.{suffix}", "-o", f"{suffix}.csv", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    done = crossent("apply-calibration", "npy", "new.csv", "-o", "csv.csv", cwd=folder)
+    probs = np.loadtxt(folder / "csv.csv", delimiter=",")
+    assert probs.shape == (100, 4)
+    np.testing.assert_allclose(probs, np.loadtxt(folder / "npy.csv", delimiter=","), rtol=1e-6)
+    # What it writes it reads: 100 rows in are 100 rows out.
+    done = crossent("apply-calibration", "csv", "csv.csv", cwd=folder)
+    assert len(done.stdout.splitlines()) == 100
+    done = crossent("apply-calibration", "csv", "csv.csv", "--header", "yes", cwd=folder)
+    assert len(done.stdout.splitlines()) == 99
+    assert "Note" not in done.stderr
+
+
 def test_logits_that_need_nothing_are_left_as_they_are(folder: Path) -> None:
     done = crossent("calibrate", "logits.npy", "labels.npy", "--method", "identity", cwd=folder)
     assert "Left as they are" in done.stdout

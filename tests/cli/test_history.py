@@ -124,3 +124,11 @@ def test_watch_follows_another_process_and_ctrl_c_ends_it_alone(tmp_path: Path) 
     assert "epoch 9 of 50, " in rest
     assert " s left: " in rest
     assert watching.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["diagnose", "watch"])
+def test_a_folder_in_the_place_of_the_history_is_one_clear_error(tmp_path: Path, command: str) -> None:
+    (tmp_path / "run" / "history.jsonl").mkdir(parents=True)
+    done = crossent(command, "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "run/history.jsonl is a folder." in done.stderr

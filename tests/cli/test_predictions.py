@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import crossent as ce
 from crossent.calibration.prior import as_prior
 from crossent.cli.predictions import parse_prior, read_costs
 from crossent.data.read import read
+from crossent.data.understand import conform
 from crossent.errors import DataError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
@@ -43,6 +45,47 @@ def test_sets_and_rows_to_hand_over(folder: Path) -> None:
     assert (out["predicted"] != out["label"])[answered].mean() < 0.3
     by_class = predict(folder, "--coverage", "0.8", "--by", "class")["may_be"]
     assert (by_class.fillna("") != out["may_be"].fillna("")).any()
+
+
+def test_the_risk_is_that_of_the_predicted_labels(folder: Path) -> None:
+    for flags in (("--costs", "costs.csv"), ("--scoring", "f1_macro"), ("--prior", "a=0.4,b=0.3,c=0.3")):
+        out = predict(folder, *flags, "--risk", "0.35")
+        answered = ~out["hand_over"]
+        assert answered.sum() > 20
+        assert (out["predicted"] != out["label"])[answered].mean() <= 0.35
+        probs = out[["prob_a", "prob_b", "prob_c"]].to_numpy()
+        confidence = probs[np.arange(len(out)), out["predicted"].map({"a": 0, "b": 1, "c": 2})]
+        assert confidence[answered].min() > confidence[~answered].max(initial=0.0)
+
+
+def test_all_flags_together_are_what_the_estimator_decides(folder: Path) -> None:
+    new = pd.read_csv(folder / "new.csv")
+    asked = ("--prior", "uniform", "--scoring", "f1_macro", "--coverage", "0.8", "--method", "aps", "--by", "class")
+    out = predict(folder, *asked, "--risk", "0.4", "--top", "2")
+    rule = ce.DecisionRule(prior="uniform", scoring="f1_macro", coverage=0.8, method="aps", by="class", risk=0.4, top=2)
+    decisions = ce.load(folder / "model").decide(new, rule)
+    assert out["predicted"].tolist() == decisions.labels
+    assert decisions.sets is not None
+    assert decisions.top is not None
+    members = [" | ".join(np.array(["a", "b", "c"])[row]) for row in decisions.sets]
+    assert out["may_be"].fillna("").tolist() == members
+    np.testing.assert_array_equal(out["hand_over"], decisions.abstains)
+    assert out["top_2"].tolist() == [decisions.classes[i] for i in decisions.top[:, 1]]
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_rows_are_converted_once(folder: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted = []
+
+    def counted(frame: pd.DataFrame, columns: Any) -> pd.DataFrame:
+        converted.append(len(frame))
+        return conform(frame, columns)
+
+    monkeypatch.setattr("crossent.predictor.conform", counted)
+    pd.read_csv(folder / "new.csv").assign(colour="mauve").to_csv(folder / "mauve.csv", index=False)
+    done = crossent(command, "model", "mauve.csv", cwd=folder)
+    assert "200 rows hold values not seen in training: 'mauve'" in " ".join((done.stdout + done.stderr).split())
+    assert converted == [200]
 
 
 def test_costs_are_matched_by_name(folder: Path) -> None:
@@ -78,8 +121,13 @@ def test_priors_by_name_and_estimated(folder: Path) -> None:
         (("--coverage", "0.9999"), "rows"),
         (("--risk", "0.0001"), "rows"),
         (("--prior", "a=0.5,b=0.4"), "c"),
-        (("--prior", "d=1"), "'d=1' names no class"),
-        (("--prior", "uniform", "--coverage", "0.9"), "Leave one of them out"),
+        (("--prior", "d=1"), "'d' names no class"),
+        (("--prior", "estimate", "--coverage", "0.9"), "an estimate may be wrong"),
+        (("--prior", "estimate", "--risk", "0.3"), "an estimate may be wrong"),
+        (("--costs", "costs.csv", "--scoring", "f1_macro"), "Both are given"),
+        (("--scoring", "neg_log_loss"), "judges labels"),
+        (("--scoring", "warmth"), "'warmth'"),
+        (("--by", "class"), "no coverage is given"),
         (("--top", "4"), "4"),
         (("--costs", "new.csv"), "has not one line"),
     ],
@@ -99,7 +147,7 @@ def test_priors_as_they_are_written() -> None:
     written = parse_prior("a=b=0.5, c=0.25, 3=0.25", classes)
     assert written == {"a=b": 0.5, "c": 0.25, 3: 0.25}
     assert as_prior({"a=b": 0.5, "c": 0.25, 3: 0.25}, classes).tolist() == [0.5, 0.25, 0.25]
-    with pytest.raises(SettingError, match="holds none"):
+    with pytest.raises(SettingError, match="That of 'c' is 'much'"):
         parse_prior("c=much", classes)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from crossent.data.encoder import fit_encoder
-from crossent.data.kinds import conform, understand
+from crossent.data.understand import conform, understand
 
 ROWS = pd.DataFrame(
     {
@@ -26,23 +26,23 @@ def test_texts_stand_beside_numbers_and_categories() -> None:
     encoder, features = fit_encoder(frame, columns, TARGET, 2)
     assert features.numbers.shape == (12, 1)
     assert features.codes.shape == (12, 1)
-    assert [encoding.column for encoding in encoder.texts] == ["review", "note"]
-    assert features.texts is not None
-    assert features.texts.shape == (12, sum(len(encoding.hashes) for encoding in encoder.texts))
+    assert [encoding.column for encoding in encoder.encodings] == ["review", "price", "colour", "note"]
+    assert features.ngrams is not None
+    assert features.ngrams.shape == (12, encoder.widths.ngrams)
     again = encoder.encode(frame)
-    assert again.texts is not None
-    assert (again.texts != features.texts).nnz == 0
+    assert again.ngrams is not None
+    assert (again.ngrams != features.ngrams).nnz == 0
     some = features.take(np.array([3, 1]))
-    assert some.texts is not None
-    assert (some.texts != features.texts[[3, 1]]).nnz == 0
+    assert some.ngrams is not None
+    assert (some.ngrams != features.ngrams[[3, 1]]).nnz == 0
 
 
 def test_a_table_without_text_has_no_texts() -> None:
     frame, columns = understand(ROWS[["price", "colour"]], {})
     encoder, features = fit_encoder(frame, columns, TARGET, 2)
-    assert encoder.texts == ()
-    assert features.texts is None
-    assert features.take(np.array([0])).texts is None
+    assert encoder.widths.ngrams == 0
+    assert features.ngrams is None
+    assert features.take(np.array([0])).ngrams is None
 
 
 def test_rows_that_hold_nothing_known_are_counted() -> None:
@@ -50,6 +50,6 @@ def test_rows_that_hold_nothing_known_are_counted() -> None:
     encoder, _ = fit_encoder(frame, columns, TARGET, 2)
     new = conform(ROWS.head(2).assign(review=["жжж", None], colour=["red", "blue"]), columns)
     assert encoder.unseen(new) == (
-        "column 'colour': 1 rows hold values not seen in training: 'blue'",
         "column 'review': 2 rows are empty or hold no word, nor a piece of one, that was seen in training",
+        "column 'colour': 1 rows hold values not seen in training: 'blue'",
     )

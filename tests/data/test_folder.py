@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from crossent.data.folder import read_folder
+from crossent.data.folder import RUN_FILE, read_folder
 from crossent.data.read import read, read_table
 from crossent.errors import DataError
+from crossent.run_folder import DESCRIPTION
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -74,3 +75,19 @@ def test_files_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CROSSENT_MAX_BYTES", "3")
     with pytest.raises(DataError, match=r"bad\.txt holds more"):
         read_folder(write(tmp_path, {"bad.txt": b"poor"}), "utf-8")
+
+
+def test_a_run_is_no_class_and_a_note_says_so(tmp_path: Path) -> None:
+    for label in ("angry", "happy"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            (tmp_path / label / f"{i}.txt").write_text(f"{label} {i}")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "run.json").write_text("{}")
+    (tmp_path / "jobs" / "report.html").write_text("a report")
+    (tmp_path / "runs" / "jobs").mkdir(parents=True)
+    (tmp_path / "runs" / "jobs" / "run.json").write_text("{}")
+    dataset = read(str(tmp_path), "class")
+    assert dataset.classes == ("angry", "happy")
+    assert any("'jobs'" in note and "left out" in note for note in dataset.notes)
+    assert RUN_FILE == DESCRIPTION

@@ -150,6 +150,24 @@ def test_groups_and_time_leave_the_features() -> None:
     assert np.argsort(dataset.time).tolist() == [1, 2, 0]
 
 
+def test_rows_without_a_group_are_told_and_words_for_missing_too() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 4, 5], "who": ["p", None, "", "NA", "NA"], "y": [0, 1, 0, 1, 0]})
+    dataset = read(frame, "y", groups="who")
+    assert dataset.groups is not None
+    assert len(set(dataset.groups.tolist())) == 4
+    assert dataset.groups[3] == dataset.groups[4]
+    assert any(note.startswith("2 rows have no value in 'who'; each is a group") for note in dataset.notes)
+    assert any(note.startswith("'NA' in 'who' is the name of a group") for note in dataset.notes)
+
+
+@pytest.mark.parametrize("who", [[3, 3.0, "3", " 3"], [3.0, 3.0, 3.0, 3.0], ["p", "p ", " p", "p"]])
+def test_one_group_however_it_is_written(who: list[object]) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "who": pd.Series(who, dtype=object), "y": [0, 1, 0, 1]})
+    dataset = read(frame, "y", groups="who")
+    assert dataset.groups is not None
+    assert len(set(dataset.groups.tolist())) == 1
+
+
 def test_time_column_needs_a_moment_in_every_row() -> None:
     frame = pd.DataFrame({"x": [1.0, 2, 3], "when": ["2024-01-03", None, "2024-01-02"], "y": [0, 1, 0]})
     with pytest.raises(DataError, match=r"'when' has 1 values missing"):

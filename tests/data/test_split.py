@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossent.data.duplicates import Duplicates, copy_codes, duplicate_codes
 from crossent.data.read import read
 from crossent.data.split import deal, folds, hold_out, row_units
 from crossent.errors import DataError
@@ -70,6 +71,95 @@ def test_latest_rows_are_held_out() -> None:
     dataset = read(frame, "y", time="day")
     sides = hold_out(dataset, 0.25, duplicates="auto", rng=np.random.default_rng(0))
     assert sides.tolist() == [1] * 25 + [0] * 75
+
+
+def are_whole(units: object, sides: np.ndarray) -> bool:
+    """Say whether each unit has one side."""
+    codes = pd.factorize(np.asarray(units))[0]
+    return len(np.unique(np.column_stack([codes, sides]), axis=0)) == len(np.unique(codes))
+
+
+OPTIONS = st.tuples(st.booleans(), st.booleans(), st.sampled_from(["auto", "together", "anywhere"]))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 8), st.one_of(st.none(), st.integers(0, 6)), st.integers(0, 20)),
+        min_size=4,
+        max_size=60,
+    ),
+    OPTIONS,
+    st.sampled_from([0.1, 0.25, 0.5]),
+)
+def test_no_option_makes_another_be_ignored(
+    rows: list[tuple[int, int, int | None, int]], options: tuple[bool, bool, Duplicates], fraction: float
+) -> None:
+    grouped, timed, duplicates = options
+    first, second, who, when = (list(values) for values in zip(*rows, strict=True))
+    frame = pd.DataFrame({"x": np.array(first) / 7, "z": np.array(second) / 3, "who": who, "when": when})
+    frame["y"] = np.arange(len(frame)) % 2
+    dataset = read(
+        frame if grouped else frame.drop(columns="who"),
+        "y",
+        groups="who" if grouped else None,
+        time="when" if timed else None,
+        kinds={"x": "number", "z": "number"},
+    )
+    try:
+        sides = hold_out(dataset, fraction, duplicates=duplicates, rng=np.random.default_rng(0))
+    except DataError:
+        # All rows hang together, or end in one moment.
+        return
+    if grouped:
+        known = frame["who"].notna().to_numpy()
+        assert are_whole(frame["who"][known], sides[known])
+    if duplicates != "anywhere":
+        codes = duplicate_codes if duplicates == "together" else copy_codes
+        assert are_whole(codes(dataset.frame), sides)
+    if timed:
+        # Every row that is trained on is earlier than the last row of each unit held out.
+        units = pd.Series(row_units(dataset, duplicates=duplicates))
+        end = frame["when"].groupby(units.to_numpy()).transform("max").to_numpy()
+        assert end[sides == 0].max() < end[sides == 1].min()
+
+
+def test_with_groups_and_time_the_groups_that_end_latest_are_held_out_whole() -> None:
+    who = np.repeat(np.arange(10), 10)
+    # Each group has rows of every time; only its last row tells it from the others.
+    when = np.tile(np.arange(10) * 100, 10) + np.repeat(np.arange(10)[::-1], 10)
+    frame = pd.DataFrame({"x": np.arange(100) / 7, "who": who, "when": when, "y": np.arange(100) % 2})
+    sides = hold_out(read(frame, "y", groups="who", time="when"), 0.25, duplicates="auto", rng=np.random.default_rng(0))
+    assert set(who[sides == 1]) == {0, 1}
+    assert sides.sum() == 20
+
+
+def test_a_latest_group_of_more_rows_than_the_share_is_held_out_nevertheless() -> None:
+    frame = pd.DataFrame({"x": np.arange(9) / 7, "who": list("aaabbbccc"), "when": range(9), "y": [0, 1, 0] * 3})
+    dataset = read(frame, "y", groups="who", time="when")
+    sides = hold_out(dataset, 0.25, duplicates="auto", rng=np.random.default_rng(0))
+    assert sides.tolist() == [0] * 6 + [1] * 3
+
+
+def test_copies_of_a_row_are_held_out_together_also_by_time() -> None:
+    x = np.arange(40) / 7
+    x[0] = x[39]
+    frame = pd.DataFrame({"x": x, "when": range(40), "y": np.arange(40) % 2})
+    dataset = read(frame, "y", time="when")
+    for duplicates, side in (("auto", 1), ("together", 1), ("anywhere", 0)):
+        sides = hold_out(dataset, 0.25, duplicates=duplicates, rng=np.random.default_rng(0))
+        assert (sides[0], sides[39]) == (side, 1)
+
+
+def test_rows_without_a_group_are_groups_of_their_own_and_no_strangers() -> None:
+    who = [None, "p", "q", None, " ", "p", "q", ""] * 5
+    frame = pd.DataFrame({"x": np.arange(40) / 7, "who": who, "y": np.arange(40) % 2})
+    dataset = read(frame, "y", groups="who")
+    assert dataset.groups is not None
+    sizes = np.bincount(dataset.groups)
+    assert sorted(sizes) == [1] * 20 + [10, 10]
+    for duplicates in ("auto", "together", "anywhere"):
+        units = row_units(dataset, duplicates=duplicates)
+        assert len(np.unique(units)) == 22
 
 
 def test_a_side_without_rows_is_an_error() -> None:

@@ -22,6 +22,17 @@ def test_a_curve_by_hand() -> None:
     assert curve.area == pytest.approx((0 + 1 / 2 + 2 / 3 + 2 / 4) / 4)
 
 
+def test_a_curve_of_other_answers_than_the_most_probable() -> None:
+    probs = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.8, 0.2]])
+    curve = risk_coverage(probs, np.array([0, 0, 0, 1]), predicted=[0, 0, 1, 1])
+    # Confidence is the probability of what is answered.
+    assert curve.threshold.tolist() == [0.9, 0.4, 0.3, 0.2]
+    assert curve.risk.tolist() == [0, 1 / 2, 1 / 3, 1 / 4]
+    for predicted in ([0, 0, 1], [0, 0, 1, 2]):
+        with pytest.raises(ShapeError, match="predicted"):
+            risk_coverage(probs, np.array([0, 0, 0, 1]), predicted=predicted)
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 200))
 def test_the_area_is_the_mean_over_random_orders_of_rows_of_equal_confidence(seed: int) -> None:

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 import crossent as ce
 from crossent.errors import DataError, ModelFileError, SettingError, ShapeError
 from crossent.fitting.recipe import flat_fields
-from tests.conftest import draw_reviews, draw_table
+from tests.conftest import draw_imbalanced, draw_reviews, draw_table
 from tests.interrupted import interrupted_after
 
 
@@ -131,16 +131,9 @@ def test_texts_without_any_word_are_one_clear_error() -> None:
 @pytest.fixture(scope="module")
 def imbalanced() -> tuple[ce.Classifier, pd.DataFrame, pd.Series]:
     """A classifier that was told to care for the rare class, and new rows."""
-    train, new = rare_table(3000, seed=0), rare_table(4000, seed=1)
+    train, new = draw_imbalanced(3000, seed=0), draw_imbalanced(4000, seed=1)
     classifier = ce.Classifier(model="linear", imbalance="class-weight", folds=2)
     return classifier.fit(train[["x", "y"]], train["label"]), new[["x", "y"]], new["label"]
-
-
-def rare_table(rows: int, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    label = rng.choice(["common", "other", "rare"], size=rows, p=[0.7, 0.25, 0.05])
-    centre = pd.DataFrame({"common": [0.0, 0], "other": [1.5, 0], "rare": [0, 1.5]}).T.loc[label].to_numpy()
-    return pd.DataFrame(centre + rng.normal(size=(rows, 2)), columns=["x", "y"]).assign(label=label)
 
 
 Fitted = tuple[ce.Classifier, pd.DataFrame, pd.Series]
@@ -148,7 +141,7 @@ Fitted = tuple[ce.Classifier, pd.DataFrame, pd.Series]
 
 def test_a_remedy_changes_what_is_predicted_and_not_what_is_probable(imbalanced: Fitted) -> None:
     classifier, new, label = imbalanced
-    train = rare_table(3000, seed=0)
+    train = draw_imbalanced(3000, seed=0)
     without = ce.Classifier(model="linear", folds=2).fit(train[["x", "y"]], train["label"])
     recall = [(one.predict(new)[label == "rare"] == "rare").mean() for one in (without, classifier)]
     assert recall[1] > recall[0] + 0.2
@@ -234,15 +227,53 @@ def test_more_coverage_than_the_rows_can_promise_is_refused(imbalanced: Fitted) 
             classifier.predict_sets(new, coverage=coverage)
 
 
-def test_abstaining_keeps_the_risk(imbalanced: Fitted) -> None:
+def test_abstaining_keeps_the_risk_of_the_predicted_labels(imbalanced: Fitted) -> None:
     classifier, new, label = imbalanced
-    right = classifier.classes_[classifier.predict_proba(new).argmax(axis=1)] == label
-    abstained = classifier.abstains(new, risk=0.1)
-    assert (~right).mean() > 0.15
-    assert 0.3 < abstained.mean() < 0.9
-    assert (~right)[~abstained].mean() < 0.1
+    costs = [[0, 1, 1], [2, 0, 2], [20, 20, 0]]
+    for predicted, abstained in (
+        (classifier.predict(new), classifier.abstains(new, risk=0.15)),
+        (classifier.predict(new, costs=costs), classifier.abstains(new, risk=0.15, costs=costs)),
+    ):
+        wrong = predicted != label
+        assert wrong.mean() > 0.25
+        assert 0.3 < abstained.mean() < 0.9
+        assert wrong[~abstained].mean() < 0.15
     with pytest.raises(SettingError, match="lowest"):
         classifier.abstains(new, risk=0.01)
+
+
+def test_promises_under_another_prior(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    weight = label.map({"common": 1 / 0.7, "other": 1 / 0.25, "rare": 1 / 0.05})
+    even = new.sample(4000, weights=weight, replace=True, random_state=0)
+    target = np.searchsorted(classifier.classes_, label.loc[even.index])
+    sets = classifier.predict_sets(even, coverage=0.8, prior="uniform")
+    assert sets[np.arange(4000), target].mean() == pytest.approx(0.8, abs=0.1)
+    unaware = classifier.predict_sets(even, coverage=0.8)
+    assert unaware[np.arange(4000), target].mean() < 0.7
+    wrong = classifier.classes_[target] != classifier.predict(even, prior="uniform")
+    abstained = classifier.abstains(even, prior="uniform", risk=0.35)
+    assert abstained.mean() < 0.9
+    assert wrong[~abstained].mean() <= 0.35
+
+
+def test_all_can_be_asked_at_once(imbalanced: Fitted) -> None:
+    classifier, new, label = imbalanced
+    decisions = classifier.decide(new, ce.DecisionRule(scoring="f1_macro", top=2, coverage=0.9, by="class", risk=0.2))
+    np.testing.assert_array_equal(decisions.probs, classifier.predict_proba(new))
+    np.testing.assert_array_equal(decisions.log_probs, classifier.predict_log_proba(new))
+    np.testing.assert_array_equal(decisions.sets, classifier.predict_sets(new, by="class"))
+    assert decisions.abstains is not None
+    wrong = np.array(decisions.labels) != label
+    assert wrong[~decisions.abstains].mean() <= 0.2
+    np.testing.assert_array_equal(
+        np.exp(classifier.predict_log_proba(new, prior="uniform")), classifier.predict_proba(new, prior="uniform")
+    )
+    uniform = classifier.predict_proba(new, prior="uniform").argmax(axis=1)
+    np.testing.assert_array_equal(classifier.predict(new, prior="uniform"), classifier.classes_[uniform])
+    costs = [[0, 1, 1], [2, 0, 2], [20, 20, 0]]
+    expected = ce.minimum_cost(classifier.predict_proba(new, prior="uniform"), costs)
+    np.testing.assert_array_equal(classifier.predict(new, prior="uniform", costs=costs), classifier.classes_[expected])
 
 
 @pytest.mark.parametrize("calibration", ["none", "temperature", "vector", "matrix", "auto"])
@@ -259,7 +290,7 @@ def test_every_calibration_can_be_asked_for_saved_and_loaded(calibration: str, t
 
 @pytest.mark.parametrize("imbalance", ["none", "class-weight", "oversample", "logit-adjust", "focal"])
 def test_two_classes_and_every_remedy(imbalance: str) -> None:
-    table = rare_table(600, seed=2)
+    table = draw_imbalanced(600, seed=2)
     target = np.where(table["label"] == "rare", "rare", "rest")
     model = "boosting" if imbalance == "focal" else "linear"
     classifier = ce.Classifier(model=model, imbalance=imbalance, folds=2, boosting__max_rounds=20)

@@ -3,6 +3,7 @@ import numpy as np
 from crossent.data.read import read
 from crossent.explain.ngrams import find_evidence
 from crossent.fitting.fit import FitResult
+from crossent.kinds.ngram_encoding import TextEncoding
 from tests.conftest import draw_reviews
 
 
@@ -30,11 +31,13 @@ def test_gains_fall_and_are_the_mean_change_of_the_logit(text_fit: FitResult) ->
     # By hand: the feature's mean over the texts of the class, times what its weight has more than the mean.
     strongest = next(one for one in evidence if one.label == "happy")
     encoder, model = text_fit.predictor.encoder, text_fit.predictor.members[0].model
-    features = encoder.texts[0].encode(dataset.frame["review"]).toarray()
+    encoding = encoder.encodings[0]
+    assert isinstance(encoding, TextEncoding)
+    features = encoding.ngrams_of(dataset.frame["review"]).toarray()
     happy = dataset.classes.index("happy")
     weight = model.weight[-features.shape[1] :]
     gains = features[dataset.target == happy].mean(axis=0) * (weight[:, happy] - weight.mean(axis=1))
-    words = encoder.texts[0].hashes % 2 == 0
+    words = encoding.hashes % 2 == 0
     np.testing.assert_allclose(strongest.gain, gains[words].max(), rtol=1e-4)
 
 

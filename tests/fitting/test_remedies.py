@@ -3,10 +3,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from crossent.data.table import Features
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import Remedy, apply_remedy, effective_prior, measured_strength, named_class_weight
+from crossent.kinds.blocks import Features
 from crossent.models.catalogue import fit
 from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
@@ -48,13 +48,13 @@ def test_a_linear_model_believes_that_all_classes_are_as_common_and_is_brought_b
         Linear(C=1.0), Task(train=found.train, valid=None, objective=found.objective, rng=np.random.default_rng(0))
     )
     logits = fitted.logits(new.features)
-    restoring = found.objective.restoring_or_zeros(3)
+    prior_correction = found.objective.prior_correction_or_zeros(3)
     prior = np.bincount(train.target) / len(train.target)
-    np.testing.assert_allclose(effective_prior(prior, restoring), 1 / 3, atol=1e-3)
+    np.testing.assert_allclose(effective_prior(prior, prior_correction), 1 / 3, atol=1e-3)
     # What it believes is the truth of a world where the classes are as common, and restored, that of this one.
     assert np.abs(log_softmax(logits) - true_log_probs(new, np.full(3, 1 / 3))).mean() < 0.06
-    assert np.abs(log_softmax(logits + restoring) - true_log_probs(new, prior)).mean() < 0.06
-    assert measured_strength(logits, new.target, restoring) > 0.9
+    assert np.abs(log_softmax(logits + prior_correction) - true_log_probs(new, prior)).mean() < 0.06
+    assert measured_strength(logits, new.target, prior_correction) > 0.9
 
 
 @pytest.mark.parametrize("imbalance", REMEDIES)
@@ -91,16 +91,16 @@ def test_a_class_without_rows_is_left_alone() -> None:
     prior = np.bincount(some.target, minlength=3) / 300
     for imbalance in REMEDIES:
         objective = remedy(imbalance, some).objective
-        believed = effective_prior(prior, objective.restoring_or_zeros(3))
+        believed = effective_prior(prior, objective.prior_correction_or_zeros(3))
         np.testing.assert_allclose(believed, [0.5, 0.5, 0.0], atol=0.01)
 
 
 def test_the_strength_of_a_remedy_is_what_rows_held_out_show() -> None:
-    rows, restoring = draw(20_000), np.log([1.0, 0.2, 0.05])
+    rows, prior_correction = draw(20_000), np.log([1.0, 0.2, 0.05])
     honest = true_log_probs(rows, PRIOR)
     for strength in (0.0, 0.4, 1.0):
-        logits = (honest - strength * restoring).astype(np.float32)
-        assert measured_strength(logits, rows.target, restoring) == pytest.approx(strength, abs=0.05)
+        logits = (honest - strength * prior_correction).astype(np.float32)
+        assert measured_strength(logits, rows.target, prior_correction) == pytest.approx(strength, abs=0.05)
 
 
 def test_weights_by_hand_are_in_the_order_of_the_classes() -> None:
@@ -125,7 +125,7 @@ def test_weights_by_hand_must_fit_the_classes(weights: dict[str, float], message
 
 
 def test_held_out_rows_are_judged_under_the_shares_of_the_data() -> None:
-    objective = Objective(restoring=np.log([3.0, 1.0]))
+    objective = Objective(prior_correction=np.log([3.0, 1.0]))
     assert objective.held_out_loss(np.zeros((1, 2)), np.array([0])) == pytest.approx(-np.log(0.75))
 
 
@@ -134,7 +134,7 @@ def test_certain_shares_are_remedied_as_labels_are(imbalance: Imbalance) -> None
     train = draw(500)
     certain = Examples(train.features, train.target, 3, np.eye(3, dtype=np.float32)[train.target])
     expected, found = remedy(imbalance, train), remedy(imbalance, certain)
-    for name in ("class_weight", "log_prior", "restoring"):
+    for name in ("class_weight", "log_prior", "prior_correction"):
         values = getattr(expected.objective, name), getattr(found.objective, name)
         assert (values[0] is None) == (values[1] is None)
         if values[0] is not None:

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossent.data.ngrams import alphabet, documents_of
-from crossent.data.plain_ngrams import count_plain_ngrams
 from crossent.kernels import info
 from crossent.kernels.ngrams import Documents, NgramCounts, count_ngrams
+from crossent.kinds.ngrams import alphabet, documents_of
+from crossent.kinds.plain_ngrams import count_plain_ngrams
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no kernels here")
 

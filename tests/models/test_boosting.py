@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossent.data.table import Features
 from crossent.errors import ShapeError
+from crossent.kinds.blocks import Features
 from crossent.logits import mean_cross_entropy
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.models.boosting import FittedBoosting, fit, loss_derivatives

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.heads_loss import HeadsLoss, heads_loss
 from crossent.models.model import Examples
 from crossent.models.objective import Objective

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 import crossent.models.linear_rows as module
-from crossent.data.table import Features, Widths
+from crossent.kinds.blocks import Features, Widths
 from crossent.models.linear import FittedLinear, settings_for_all_rows
 from crossent.models.linear_rows import sparse_matrix
 from crossent.models.settings import Linear

@@ -10,7 +10,7 @@ import scipy.sparse
 
 import crossent.models.linear_ascent as module
 from crossent.calibration.temperature import best_temperature
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.logits import mean_cross_entropy
 from crossent.models.linear import FittedLinear, fit
 from crossent.models.model import Examples, Task
@@ -88,7 +88,7 @@ import sys
 import numpy as np
 import scipy.sparse
 import crossent as ce
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.logits import log_softmax
 from crossent.models.linear import fit
 from crossent.models.model import Examples, Task

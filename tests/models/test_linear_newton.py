@@ -1,6 +1,6 @@
 import numpy as np
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.linear import fit
 from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective

@@ -1,7 +1,7 @@
 import numpy as np
 import scipy.sparse
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.linear_rows import dense_rows, sparse_matrix
 
 

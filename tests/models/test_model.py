@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.model import Examples
 
 

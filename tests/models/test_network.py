@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.logits import log_softmax, mean_cross_entropy
 from crossent.models.model import Examples, Task
 from crossent.models.network import FittedNetwork, fit, search_learning_rate
@@ -165,12 +165,12 @@ def test_remedies_move_the_logits_as_far_as_they_say(remedy: str) -> None:
     shares = np.bincount(target) / 3000
     balanced = 1 / (3 * shares)
     objective = {
-        "class_weight": Objective(class_weight=balanced, restoring=-np.log(balanced)),
-        "log_prior": Objective(log_prior=np.log(shares), restoring=np.log(shares)),
+        "class_weight": Objective(class_weight=balanced, prior_correction=-np.log(balanced)),
+        "log_prior": Objective(log_prior=np.log(shares), prior_correction=np.log(shares)),
     }[remedy]
     logits = fit_to(train, objective=objective).logits(train.features)
     np.testing.assert_allclose(np.exp(log_softmax(logits))[0], 1 / 3, atol=0.02)
-    restored = np.exp(log_softmax(logits + objective.restoring_or_zeros(3)))[0]
+    restored = np.exp(log_softmax(logits + objective.prior_correction_or_zeros(3)))[0]
     np.testing.assert_allclose(restored, shares, atol=0.02)
 
 

@@ -273,8 +273,8 @@ def test_the_tensors_of_another_training_are_refused(
     [
         {"step": 3},
         {"best_epoch": 9},
-        {"numbers": {"epoch": 2, "batch": 70, "best_badness": None}},
-        {"numbers": {"epoch": 0.5, "batch": 3, "best_badness": None}},
+        {"numbers": {"epoch": 2, "batch": 70, "best_score": None}},
+        {"numbers": {"epoch": 0.5, "batch": 3, "best_score": None}},
         {"numbers": {"epoch": 2}},
     ],
 )
@@ -329,6 +329,20 @@ def test_links_are_not_followed_and_what_they_lead_to_stays(tmp_path: Path) -> N
         with pytest.raises(CheckpointError, match="it is a link"):
             read()
     assert len(list((tmp_path / "moved").iterdir())) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links take rights on Windows")
+def test_a_link_to_the_folder_of_all_checkpoints_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "network-1"
+    with pytest.raises(TrainingInterruptedError):
+        Checkpoint(folder, lambda: True).after_step(lambda: state(1))
+    folder.parent.rename(tmp_path / "moved")
+    folder.parent.symlink_to(tmp_path / "moved")
+    checkpoint = Checkpoint(folder, never_interrupted)
+    for read in (checkpoint.load, lambda: checkpoint.finished(Fitted)):
+        with pytest.raises(CheckpointError, match=r"checkpoints is a link\. Put the folder itself in its place"):
+            read()
+    assert len(list((tmp_path / "moved" / "network-1").iterdir())) == 3
 
 
 def test_a_damaged_fitted_model_says_that_its_fold_alone_is_lost(tmp_path: Path) -> None:

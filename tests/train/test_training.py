@@ -109,9 +109,9 @@ def test_a_restored_training_goes_on_to_the_bit_whatever_it_was_before() -> None
 def test_keeps_the_best_epoch_and_counts_those_without_a_gain() -> None:
     training = start()
     kept = []
-    for badness in (0.9, 0.5, 0.7, float("inf"), float("nan")):
+    for score in (0.9, 0.5, 0.7, float("inf"), float("nan")):
         for batch in training.batches_left():
             training.step(batch)
-        training.end_epoch(badness)
+        training.end_epoch(score)
         kept.append((training.best_epoch, training.epochs_without_gain))
     assert kept == [(1, 0), (2, 0), (2, 1), (2, 2), (2, 3)]

@@ -7,7 +7,7 @@ from crossent.calibration.conformity import FloatArray, IntArray
 
 # The levels at which the distributions of scores are compared, besides the coverage asked for.
 _LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
-# So many rows in each cluster are left for its quantile, and two rows of a class in each cluster that it may go to.
+# Rows that each cluster keeps for its quantile, and rows of a class that choose its cluster.
 _ROWS_OF_CLUSTER = 150
 _ROWS_TO_CHOOSE = 2
 

@@ -24,8 +24,8 @@ from crossent.calibration.conformity import (
     tune_rank_penalty,
 )
 from crossent.checks import check_choice
-from crossent.data.column import Label
 from crossent.errors import SettingError, ShapeError
+from crossent.kinds.column import Label
 from crossent.logits import LabelledLogits
 
 By = Literal["overall", "class", "cluster"]
@@ -121,7 +121,7 @@ def prediction_sets(
 ) -> BoolArray:
     """Return prediction sets of one model (split conformal) or of the F models of a cross-validation (CV+).
 
-    A label is in the set if fewer than ceil(coverage (m + 1)) of the m rows kept apart fit better than it, each
+    A label is in the set if fewer than ceil(coverage (m + 1)) of the m conformal rows fit better than it, each
     compared by the model that did not see it. With one model that is split conformal with its exact quantile. With
     several the coverage is about what is asked for too; what is proven is 1 - 2 (1 - coverage), but for a term that
     vanishes with the number of rows.
@@ -129,7 +129,7 @@ def prediction_sets(
     Parameters
     ----------
     apart
-        The rows kept apart.
+        The conformal rows: those that neither model nor calibration saw.
     logits_of_models
         The ``(n, K)`` calibrated logits of the new rows, by each of the F models.
     coverage, method, by
@@ -188,7 +188,7 @@ def prediction_sets(
 
 
 def rows_needed(coverage: float) -> int:
-    """Return how many rows kept apart it takes to promise a coverage, overall or for each class.
+    """Return how many conformal rows it takes to promise a coverage, overall or for each class.
 
     Examples
     --------
@@ -223,7 +223,7 @@ class _Scores:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Which rows kept apart each class is compared with: ``rows[of_class[k]]`` are the indices for class k."""
+    """Which conformal rows each class is compared with: ``rows[of_class[k]]`` are the indices for class k."""
 
     of_class: IntArray
     rows: tuple[npt.NDArray[np.intp], ...]
@@ -320,7 +320,7 @@ def _check_settings(coverage: float, method: str, by: str) -> None:
 def _check_models(apart: LabelledLogits, logits_of_models: Sequence[Logits]) -> None:
     if len(logits_of_models) <= apart.model_index.max():
         raise ShapeError(
-            "Every fold of the rows kept apart has its model.",
+            "Every fold of the conformal rows has its model.",
             f"There are the logits of {len(logits_of_models)} models, and a row of fold {apart.model_index.max()}.",
             "Give the logits of every model, in the order of the folds.",
         )
@@ -345,7 +345,7 @@ def _too_few_rows(coverage: float, rows: int, class_index: IntArray, classes: Se
             "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
         )
     return SettingError(
-        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning or clustering.",
+        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning, clusters or another prior.",
         f"There are {rows}.",
         "Ask for less, or hold out more rows.",
     )

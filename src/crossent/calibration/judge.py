@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Target = npt.NDArray[np.int64]
 
 FOLDS = 5
-# Logits above which one fold judges instead of five: with so many, one tells enough.
+# Above this number of logits one fold judges in place of five: it tells enough.
 MANY_LOGITS = 1 << 20
 # The same rows are always dealt in the same way.
 SEED = 0

@@ -10,8 +10,8 @@ import scipy.linalg
 import scipy.optimize
 
 from crossent.array_checks import check_probs_array
-from crossent.data.column import Label
 from crossent.errors import SettingError
+from crossent.kinds.column import Label
 from crossent.logits import check_prior
 
 FloatArray = npt.NDArray[np.float64]

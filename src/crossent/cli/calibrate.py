@@ -5,27 +5,27 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from rich.table import Table
 
 from crossent.calibration.calibrate import calibrate as calibrate_logits
 from crossent.calibration.choose import Choice
 from crossent.calibration.scaling import Calibration
+from crossent.cli.flags import Header
+from crossent.cli.number_files import NumberFile, agreed, open_numbers
 from crossent.cli.terminal import Console
-from crossent.data.read import read_table
 from crossent.disk import SCREEN, naming, write_file
 from crossent.errors import DataError
 from crossent.predictor import versions
 from crossent.storage import load_folder, save_folder
 
 
-def calibrate(logits: Path, labels: Path, output: Path, method: Choice, *, as_json: bool) -> None:
+def calibrate(logits: Path, labels: Path, output: Path, method: Choice, header: Header, *, as_json: bool) -> None:
     """Learn a calibration, save it, and say what it changes."""
-    scores, target = _read(logits), _read(labels)
+    files = agreed(open_numbers(logits, header), open_numbers(labels, header))
+    _show_guesses(*files)
+    scores, target = (file.values() for file in files)
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
     calibration = calibrate_logits(scores, target, method)
@@ -40,13 +40,16 @@ def calibrate(logits: Path, labels: Path, output: Path, method: Choice, *, as_js
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def apply_calibration(calibration: Path, logits: Path, output: Path | None) -> None:
+def apply_calibration(calibration: Path, logits: Path, output: Path | None, header: Header) -> None:
     """Write the calibrated probabilities of logits."""
     if output is not None and output.suffix.lower() not in {".npy", ".csv"}:
         raise DataError("Probabilities are written as .npy or .csv.", f"{output} ends in neither.", "Rename it.")
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
-    probs = load_folder(calibration, Calibration).probs(_read(logits))
+    learned = load_folder(calibration, Calibration)
+    file = open_numbers(logits, header)
+    _show_guesses(file)
+    probs = learned.probs(file.values())
     if output is None:
         with naming(SCREEN):
             np.savetxt(sys.stdout, probs, fmt="%.9g", delimiter=",")
@@ -60,28 +63,11 @@ def apply_calibration(calibration: Path, logits: Path, output: Path | None) -> N
     Console(stderr=True).print(f"{len(probs):,} rows: {output}", markup=False, highlight=False)
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
-    """Read an array: .npy without pickled objects, which could run code, or the columns of a table."""
-    if path.suffix.lower() != ".npy":
-        frame = read_table(path)
-        try:
-            return np.asarray(frame.apply(pd.to_numeric))
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                "Logits and labels are numbers.",
-                f"{path}: {error}.",
-                "Leave out other columns; map each label to the column of its class, from 0.",
-            ) from error
-    if not path.is_file():
-        raise DataError("The file must exist.", f"There is no file {path}.", "Check the path.")
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise DataError(
-            "An .npy file holds an array of numbers.",
-            f"{path} is damaged or holds objects.",
-            "Write it with numpy.save.",
-        ) from error
+def _show_guesses(*files: NumberFile) -> None:
+    # Standard error: the screen may be for the probabilities, or for a machine.
+    console = Console(stderr=True)
+    for note in filter(None, (file.note() for file in files)):
+        console.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(calibration: Calibration) -> Table:

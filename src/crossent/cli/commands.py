@@ -14,28 +14,29 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from crossent.cli.app import PredictionFlags, RowFlags
+from crossent.cli.flags import PredictionFlags, RowFlags
 from crossent.cli.following import lead
-from crossent.cli.predictions import PREDICTED, beside, name_of_added, predictions
+from crossent.cli.predictions import PREDICTED, beside, columns_of, decision_rule, name_of_added
 from crossent.cli.progress import Progress
 from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
 from crossent.cli.terminal import Console, visible
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
-from crossent.data.names import listed
 from crossent.data.read import read, read_table
 from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
 from crossent.fitting.recipe import Recipe
+from crossent.kinds.catalogue import kind_of
 from crossent.logits import log_softmax
 from crossent.models.catalogue import model_of
+from crossent.names import listed
 from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
 from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
-from crossent.run_folder import DESCRIPTION, changed_versions, read_settings
+from crossent.run_folder import DESCRIPTION, changed_versions, name_of_run, read_settings
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
 
@@ -43,8 +44,9 @@ from crossent.train.processes import Processes
 MOST_COLUMNS_SHOWN = 40
 
 
-def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str, as_json: bool) -> None:
+def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str | None, as_json: bool) -> None:
     """Train, evaluate, write a run folder, and say what matters."""
+    name = name_of_run(data) if name is None else name
     _check_runs(data, runs, name)
     if not 0 < rows.held_out < 1:
         raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
@@ -184,9 +186,12 @@ def predict(
     if output is not None and not output.parent.is_dir():
         raise DataError("The output folder must exist.", f"There is no folder {output.parent}.", "Make it first.")
     console = Console(stderr=True)
+    rule = decision_rule(flags, predictor.classes)
     frame = _read_rows(console, predictor, data, encoding)
-    table = beside(predictor, frame, predictions(predictor, frame, flags))
-    for note in predictor.notes_on(frame):
+    converted = predictor.convert(frame)
+    decisions = predictor.decide_of(converted, rule)
+    table = beside(predictor, frame, columns_of(decisions, frame.index))
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     csv = output is None or output.suffix.lower() == ".csv"
     if csv and not keep_formulas:
@@ -225,13 +230,14 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
             "Add it, or rename the one that holds the known classes.",
         )
     target = label_positions(frame[predictor.target_name], predictor.classes)
-    log_probs = log_softmax(predictor.logits(frame))
+    converted = predictor.convert(frame)
+    log_probs = log_softmax(predictor.logits_of(converted))
     evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
     if as_json:
         _print_json(to_json(evaluation))
         return
     console = Console()
-    for note in predictor.notes_on(frame):
+    for note in predictor.notes_of(converted):
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(f"  {calibration_test_words(evaluation)}", markup=False, highlight=False, soft_wrap=True)
@@ -247,11 +253,12 @@ def _show_dataset(console: Console, dataset: Dataset) -> None:
     for heading in ("column", "kind", "missing", "distinct", "examples", ""):
         table.add_column(heading, justify="right" if heading in {"missing", "distinct"} else "left")
     for column in dataset.columns[:MOST_COLUMNS_SHOWN]:
-        note = column.note if column.used else f"left out: {column.note}"
+        used = kind_of(column).used
+        note = column.note if used else f"left out: {column.note}"
         missing = f"{column.missing:,}" if column.missing else ""
         cells = (column.name, column.kind, missing, f"{column.distinct:,}", ", ".join(column.examples), note)
         # Text objects show values of the user's data as they are, whatever brackets they hold.
-        table.add_row(*map(Text, cells), style="" if column.used else "dim")
+        table.add_row(*map(Text, cells), style="" if used else "dim")
     console.print(table)
     if len(dataset.columns) > MOST_COLUMNS_SHOWN:
         console.print(f"… and {len(dataset.columns) - MOST_COLUMNS_SHOWN} more columns, all in the report")

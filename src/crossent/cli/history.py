@@ -118,5 +118,6 @@ class _Fold:
 def _history_file(run: Path) -> Path:
     path = run if run.is_file() else run / "history.jsonl"
     if not path.is_file():
-        raise DataError("A run has a history.", f"There is no file {path}.", "Give its folder: runs/NAME.")
+        met = f"{path} is a folder." if path.is_dir() else f"There is no file {path}."
+        raise DataError("A run has a history.", met, "Give its folder: runs/NAME.")
     return path

@@ -9,51 +9,59 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.calibration.prior import Prior
-from crossent.cli.app import PredictionFlags
-from crossent.data.column import Label
-from crossent.data.kinds import conform
-from crossent.data.names import listed, shortened
+from crossent.cli.flags import PredictionFlags
+from crossent.cli.named_values import parse_shares
 from crossent.data.read import read_table
-from crossent.decide.labels import minimum_cost, top_k
+from crossent.decide.decide import DecisionRule, Decisions
 from crossent.errors import DataError, SettingError
-from crossent.predictor import Predictor, probs_under
+from crossent.kinds.column import Label
+from crossent.names import listed, shortened
+from crossent.predictor import Predictor
 
 # The column of the predicted class.
 PREDICTED = "predicted"
-_PRIOR_EXAMPLE = "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1'."
+_PRIOR_EXAMPLE = (
+    "Give uniform, estimate, or a share for each class: --prior 'no=0.9,yes=0.1', or as JSON, which can name any label:"
+    """ --prior '{"no": 0.9, "yes": 0.1}'."""
+)
 
 
-def predictions(predictor: Predictor, frame: pd.DataFrame, flags: PredictionFlags) -> pd.DataFrame:
-    """Return the columns to add to the rows.
+def decision_rule(flags: PredictionFlags, classes: tuple[Label, ...]) -> DecisionRule:
+    """Return what the flags ask for.
 
     Raises
     ------
     CrossentError
-        If a flag does not fit the model, or the rows lack columns.
+        If a flag does not fit the classes or another flag.
     """
-    if flags.prior is not None and (flags.coverage is not None or flags.risk is not None):
-        raise SettingError(
-            "What --coverage and --risk promise holds for rows with the class shares of training.",
-            f"--prior {flags.prior} says that they are others.",
-            "Leave one of them out.",
-        )
-    of_models = predictor.model_logits_of(conform(frame, predictor.columns))
-    logits = predictor.calibration.logits(predictor.combination.logits(of_models))
-    probs = probs_under(predictor, logits, parse_prior(flags.prior, predictor.classes))
-    columns: dict[str, object] = {PREDICTED: _labels(predictor, _predicted(predictor, logits, probs, flags))}
-    if flags.coverage is not None:
-        sets = predictor.sets_of(of_models, coverage=flags.coverage, method="lac", by=flags.by, seed=0)
-        names = np.array([str(label) for label in predictor.classes], dtype=object)
-        columns["may_be"] = [" | ".join(names[members]) for members in sets]
-    if flags.risk is not None:
-        columns["hand_over"] = predictor.abstains(probs, flags.risk)
-    if flags.top is None:
-        columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(predictor.classes)}
+    return DecisionRule(
+        prior=parse_prior(flags.prior, classes),
+        costs=None if flags.costs is None else read_costs(flags.costs, classes),
+        scoring=flags.scoring,
+        top=flags.top,
+        coverage=flags.coverage,
+        method=flags.method,
+        by=flags.by,
+        risk=flags.risk,
+    )
+
+
+def columns_of(decisions: Decisions, index: pd.Index) -> pd.DataFrame:
+    """Return the columns to add to the rows, which have this index."""
+    classes, probs = decisions.classes, decisions.probs
+    columns: dict[str, object] = {PREDICTED: decisions.labels}
+    if decisions.sets is not None:
+        names = np.array([str(label) for label in classes], dtype=object)
+        columns["may_be"] = [" | ".join(names[members]) for members in decisions.sets]
+    if decisions.abstains is not None:
+        columns["hand_over"] = decisions.abstains
+    if decisions.top is None:
+        columns |= {f"prob_{label}": probs[:, i] for i, label in enumerate(classes)}
     else:
-        for i, position in enumerate(top_k(probs, flags.top).T, start=1):
-            columns[f"top_{i}"] = _labels(predictor, position)
+        for i, position in enumerate(decisions.top.T, start=1):
+            columns[f"top_{i}"] = [classes[k] for k in position]
             columns[f"top_{i}_prob"] = probs[np.arange(len(probs)), position]
-    return pd.DataFrame(columns, index=frame.index)
+    return pd.DataFrame(columns, index=index)
 
 
 def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
@@ -67,9 +75,11 @@ def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd
 
 
 def name_of_added(predictor: Predictor, name: str) -> str:
-    """Return the name of a column that is added: with ``crossent_`` before it where the model has such a column."""
-    columns = {predictor.target_name, *(column.name for column in predictor.columns if column.used)}
-    return f"crossent_{name}" if name in columns else name
+    """Return the name of a column that is added: with ``crossent_`` before it where the model knows such a column."""
+    columns = {predictor.target_name, *(column.name for column in predictor.columns)}
+    while name in columns:
+        name = f"crossent_{name}"
+    return name
 
 
 def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal["estimate"] | None:
@@ -93,15 +103,16 @@ def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal
         return "estimate"
     labels = {str(label): label for label in classes}
     shares: dict[Label, float] = {}
-    for part in text.split(","):
-        name, _, share = part.rpartition("=")
-        if name.strip() not in labels:
-            met = f"{part!r} names no class; they are {listed(list(labels))}."
+    for written, share in parse_shares(text).items():
+        name = written if written in labels else written.strip()
+        if name not in labels:
+            met = f"{shortened(written or share)} names no class; they are {listed(list(labels))}."
             raise SettingError("A prior gives a share to each class.", met, _PRIOR_EXAMPLE)
         try:
-            shares[labels[name.strip()]] = float(share)
+            shares[labels[name]] = float(share)
         except ValueError:
-            raise SettingError("A share is a number.", f"{part!r} holds none.", _PRIOR_EXAMPLE) from None
+            met = f"That of {shortened(name)} is {shortened(share)}."
+            raise SettingError("A share is a number.", met, _PRIOR_EXAMPLE) from None
     return shares
 
 
@@ -129,17 +140,3 @@ def read_costs(path: Path, classes: tuple[Label, ...]) -> npt.NDArray[np.float64
         return table.loc[names, names].to_numpy(np.float64)
     except ValueError as error:
         raise DataError("Costs are numbers.", f"{path}: {error}.", "Write 0 on the diagonal.") from error
-
-
-def _predicted(
-    predictor: Predictor, logits: npt.NDArray[np.float32], probs: npt.NDArray[np.float64], flags: PredictionFlags
-) -> npt.NDArray[np.int64]:
-    if flags.costs is not None:
-        return minimum_cost(probs, read_costs(flags.costs, predictor.classes))
-    if flags.prior is not None:
-        return np.asarray(probs.argmax(axis=1))
-    return np.asarray(predictor.deciding_logits(logits).argmax(axis=1))
-
-
-def _labels(predictor: Predictor, positions: npt.NDArray[np.int64]) -> list[Label]:
-    return [predictor.classes[i] for i in positions]

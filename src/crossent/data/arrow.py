@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossent.data.limits import check_column_count
-from crossent.data.names import check_distinct, shortened
 from crossent.errors import DataError
+from crossent.names import check_distinct, shortened
 
 _types = pa.types
 # Pandas' own types, and names, that their texts say best.

@@ -12,8 +12,8 @@ import pyarrow.parquet
 
 from crossent.data.arrow import check_type, series_of
 from crossent.data.columnar import damage_as_data_error, dictionary_columns
-from crossent.data.names import check_distinct, listed, shortened
 from crossent.errors import DataError
+from crossent.names import check_distinct, listed, shortened
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.data.column import Column, Label
+from crossent.kinds.column import Column, Label
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,17 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 _BLOCK, _LARGEST_BLOCK = 1 << 20, (1 << 31) - 1
 
 
-def read_delimited(path: Path, suffix: str, data: bytes, encoding: str) -> pa.Table:
+def read_delimited(path: Path, suffix: str, data: bytes, encoding: str, *, named: bool = True) -> pa.Table:
     """Read the content of a file of separated values; every column is text, an empty field is missing.
+
+    Parameters
+    ----------
+    path, suffix
+        Of the file, for messages and for what separates its values.
+    data, encoding
+        What it holds.
+    named
+        Whether its first line names the columns; otherwise that is a row like the others.
 
     Raises
     ------
@@ -35,24 +44,24 @@ def read_delimited(path: Path, suffix: str, data: bytes, encoding: str) -> pa.Ta
     check_column_count(str(path), header.count(separator.encode()) + 1)
     with damage_as_data_error(path, suffix):
         try:
-            table = _parse(text, separator)
+            table = _parse(text, separator, named=named)
         except pa.ArrowInvalid as error:
             raise _ragged(path, text, separator, error) from error
         return table.rename_columns([name or f"unnamed_{i + 1}" for i, name in enumerate(table.column_names)])
 
 
-def _parse(text: bytes, separator: str) -> pa.Table:
+def _parse(text: bytes, separator: str, *, named: bool) -> pa.Table:
     try:
-        return _parse_blocks(text, separator, _BLOCK)
+        return _parse_blocks(text, separator, _BLOCK, named=named)
     except pa.ArrowInvalid:
         # A row must fit into one block, and there may be a whole book in a cell.
         if len(text) <= _BLOCK:
             raise
-        return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK))
+        return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK), named=named)
 
 
-def _parse_blocks(text: bytes, separator: str, size: int) -> pa.Table:
-    read_options = pa.csv.ReadOptions(block_size=size)
+def _parse_blocks(text: bytes, separator: str, size: int, *, named: bool) -> pa.Table:
+    read_options = pa.csv.ReadOptions(block_size=size, autogenerate_column_names=not named)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     source = native_buffer(text)
     # Every column is read as text: types guessed from the first block of a file fail on a later one.

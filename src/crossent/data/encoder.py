@@ -1,48 +1,50 @@
 """All columns of a table to features."""
 
-import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.sparse
 
-from crossent.data.column import Column, Kind
-from crossent.data.table import Features, TableEncoder, Widths, fit_table_encoder
-from crossent.data.text import TextEncoding, fit_text
+from crossent.kinds.blocks import Features, Widths, join_features, join_widths
+from crossent.kinds.catalogue import AnyEncoding, kind_of
+from crossent.kinds.column import Column
+from crossent.kinds.format_1 import EncoderOfFormat1, current_encodings
 from crossent.value_checks import check_distinct
 
-TEXT: frozenset[Kind] = frozenset({"text"})
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
-    """Everything that turns the columns in use into features, fitted on training rows.
+    """Everything that turns the columns in use into features, learned from training rows.
 
     Attributes
     ----------
-    table
-        Of numbers, categories, booleans and dates.
-    texts
-        Of each column of text.
+    encodings
+        Of each column in use, in their order.
     """
 
-    table: TableEncoder
-    texts: tuple[TextEncoding, ...]
+    encodings: tuple[AnyEncoding, ...]
 
     def __post_init__(self) -> None:
-        check_distinct("columns of text", [encoding.column for encoding in self.texts])
+        check_distinct("encoded columns", [encoding.column for encoding in self.encodings])
+
+    @classmethod
+    def from_format_1(cls, former: EncoderOfFormat1) -> Self:
+        """Return what a saved model of format 1 holds.
+
+        Raises
+        ------
+        ValueError
+            If its parts are not those of columns.
+        """
+        return cls(current_encodings(former))
 
     @property
     def widths(self) -> Widths:
-        """How many features of each sort it writes."""
-        return Widths(
-            sum(1 + encoding.flag for encoding in self.table.numbers),
-            tuple(encoding.cardinality for encoding in self.table.categories),
-            sum(len(encoding.hashes) for encoding in self.texts),
-        )
+        """How many features of each block it writes."""
+        return join_widths([encoding.widths for encoding in self.encodings])
 
     def check_columns(self, columns: Sequence[Column]) -> None:
         """Check that all that is encoded is among the columns, and of its kind.
@@ -50,35 +52,27 @@ class Encoder:
         Raises
         ------
         ValueError
-            If it is not.
+            If it is not, or a kind is unknown.
         """
+        fitting = {column.name: kind_of(column).encoding for column in columns}
         kinds = {column.name: column.kind for column in columns}
-        wanted: list[tuple[str, Collection[Kind]]] = [
-            *((encoding.column, encoding.kinds) for encoding in self.table.numbers),
-            *((encoding.column, encoding.kinds) for encoding in self.table.categories),
-            *((encoding.column, TEXT) for encoding in self.texts),
-        ]
-        for name, fitting in wanted:
-            if kinds.get(name) not in fitting:
+        for encoding in self.encodings:
+            name = encoding.column
+            if fitting.get(name) is not type(encoding):
                 raise ValueError(f"the encoding of column {name!r} does not fit a {kinds.get(name, 'missing')} column")
 
     def encode(self, frame: pd.DataFrame) -> Features:
         """Encode the rows of a frame with the converted columns that the encoder was fitted on."""
-        features = self.table.encode(frame)
-        return _with_texts(features, [encoding.encode(frame[encoding.column]) for encoding in self.texts])
+        return self.encode_columns({str(name): values for name, values in frame.items()}, len(frame))
+
+    def encode_columns(self, columns: "Mapping[str, pd.Series[Any]]", rows: int) -> Features:
+        """Encode columns of a number of rows, as `conform_columns` gives them."""
+        return join_features([encoding.encode(columns[encoding.column]) for encoding in self.encodings], rows)
 
     def unseen(self, frame: pd.DataFrame) -> tuple[str, ...]:
         """Say which values of converted rows were not seen in training."""
-        notes = []
-        for encoding in self.texts:
-            texts = frame[encoding.column]
-            unknown = int((np.diff(encoding.encode(texts).indptr) == 0).sum())
-            if unknown:
-                notes.append(
-                    f"column {encoding.column!r}: {unknown:,} rows are empty or hold no word, nor a piece of one, "
-                    "that was seen in training"
-                )
-        return (*self.table.unseen(frame), *notes)
+        notes = [(encoding.column, encoding.unseen(frame[encoding.column])) for encoding in self.encodings]
+        return tuple(f"column {name!r}: {note}" for name, note in notes if note)
 
 
 def fit_encoder(
@@ -106,14 +100,18 @@ def fit_encoder(
     ------
     DataError
         If a column of text has nothing that two rows share.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"x": [1.0, 2.0, np.nan, 4.0]})
+    >>> encoder, features = fit_encoder(frame, [Column("x", "number", 1, 3, ("1", "2"), "")], np.array([0, 1, 0, 1]), 2)
+    >>> features.numbers[:, 1]
+    array([0., 0., 1., 0.], dtype=float32)
     """
-    table = fit_table_encoder(frame, columns)
-    texts = [fit_text(frame[column.name], target, num_classes) for column in columns if column.kind == "text"]
-    encoder = Encoder(table, tuple(encoding for encoding, _ in texts))
-    return encoder, _with_texts(table.encode(frame), [features for _, features in texts])
-
-
-def _with_texts(features: Features, texts: Sequence[scipy.sparse.csr_array]) -> Features:
-    if not texts:
-        return features
-    return dataclasses.replace(features, texts=scipy.sparse.hstack(texts, format="csr"))
+    learned = [
+        learn(frame[column.name], target, num_classes)
+        for column in columns
+        if (learn := kind_of(column).learn) is not None
+    ]
+    features = join_features([part for _, part in learned], len(frame))
+    return Encoder(tuple(encoding for encoding, _ in learned)), features

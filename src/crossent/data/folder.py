@@ -7,14 +7,17 @@ import pandas as pd
 from crossent.data.limits import limit_of
 from crossent.data.utf8 import to_utf8
 from crossent.errors import DataError
+from crossent.names import listed
 
 # Columns of the table that a folder becomes.
 TEXT, CLASS = "text", "class"
 _LINES = ".txt"
+# What the folder of a run holds, and no class of texts.
+RUN_FILE = "run.json"
 
 
 def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
-    """Read texts from a folder; hidden files are left out.
+    """Read texts from a folder; hidden files and folders of runs are left out.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
     texts: list[str] = []
     classes: list[str] = []
     for entry in _visible(folder):
+        if is_run(entry):
+            continue
         if entry.is_dir():
             found = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
         elif entry.suffix.lower() == _LINES and entry.is_file():
@@ -52,6 +57,19 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
             "Sort the files into sub-folders named after their classes.",
         )
     return pd.DataFrame({TEXT: pd.Series(texts, dtype="str"), CLASS: pd.Series(classes, dtype="str")})
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder is that of a run, which is no class of texts."""
+    return (folder / RUN_FILE).is_file()
+
+
+def folder_notes(folder: Path) -> list[str]:
+    """Return what a reader should know of a folder of texts: which folders in it are left out, for they are runs."""
+    runs = [entry.name for entry in _visible(folder) if is_run(entry)]
+    if not runs:
+        return []
+    return [f"Folders of runs are no classes and are left out: {listed(runs, 5)}."]
 
 
 def _class_of(entry: Path) -> str:

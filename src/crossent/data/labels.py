@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.data.cells import is_duration, is_moment, plain_series, texts_of
-from crossent.data.column import Label
-from crossent.data.names import listed, shortened
+from crossent.data.cells import plain_series
 from crossent.errors import DataError
+from crossent.kinds.column import Label
+from crossent.kinds.values import is_duration, is_moment, texts_of
+from crossent.names import listed, shortened
 
 # With more classes than this share of the rows, a target is a quantity or an identifier, not a class.
 MOST_CLASSES_SHARE = 0.5

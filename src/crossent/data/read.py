@@ -10,18 +10,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from crossent.data.arrow import frame_of
-from crossent.data.column import Kind
+from crossent.data.cells import MISSING_TEXTS, plain_series
 from crossent.data.columnar import FEATHER, PARQUET, damage_as_data_error, read_columnar
 from crossent.data.dataset import Dataset
 from crossent.data.delimited import SEPARATORS, read_delimited
-from crossent.data.folder import TEXT, read_folder
-from crossent.data.kinds import understand, understand_column
+from crossent.data.folder import TEXT, folder_notes, read_folder
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.data.limits import read_opened
-from crossent.data.names import check_distinct, listed, nearest, shortened
+from crossent.data.understand import understand, understand_column
 from crossent.errors import DataError
+from crossent.kinds.values import texts_of
+from crossent.names import check_distinct, listed, nearest, shortened
 
 _KNOWN = "CSV (.csv), TSV (.tsv), Parquet (.parquet) or Feather (.feather), each also with .gz"
+
+# A whole number of a column with gaps, which pandas keeps as a fraction: 3.0 and 3 are one group.
+_WHOLE = r"^(-?\d+)\.0+$"
 
 
 def read(
@@ -30,7 +34,7 @@ def read(
     *,
     groups: str | None = None,
     time: str | None = None,
-    kinds: Mapping[str, Kind] | None = None,
+    kinds: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
 ) -> Dataset:
     """Read rows with labels.
@@ -43,9 +47,11 @@ def read(
     target
         Name of the column that holds the label. Rows without a label are left out, and a note says so.
     groups
-        Name of a column; rows that share its value are never split between training and evaluation.
+        Name of a column; rows that share its value are never split between training and evaluation. A row without a
+        value is a group of its own, and a note says how many there are.
     time
-        Name of a column of dates or numbers; the latest rows are the ones held out.
+        Name of a column of dates or numbers; the latest rows are the ones held out. With `groups` these are the groups
+        whose last rows are the latest, each of them whole.
     kinds
         Kinds of columns where the inferred ones are wrong.
     encoding
@@ -67,12 +73,13 @@ def read(
     name = source if isinstance(source, str) else getattr(source, "name", f"a {type(source).__name__}")
     for column in (target, groups, time):
         _check_column(frame, column, str(name))
-    notes = []
+    notes = folder_notes(Path(source)) if isinstance(source, str | Path) and _is_folder(Path(source)) else []
     labelled = frame[target].notna().to_numpy()
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows have no value in {target!r} and are left out.")
         frame = frame[labelled]
     codes, classes = encode_labels(labels_of(frame[target]), target)
+    group_codes, group_notes = (None, []) if groups is None else _group_codes(frame[groups])
     features = frame.drop(columns=[column for column in {target, groups, time} if column is not None])
     used, columns = understand(features, kinds or {})
     return Dataset(
@@ -81,10 +88,10 @@ def read(
         target=codes,
         classes=classes,
         target_name=target,
-        groups=None if groups is None else _group_codes(frame[groups]),
+        groups=group_codes,
         time=None if time is None else _moments(frame[time]),
         source=str(name),
-        notes=(*notes, *rare_class_notes(codes, classes)),
+        notes=(*notes, *group_notes, *rare_class_notes(codes, classes)),
     )
 
 
@@ -121,7 +128,27 @@ def read_table(source: Any, *, encoding: str = "utf-8") -> pd.DataFrame:
     check_distinct(names, _name_of(source))
     if not len(frame):
         raise DataError("A table needs rows.", f"{_name_of(source)} has none.", "Give a table with at least one row.")
-    return frame.set_axis(names, axis=1).reset_index(drop=True)
+    # A frame that has these names already is the quicker to read, which counts where rows come singly.
+    if names != list(frame.columns):
+        frame = frame.set_axis(names, axis=1)
+    return frame.reset_index(drop=True)
+
+
+def read_lines(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
+    """Read a file of separated values whose first line is a row like the others; all values stay text.
+
+    Raises
+    ------
+    DataError
+        As in `read_table`.
+    """
+    suffix, data = _open(path)
+    return frame_of(read_delimited(path, suffix, data, encoding, named=False), str(path))
+
+
+def is_delimited(path: Path) -> bool:
+    """Say whether a file is of separated values, by its name."""
+    return _suffix_of(path) in SEPARATORS
 
 
 def is_texts(source: Any) -> bool:
@@ -150,21 +177,35 @@ def _check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
     )
 
 
-def _group_codes(values: "pd.Series[Any]") -> npt.NDArray[np.int64]:
-    codes, _ = pd.factorize(values.astype("str").to_numpy())
-    return codes.astype(np.int64)
+def _group_codes(values: "pd.Series[Any]") -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the group of each row, one of its own where the cell is empty, and what a reader should know of it."""
+    texts = texts_of(plain_series(values)).str.strip().str.replace(_WHOLE, r"\1", regex=True)
+    codes, names = pd.factorize(texts.mask(texts == ""))
+    alone = codes < 0
+    codes[alone] = len(names) + np.arange(alone.sum())
+    notes = []
+    if alone.any():
+        notes.append(f"{int(alone.sum()):,} rows have no value in {values.name!r}; each is a group of its own.")
+    words = [word for word in MISSING_TEXTS if word in set(names)]
+    if words:
+        notes.append(
+            f"{words[0]!r} in {values.name!r} is the name of a group; if it means that there is none, leave such cells"
+            " empty."
+        )
+    return codes.astype(np.int64), notes
 
 
 def _moments(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    kind = understand_column(values, None)[1].kind
-    moments, column = understand_column(values, "date" if kind == "date" else "number")
+    moments, column = understand_column(values, None)
+    if column.kind not in {"date", "number"}:
+        moments, column = understand_column(values, "number")
     if column.missing or moments.isna().any():
         raise DataError(
             "The time column holds a date or a number in every row.",
             f"{column.name!r} has {int(moments.isna().sum())} values missing.",
             "Choose another column, or fill the gaps.",
         )
-    return np.asarray(moments.astype("int64") if kind == "date" else moments, dtype=np.float64)
+    return np.asarray(moments.astype("int64") if column.kind == "date" else moments, dtype=np.float64)
 
 
 def _name_of(source: Any) -> str:
@@ -213,6 +254,16 @@ def _from_texts(texts: Any) -> "pd.Series[str]":
 
 
 def _read_path(path: Path, encoding: str) -> pd.DataFrame:
+    suffix, data = _open(path)
+    if suffix in SEPARATORS:
+        return frame_of(read_delimited(path, suffix, data, encoding), str(path))
+    table = read_columnar(path, suffix, data)
+    with damage_as_data_error(path, suffix):
+        return frame_of(table, str(path))
+
+
+def _open(path: Path) -> tuple[str, bytes]:
+    """Return the kind of a file of a table, by its name, and what it holds."""
     if not path.is_file():
         near = ", ".join(sorted(p.name for p in path.parent.glob(f"{path.stem}*"))[:3]) if path.parent.is_dir() else ""
         raise DataError(
@@ -220,14 +271,14 @@ def _read_path(path: Path, encoding: str) -> pd.DataFrame:
             f"There is no file {path}.",
             f"Did you mean {near}?" if near else f"Check the path; the current folder is {Path.cwd()}.",
         )
-    suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    suffix = _suffix_of(path)
     if suffix not in SEPARATORS and suffix not in PARQUET | FEATHER:
         raise DataError(f"A table file is {_KNOWN}.", f"{path.name} is none of these.", "Convert or rename it.")
     data = read_opened(path)
     if not data or data.isspace():
         raise DataError("A table needs rows.", f"{path} is empty.", "Check how the file was made.")
-    if suffix in SEPARATORS:
-        return frame_of(read_delimited(path, suffix, data, encoding), str(path))
-    table = read_columnar(path, suffix, data)
-    with damage_as_data_error(path, suffix):
-        return frame_of(table, str(path))
+    return suffix, data
+
+
+def _suffix_of(path: Path) -> str:
+    return Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()

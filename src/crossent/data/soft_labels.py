@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.array_checks import check_probs_array
-from crossent.data.column import Label
 from crossent.data.read import read_table
 from crossent.errors import DataError
+from crossent.kinds.column import Label
 
 Shares = npt.NDArray[np.float32]
 

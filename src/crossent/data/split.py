@@ -1,4 +1,4 @@
-"""Splits: stratified by class, whole groups on one side, copies of a row together, or the latest rows apart."""
+"""Splits: stratified by class or by time, with whole groups and copies of a row on one side."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ Sides = npt.NDArray[np.int64]
 def hold_out(dataset: Dataset, fraction: float, *, duplicates: Duplicates, rng: np.random.Generator) -> Sides:
     """Choose the rows to hold out: 1 for these, 0 for the others.
 
-    With a time column these are the latest rows; otherwise they are drawn, stratified by class, whole groups at a time.
+    Groups, and duplicates as asked, are held out whole. With a time column the latest are held out, each by its latest
+    moment, so that no row is trained on that comes after all moments of a unit held out; otherwise they are drawn,
+    stratified by class.
 
     Raises
     ------
@@ -32,11 +34,10 @@ def hold_out(dataset: Dataset, fraction: float, *, duplicates: Duplicates, rng: 
     >>> int(sides.sum())
     1083
     """
+    units = row_units(dataset, duplicates=duplicates)
     if dataset.time is not None:
-        # Rows of one moment stay together.
-        sides = (dataset.time > np.quantile(dataset.time, 1 - fraction, method="lower")).astype(np.int64)
+        sides = _latest(dataset.time, units, fraction)
     else:
-        units = row_units(dataset, duplicates=duplicates)
         sides = deal(dataset.target, units, np.array([1 - fraction, fraction]), rng)
     if sides.all() or not sides.any():
         raise DataError(
@@ -71,6 +72,17 @@ def row_units(dataset: Dataset, *, duplicates: Duplicates) -> npt.NDArray[np.int
     graph = scipy.sparse.coo_array((np.ones(n, dtype=np.int8), (first, second)), shape=(size, size))
     _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return np.asarray(component[first], dtype=np.int64)
+
+
+def _latest(time: npt.NDArray[np.float64], units: npt.NDArray[np.int64], fraction: float) -> Sides:
+    """Return 1 for the units whose last rows are the latest; units that end in one moment stay together."""
+    _, units = np.unique(units, return_inverse=True)
+    end = np.full(units.max() + 1, -np.inf)
+    np.maximum.at(end, units, time)
+    ends = end[units]
+    sides = ends > np.quantile(ends, 1 - fraction, method="lower")
+    # Where more rows than the share end in the latest moment, it is held out nevertheless.
+    return np.asarray(sides if sides.any() else ends == ends.max(), dtype=np.int64)
 
 
 def deal(

@@ -20,7 +20,7 @@ _STEP = 0.9
 class RiskCoverage:
     """What share of the answers is wrong if only rows of a confidence at or above a threshold are answered.
 
-    The confidence of a row is the probability of its most probable class.
+    The confidence of a row is the probability of the class that is answered, usually its most probable one.
 
     Attributes
     ----------
@@ -51,7 +51,9 @@ class RiskCoverage:
         return np.asarray(self.wrong / self.answered)
 
 
-def risk_coverage(probs: npt.ArrayLike, target: npt.ArrayLike) -> RiskCoverage:
+def risk_coverage(
+    probs: npt.ArrayLike, target: npt.ArrayLike, *, predicted: npt.ArrayLike | None = None
+) -> RiskCoverage:
     """Return how the share of wrong answers falls as rows of low confidence are left unanswered.
 
     Parameters
@@ -60,6 +62,9 @@ def risk_coverage(probs: npt.ArrayLike, target: npt.ArrayLike) -> RiskCoverage:
         ``(n, K)`` probabilities of rows held out.
     target
         ``(n,)`` class indices.
+    predicted
+        ``(n,)`` class indices that are answered, as by `crossent.minimum_cost` or `crossent.apply_thresholds`. The
+        confidence is then the probability of these. None: the most probable classes.
 
     Raises
     ------
@@ -80,10 +85,12 @@ def risk_coverage(probs: npt.ArrayLike, target: npt.ArrayLike) -> RiskCoverage:
     checked, labels = np.asarray(probs), np.asarray(target)
     check_probs_array("probs", checked)
     check_target_array("target", labels, *checked.shape)
-    confidence = checked.max(axis=1).astype(np.float64)
+    answers = checked.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    check_target_array("predicted", answers, *checked.shape)
+    confidence = np.take_along_axis(checked, answers[:, None], axis=1)[:, 0].astype(np.float64)
     order = np.argsort(-confidence, kind="stable")
     confidence = confidence[order]
-    wrong = np.cumsum(checked.argmax(axis=1)[order] != labels[order])
+    wrong = np.cumsum(answers[order] != labels[order])
     last = np.flatnonzero(np.append(confidence[:-1] != confidence[1:], True))
     counts = np.arange(1, len(labels) + 1)
     expected = np.interp(counts, np.append(0, last + 1), np.append(0, wrong[last]))
@@ -130,8 +137,10 @@ def threshold_for_coverage(curve: RiskCoverage, coverage: float) -> np.float64:
 def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95) -> np.float64:
     """Return a confidence threshold with a promise: of the rows answered, a share of at most `risk` is wrong.
 
-    Answer a row where ``probs.max(axis=1) >= threshold``. With probability `level` over the draw of the rows held out,
-    the risk of new rows from the same source is at most what is asked for. So the risk on the rows held out lies below.
+    Answer a row where its confidence is at or above the threshold: ``probs.max(axis=1) >= threshold``, or the
+    probability of the class that is answered where that is another. With probability `level` over the draw of the rows
+    held out, the risk of new rows from the same source is at most what is asked for. So the risk on the rows held out
+    lies below.
 
     Parameters
     ----------

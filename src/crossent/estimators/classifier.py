@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,21 +15,19 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from crossent.calibration.conformal import By
 from crossent.calibration.conformity import Method
-from crossent.data.column import Kind, Label
+from crossent.calibration.prior import Prior
 from crossent.data.dataset import Dataset
 from crossent.data.folder import TEXT
-from crossent.data.kinds import understand
 from crossent.data.labels import encode_labels
-from crossent.data.names import check_distinct
 from crossent.data.read import is_texts, read_table
 from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
-from crossent.decide.labels import minimum_cost
-from crossent.decide.thresholds import LabelScore, apply_thresholds, tune_thresholds
-from crossent.errors import SettingError
+from crossent.data.understand import understand
+from crossent.decide.decide import DecisionRule, Decisions
+from crossent.decide.thresholds import LabelScore
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import flat_fields, recipe_of
-from crossent.logits import log_softmax
-from crossent.predictor import Predictor, probs_under
+from crossent.names import check_distinct
+from crossent.predictor import Predictor
 
 _FIELDS = flat_fields()
 
@@ -128,7 +125,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         target = _read_target(y, recipe.seed)
         _check_lengths(frame, target.codes)
         # A list of strings says what it is, however short they are.
-        kinds: dict[str, Kind] = {TEXT: "text"} if is_texts(X) else {}
+        kinds: dict[str, str] = {TEXT: "text"} if is_texts(X) else {}
         used, columns = understand(frame, kinds)
         dataset = Dataset(
             frame=used,
@@ -141,11 +138,40 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.classes_ = target.classes
         self.predictor_: Predictor = fit(dataset, recipe).predictor
 
+    def decide(self, X: Any, rule: DecisionRule) -> Decisions:  # noqa: N803
+        """Return what a rule decides for rows: probabilities, labels, sets and rows to hand to a person, all at once.
+
+        The other methods that predict are short forms of it.
+
+        Parameters
+        ----------
+        X
+            Rows, as in `fit`.
+        rule
+            What is asked; its settings may be combined.
+
+        Raises
+        ------
+        SettingError, ShapeError
+            If a setting does not fit the classes, or asks for a promise that the held-out rows cannot give.
+
+        Examples
+        --------
+        >>> from crossent import DecisionRule
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> decisions = Classifier(model="linear").fit(X, y).decide(X, DecisionRule(top=2, risk=0.25))
+        >>> decisions.predicted.shape, decisions.top.shape, decisions.abstains.mean()
+        ((150,), (150, 2), np.float64(0.0))
+        """
+        check_is_fitted(self)
+        return self.predictor_.decide(self._frame(X, reset=False), rule)
+
     def predict_proba(
         self,
         X: Any,  # noqa: N803
         *,
-        prior: Literal["uniform", "estimate"] | npt.ArrayLike | Mapping[Label, float] | None = None,
+        prior: Prior | Literal["estimate"] | None = None,
     ) -> npt.NDArray[np.float64]:
         """Return ``(n, K)`` probabilities.
 
@@ -163,31 +189,37 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         SettingError
             If the prior does not fit the classes.
         """
-        check_is_fitted(self)
-        predictor = self.predictor_
-        return probs_under(predictor, predictor.logits(self._frame(X, reset=False)), prior)
+        return self.decide(X, DecisionRule(prior=prior)).probs
 
-    def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Return ``(n, K)`` log-probabilities, under the class shares of the training data."""
-        check_is_fitted(self)
-        return self.predictor_.log_probs(self._frame(X, reset=False))
+    def predict_log_proba(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        prior: Prior | Literal["estimate"] | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Return ``(n, K)`` log-probabilities; arguments and errors as in `predict_proba`."""
+        return self.decide(X, DecisionRule(prior=prior)).log_probs
 
     def predict(
         self,
         X: Any,  # noqa: N803
         *,
+        prior: Prior | Literal["estimate"] | None = None,
         costs: npt.ArrayLike | None = None,
         scoring: str | LabelScore | None = None,
     ) -> npt.NDArray[Any]:
         """Return a label for each row: the most probable, the one of lowest expected cost, or the best for a score.
 
         With a remedy of imbalance it is the most probable in a world where the classes are as common as the remedy made
-        them look, so that rare classes are found more often; the probabilities do not change.
+        them look, so that rare classes are found more often; the probabilities do not change. A prior, costs or a score
+        that are given decide in place of the remedy.
 
         Parameters
         ----------
         X
             Rows, as in `fit`.
+        prior
+            As in `predict_proba`.
         costs
             ``(K, K)``: what it costs to predict the class of the column where that of the row is true, not negative.
         scoring
@@ -199,25 +231,23 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         SettingError
             If the costs do not fit the classes, the score is unknown, or both are given.
         """
-        check_is_fitted(self)
-        if costs is not None and scoring is not None:
-            raise SettingError("Labels are chosen by costs or by a score.", "Both are given.", "Give one of them.")
-        predictor = self.predictor_
-        logits = predictor.logits(self._frame(X, reset=False))
-        if costs is not None:
-            positions = minimum_cost(np.exp(log_softmax(logits)), costs)
-        elif scoring is not None:
-            tuned = tune_thresholds(predictor.apart_probs(), predictor.apart.target, scoring=scoring, seed=self.seed)
-            positions = apply_thresholds(np.exp(log_softmax(logits)), tuned.values)
-        else:
-            positions = predictor.deciding_logits(logits).argmax(axis=1)
-        return np.asarray(self.classes_[positions])
+        decisions = self.decide(X, DecisionRule(prior=prior, costs=costs, scoring=scoring, seed=self.seed))
+        return np.asarray(self.classes_[decisions.predicted])
 
-    def abstains(self, X: Any, *, risk: float) -> npt.NDArray[np.bool_]:  # noqa: N803
+    def abstains(
+        self,
+        X: Any,  # noqa: N803
+        *,
+        risk: float,
+        prior: Prior | None = None,
+        costs: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[np.bool_]:
         """Return ``(n,)``: True for rows to hand to a person, so that at most a share `risk` of the others is wrong.
 
-        These are the rows whose most probable label is the least probable. The promise is about that label, and holds
-        with 95 % probability, by `crossent.threshold_for_risk`, on training rows that the model was not fitted to.
+        These are the rows whose predicted label is the least probable. The promise is about the labels that `predict`
+        gives with the same prior and costs, and holds with 95 % probability, by `crossent.threshold_for_risk`, on
+        training rows that the model was not fitted to. Labels chosen by a score come from `decide`, together with the
+        rows to hand over: their thresholds are then tuned on other rows than those that the promise rests on.
 
         Parameters
         ----------
@@ -225,14 +255,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             Rows, as in `fit`.
         risk
             Share of the answers that may be wrong, between 0 and 1.
+        prior, costs
+            As in `predict`; the prior must be known.
 
         Raises
         ------
         SettingError
             If no part of the rows can be answered at that risk; it says at which it can.
         """
-        check_is_fitted(self)
-        return self.predictor_.abstains(np.exp(self.predict_log_proba(X)), risk)
+        return np.asarray(self.decide(X, DecisionRule(prior=prior, costs=costs, risk=risk, seed=self.seed)).abstains)
 
     def predict_sets(
         self,
@@ -241,6 +272,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         coverage: float = 0.9,
         method: Method = "lac",
         by: By = "overall",
+        prior: Prior | None = None,
     ) -> npt.NDArray[np.bool_]:
         """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
 
@@ -253,15 +285,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             Rows, as in `fit`.
         coverage, method, by
             As in `crossent.conformal_sets`.
+        prior
+            As in `predict_proba`, but known: the promise is then for rows with these shares of the classes.
 
         Raises
         ------
         SettingError
             If there are too few rows for the coverage; it says how many it takes.
         """
-        check_is_fitted(self)
-        frame = self._frame(X, reset=False)
-        return self.predictor_.prediction_sets(frame, coverage=coverage, method=method, by=by, seed=self.seed)
+        rule = DecisionRule(prior=prior, coverage=coverage, method=method, by=by, seed=self.seed)
+        return np.asarray(self.decide(X, rule).sets)
 
     def save(self, path: str | Path) -> None:
         """Write the predictor to a folder, from which `crossent.load` reads it."""

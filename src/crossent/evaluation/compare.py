@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.column import Label
 from crossent.errors import SettingError, ShapeError
 from crossent.evaluation.catalogue import COMPARED
 from crossent.evaluation.evaluate import judge
 from crossent.evaluation.inputs import read_labelled, read_prior
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores
 from crossent.evaluation.result import Comparison
+from crossent.kinds.column import Label
 
 
 def compare(

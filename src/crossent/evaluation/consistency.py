@@ -81,7 +81,7 @@ def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Gene
 
 
 def draw_labels(probs: FloatArray, times: int, rng: np.random.Generator) -> list[IntArray]:
-    """Draw ``(n,)`` class indices from ``(n, K)`` probabilities, so many times.
+    """Draw ``(n,)`` class indices from ``(n, K)`` probabilities, as often as is asked.
 
     Examples
     --------

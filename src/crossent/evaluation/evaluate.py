@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.special
 
-from crossent.data.column import Label
 from crossent.errors import ShapeError
 from crossent.evaluation.calibration import calibration_error, reliability, top_label
 from crossent.evaluation.catalogue import METRICS
@@ -39,6 +38,7 @@ from crossent.evaluation.metrics import (
 )
 from crossent.evaluation.resampled import classwise_errors, resample_means, top_label_errors
 from crossent.evaluation.result import ClassResult, Estimate, Evaluation, Reliability
+from crossent.kinds.column import Label
 
 
 def evaluate(

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.data.column import Label
 from crossent.data.labels import label_positions
 from crossent.errors import DataError, ShapeError
 from crossent.evaluation.metrics import FloatArray, IntArray
+from crossent.kinds.column import Label
 
 SUM_TOLERANCE = 1e-3  # the rounding of 1,000 float32 probabilities stays well below
 _LEAST = 1e-6  # rounding below zero

@@ -164,7 +164,7 @@ class RowResamples:
 
 
 def resample_rows(rows: int, rng: np.random.Generator) -> RowResamples:
-    """Draw `RESAMPLES` resamples of so many rows; see the head of this module for what is exact.
+    """Draw `RESAMPLES` resamples of the rows, by their number; see the head of this module for what is exact.
 
     Examples
     --------

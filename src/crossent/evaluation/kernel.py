@@ -7,8 +7,8 @@ from crossent.evaluation.debiased import root
 from crossent.evaluation.intervals import RESAMPLES, Resampled
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
 
-# All pairs of rows are compared up to so many pairs; beyond, the pairs within blocks of rows that hold about so many,
-# and at least so many rows.
+# Up to this number of pairs, all pairs of rows are compared. Above it, only pairs within blocks of rows: a block has at
+# least the second number of rows, and all blocks together about the first number of pairs.
 PAIRS, FEWEST_ROWS = 4_000_000, 200
 BANDWIDTH_ROWS = 2000
 

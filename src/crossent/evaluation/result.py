@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.column import Label
 from crossent.evaluation.catalogue import COMPARED, LEAST_P_VALUE, METRICS
+from crossent.kinds.column import Label
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.column import Label
 from crossent.errors import ShapeError
 from crossent.evaluation.calibration import wilson_interval
 from crossent.evaluation.metrics import FloatArray, IntArray, check_rows
 from crossent.evaluation.result import ClassSets, Estimate, SetsResult
+from crossent.kinds.column import Label
 
 
 def evaluate_sets(sets: npt.NDArray[np.bool_], target: IntArray, classes: tuple[Label, ...]) -> SetsResult:

@@ -8,13 +8,14 @@ import numpy.typing as npt
 from crossent.calibration.conformal import rows_needed
 from crossent.data.dataset import Dataset
 from crossent.decide.abstention import risk_coverage
+from crossent.decide.decide import DecisionRule, Decisions, decide
 from crossent.evaluation.compare import compare_log_probs
 from crossent.evaluation.evaluate import evaluate_log_probs
 from crossent.evaluation.metrics import class_counts, confusion_matrix, log_loss_of_rows, precision, recall
 from crossent.evaluation.result import ClassRemedy, Comparison, Evaluation, RiskCoverage, SetsSummary
 from crossent.evaluation.sets import evaluate_sets
 from crossent.explain.rows import WorstRow, worst_rows
-from crossent.logits import log_softmax
+from crossent.logits import log_softmax, shift_prior
 from crossent.predictor import Predictor
 
 Array = npt.NDArray[np.float64]
@@ -35,9 +36,9 @@ class Judgement:
     before_after
         Before calibration and after; None where there was nothing to correct.
     sets
-        Prediction sets at 90 %; None where the rows kept apart are too few for them.
+        Prediction sets at 90 %; None where the conformal rows are too few for them.
     risk_coverage
-        What share of the answers is wrong if the unsure rows are not answered.
+        What share of the predicted labels is wrong if the unsure rows are not answered.
     worst_rows
         Those whose given label is least probable.
     remedy
@@ -65,21 +66,21 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
     seed
         Of the bootstrap.
     """
-    of_models = predictor.model_logits_of(test.frame)
-    uncalibrated = predictor.combination.logits(of_models)
-    logits = predictor.calibration.logits(uncalibrated)
-    log_probs = log_softmax(logits)
+    model_logits = predictor.model_logits_of(test.frame)
+    promised = len(predictor.apart) >= rows_needed(COVERAGE)
+    rule = DecisionRule(coverage=COVERAGE if promised else None, seed=seed)
+    decisions = decide(model_logits, predictor.decision_basis, rule)
+    log_probs = decisions.log_probs
     rng = np.random.default_rng(seed)
     evaluation = evaluate_log_probs(log_probs, test.target, predictor.classes, predictor.prior, rng)
     before_after = None
     if predictor.calibration.method != "identity":
-        both = {"before": log_softmax(uncalibrated), "after": log_probs}
+        both = {"before": log_softmax(predictor.combination.logits(model_logits)), "after": log_probs}
         before_after = compare_log_probs(both, test.target, predictor.classes, predictor.prior, seed)
     sets = None
-    if len(predictor.apart.target) >= rows_needed(COVERAGE):
-        members = predictor.sets_of(of_models, coverage=COVERAGE, method="lac", by="overall", seed=seed)
-        sets = SetsSummary(COVERAGE, evaluate_sets(members, test.target, predictor.classes))
-    curve = risk_coverage(np.exp(log_probs), test.target)
+    if decisions.sets is not None:
+        sets = SetsSummary(COVERAGE, evaluate_sets(decisions.sets, test.target, predictor.classes))
+    curve = risk_coverage(decisions.probs, test.target, predicted=decisions.predicted)
     shown = RiskCoverage(curve.answered / len(test), curve.wrong / curve.answered, curve.area)
     return Judgement(
         log_probs=log_probs,
@@ -88,20 +89,20 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
         sets=sets,
         risk_coverage=shown,
         worst_rows=worst_rows(test, log_probs),
-        remedy=_remedy(predictor, logits, test),
+        remedy=_remedy(predictor, decisions, test),
     )
 
 
-def _remedy(predictor: Predictor, logits: npt.NDArray[np.float32], test: Dataset) -> tuple[ClassRemedy, ...]:
-    """Compare, class by class, what is predicted and believed with the remedy's prior and without it."""
-    remedied = predictor.deciding_logits(logits)
-    if (remedied == logits).all():
+def _remedy(predictor: Predictor, decisions: Decisions, test: Dataset) -> tuple[ClassRemedy, ...]:
+    """Compare, class by class, what is predicted and its log-loss with the prior of the remedy and without it."""
+    if (predictor.deciding_prior == predictor.prior).all():
         return ()
-    classes = len(predictor.classes)
+    classes, without = len(predictor.classes), decisions.log_probs
+    remedied = log_softmax(shift_prior(without, predictor.prior, predictor.deciding_prior))
     figures = []
-    for one in (logits, remedied):
-        counts = class_counts(confusion_matrix(test.target, one.argmax(axis=1), classes))
-        loss = log_loss_of_rows(log_softmax(one), test.target)
+    for predicted, log_probs in ((without.argmax(axis=1), without), (decisions.predicted, remedied)):
+        counts = class_counts(confusion_matrix(test.target, predicted, classes))
+        loss = log_loss_of_rows(log_probs, test.target)
         sums = np.bincount(test.target, loss, classes)
         mean_loss = np.divide(sums, counts.actual, out=np.full(classes, np.nan), where=counts.actual > 0)
         figures.append((counts.actual, recall(counts), precision(counts), mean_loss))

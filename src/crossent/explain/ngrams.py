@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from crossent.data.column import Label
 from crossent.data.dataset import Dataset
-from crossent.data.ngrams import names
-from crossent.data.text import TextEncoding
+from crossent.kinds.column import Label
+from crossent.kinds.ngram_encoding import TextEncoding
+from crossent.kinds.ngrams import names
 from crossent.predictor import Predictor
 
 # N-grams of each sort that are named for a class.
@@ -61,7 +61,9 @@ def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...
     step = -(-len(dataset) // MOST_ROWS)
     dataset = dataset.take(np.arange(0, len(dataset), step))
     found: list[Evidence] = []
-    for encoding in predictor.encoder.texts:
+    for encoding in predictor.encoder.encodings:
+        if not isinstance(encoding, TextEncoding):
+            continue
         of_column, weight = weight[: len(encoding.hashes)], weight[len(encoding.hashes) :]
         found += _evidence_of_column(encoding, of_column, dataset)
     order = {label: i for i, label in enumerate(predictor.classes)}
@@ -70,7 +72,7 @@ def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...
 
 def _evidence_of_column(encoding: TextEncoding, weight: npt.NDArray[np.float32], dataset: Dataset) -> list[Evidence]:
     texts = dataset.frame[encoding.column]
-    features = encoding.encode(texts)
+    features = encoding.ngrams_of(texts)
     counts = np.maximum(dataset.class_counts, 1)
     members = scipy.sparse.csr_array(
         (1 / counts[dataset.target].astype(np.float32), (dataset.target, np.arange(len(dataset)))),

@@ -3,20 +3,12 @@
 from dataclasses import dataclass
 
 from crossent.data.dataset import Dataset
-from crossent.data.names import listed
 from crossent.errors import SettingError
 from crossent.fitting.recipe import AUTO, Recipe
+from crossent.kinds.catalogue import kind_of
 from crossent.models.catalogue import check_takes
 from crossent.models.settings import Settings
-
-# The block of features that a kind of column gives.
-_BLOCKS = {
-    "number": {"numbers"},
-    "category": {"codes"},
-    "boolean": {"codes"},
-    "date": {"numbers", "codes"},
-    "text": {"ngrams"},
-}
+from crossent.names import listed
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ def candidates(recipe: Recipe, dataset: Dataset, asked: frozenset[str]) -> tuple
 
 def _unread(settings: Settings, dataset: Dataset) -> list[str]:
     """Return the names of the columns that give blocks which a model does not read."""
-    return [column.name for column in dataset.columns if column.used and not _BLOCKS[column.kind] <= settings.reads]
+    return [column.name for column in dataset.columns if not kind_of(column).gives <= settings.reads]
 
 
 def _check_reads(settings: Settings, recipe: Recipe, dataset: Dataset) -> None:

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.scaling import Calibration, identity
-from crossent.data.table import Widths
 from crossent.fitting.candidates import Candidate
 from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import apply_remedy, effective_prior, measured_strength
+from crossent.kinds.blocks import Widths
 from crossent.logits import LabelledLogits, mean_cross_entropy, shift_prior
 from crossent.models.catalogue import AnyFitted, fit, model_of
 from crossent.models.model import Examples, Task
@@ -30,8 +30,8 @@ from crossent.value_checks import LARGEST_LOGIT, check_bounded
 LEAST_GAIN_OF_AVERAGE = 0.01
 # Fewer rows held out cannot tell whether a correction of confidence helps.
 LEAST_CALIBRATED = 30
-# One in so many of the rows held out has no say in calibration, so that prediction sets can rest on it; and no more
-# than this many rows, or numbers, for they are kept with the model.
+# A third of the held-out rows has no say in calibration, so that prediction sets can rest on them; and at most this
+# number of rows, or of logits, for they are saved with the model.
 APART_DIVISOR = 3
 MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 
@@ -153,15 +153,15 @@ class FoldFit:
     """A model, what its logits lack to the class shares of the data, and the rows that it never saw."""
 
     model: AnyFitted
-    restoring: npt.NDArray[np.float64]
+    prior_correction: npt.NDArray[np.float64]
     held_out: LabelledLogits
 
     def __post_init__(self) -> None:
         classes = self.model.classes
-        if self.restoring.shape != (classes,) or self.held_out.logits.shape[1] != classes:
+        if self.prior_correction.shape != (classes,) or self.held_out.logits.shape[1] != classes:
             raise ValueError(f"a model of {classes} classes does not fit rows or shares of others")
         self.held_out.check_finite()
-        check_bounded("what logits lack to the class shares of the data", self.restoring, LARGEST_LOGIT)
+        check_bounded("what logits lack to the class shares of the data", self.prior_correction, LARGEST_LOGIT)
 
 
 def cross_fit(
@@ -185,9 +185,9 @@ def cross_fit(
     started = time.perf_counter()
     fits = _fit_folds(candidate, encode, plan, rng, deadline)
     rows = _join([fold_fit.held_out for fold_fit in fits])
-    restoring = np.stack([fold_fit.restoring for fold_fit in fits])
+    prior_correction = np.stack([fold_fit.prior_correction for fold_fit in fits])
     for_calibration, apart = _choose_apart(len(rows), len(plan.prior), plan.apart_seed)
-    effective_priors = _effective_priors(rows.take(for_calibration), restoring, plan.prior)
+    effective_priors = _effective_priors(rows.take(for_calibration), prior_correction, plan.prior)
     rows = _restore(rows, effective_priors, plan.prior)
     averaged = len(fits) > 1 and not plan.refit
     # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
@@ -200,7 +200,7 @@ def cross_fit(
         trial=Trial(candidate.name, calibration.log_loss_before, calibration, len(fits), plan.refit, seconds),
         models=tuple(fold_fit.model for fold_fit in fits),
         effective_priors=effective_priors,
-        decision_prior=effective_prior(plan.prior, restoring.mean(axis=0)),
+        decision_prior=effective_prior(plan.prior, prior_correction.mean(axis=0)),
         held_out=rows,
         apart=dataclasses.replace(rows_apart, logits=calibration.logits(rows_apart.logits), fold=fold),
     )
@@ -236,11 +236,11 @@ def _finished_fold(candidate: Candidate, plan: Plan, fold: int, checkpoint: Chec
         raise checkpoint.fitted_differs(f"it is {type(fitted.model).__name__}, and the model is {candidate.name}")
     if fitted.model.classes != classes or (plan.widths is not None and not fitted.model.reads(plan.widths)):
         raise checkpoint.fitted_differs("its model is for other columns or classes")
-    if fitted.restoring.shape != (classes,) or held_out.logits.shape != (len(target), classes):
+    if fitted.prior_correction.shape != (classes,) or held_out.logits.shape != (len(target), classes):
         raise checkpoint.fitted_differs(f"its logits are {held_out.logits.shape}, not {(len(target), classes)}")
     if not np.array_equal(held_out.target, target) or not (held_out.model_index == fold).all():
         raise checkpoint.fitted_differs("it holds out other rows")
-    if not np.isfinite(fitted.restoring).all():
+    if not np.isfinite(fitted.prior_correction).all():
         raise checkpoint.fitted_differs("what restores the class shares is not finite")
     return fitted
 
@@ -269,7 +269,7 @@ def _fit_fold(
     fitted = fit(candidate.settings, task)
     logits = fitted.logits(valid.features)
     held_out = LabelledLogits(logits, valid.target, np.full(len(logits), fold))
-    fold_fit = FoldFit(fitted, remedy.objective.restoring_or_zeros(train.classes), held_out)
+    fold_fit = FoldFit(fitted, remedy.objective.prior_correction_or_zeros(train.classes), held_out)
     if checkpoint is not None:
         checkpoint.raise_if_interrupted()
         checkpoint.finish(fold_fit)
@@ -277,11 +277,15 @@ def _fit_fold(
 
 
 def _effective_priors(
-    rows: LabelledLogits, restoring: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
+    rows: LabelledLogits, prior_correction: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the ``(F, K)`` class shares that the models of the folds believe in, as far as the rows show."""
-    strength = measured_strength(rows.logits, rows.target, restoring[rows.model_index]) if restoring.any() else 0.0
-    return np.stack([effective_prior(prior, strength * one) for one in restoring])
+    strength = (
+        measured_strength(rows.logits, rows.target, prior_correction[rows.model_index])
+        if prior_correction.any()
+        else 0.0
+    )
+    return np.stack([effective_prior(prior, strength * of_fold) for of_fold in prior_correction])
 
 
 def _restore(
@@ -289,9 +293,9 @@ def _restore(
 ) -> LabelledLogits:
     """Return the rows with logits under the class shares of the data."""
     logits = rows.logits.copy()
-    for fold, believed in enumerate(effective_priors):
-        own = rows.model_index == fold
-        logits[own] = shift_prior(rows.logits[own], believed, prior)
+    for fold, fold_prior in enumerate(effective_priors):
+        of_fold = rows.model_index == fold
+        logits[of_fold] = shift_prior(rows.logits[of_fold], fold_prior, prior)
     return dataclasses.replace(rows, logits=logits)
 
 

@@ -17,6 +17,7 @@ from crossent.fitting.cross_fit import CrossFit, Encode, Plan, Trial, cross_fit
 from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import apply_remedy, asked_of_models, named_class_weight
+from crossent.kinds.catalogue import kind_of
 from crossent.models.catalogue import fit as fit_model
 from crossent.models.catalogue import model_of, settings_for_all_rows
 from crossent.models.model import Examples, Task
@@ -46,7 +47,7 @@ class FitResult:
     chosen
         Position in ``trials`` of the one in the predictor.
     stopped
-        Whether it was told to stop before its end.
+        Whether `on_epoch` stopped it before its end.
     """
 
     predictor: Predictor
@@ -81,7 +82,7 @@ def fit(
     recipe
         All settings.
     on_epoch
-        Told of every epoch; returns True to end training soon with the best that there is.
+        Called with every epoch; returns True to end training soon with the best that there is.
     checkpoints
         Goes on with what they hold, and keeps there what an interrupted training needs to go on; None does neither.
     processes
@@ -104,7 +105,7 @@ def fit(
     """
     rng = np.random.default_rng(recipe.seed)
     tried = _tried(dataset, recipe)
-    by_fold = has_text(dataset)
+    by_fold = learns_by_fold(dataset)
     # Where nothing is learned from held-out rows but scales and names, all rows are encoded at once.
     whole = None if by_fold else _encode_all(dataset)
     plan = Plan(
@@ -214,9 +215,9 @@ def _members(
     return (Member(candidate.name, model, best.effective_priors.mean(axis=0)),)
 
 
-def has_text(dataset: Dataset) -> bool:
-    """Say whether there is a column of free text."""
-    return any(column.kind == "text" for column in dataset.columns)
+def learns_by_fold(dataset: Dataset) -> bool:
+    """Say whether a column learns from the labels, as free text does: each fold must then learn anew."""
+    return any(kind_of(column).by_fold for column in dataset.columns)
 
 
 def _encode_all(dataset: Dataset) -> tuple[Encoder, Examples]:
@@ -241,7 +242,7 @@ def _encode_each(dataset: Dataset) -> Encode:
 
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
-    many = MANY_TEXTS if has_text(dataset) else MANY_ROWS
+    many = MANY_TEXTS if learns_by_fold(dataset) else MANY_ROWS
     count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
     if count == 1:
         return [hold_out(dataset, VALID_SHARE, duplicates=recipe.duplicates, rng=rng) == 1]

@@ -43,7 +43,8 @@ class Recipe:
         "How rare classes get more say in the predicted class; the probabilities stay those of the data's own mix.",
     )
     class_weight: dict[str, float] | None = setting(
-        None, "Weights by class, a remedy of imbalance in place of the balanced ones: --class-weight.rare=5."
+        None,
+        "Weights by class, a remedy of imbalance in place of the balanced ones: --class-weight rare=5, once for each.",
     )
     label_smoothing: float = setting(
         0.0, "Share of each label that training spreads evenly over all classes; calibration takes it back.", 0.0, 0.99

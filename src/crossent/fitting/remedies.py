@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
-from crossent.data.column import Label
 from crossent.data.sampling import oversample
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
+from crossent.kinds.column import Label
 from crossent.logits import mean_cross_entropy
 from crossent.losses.weights import balanced_class_weight
 from crossent.models.model import Examples
@@ -50,17 +50,17 @@ def apply_remedy(train: Examples, recipe: Recipe, class_weight: Array | None, rn
     objective = Objective(label_smoothing=recipe.label_smoothing)
     if recipe.imbalance == "class-weight" or class_weight is not None:
         weight = balanced_class_weight(counts) if class_weight is None else class_weight
-        return Remedy(train, dataclasses.replace(objective, class_weight=weight, restoring=-np.log(weight)))
+        return Remedy(train, dataclasses.replace(objective, class_weight=weight, prior_correction=-np.log(weight)))
     if recipe.imbalance == "oversample":
         rows = oversample(train.target, rng=rng)
         oversampled = train.take(rows)
         there = counts > 0
-        restoring = np.zeros(train.classes)
-        restoring[there] = -np.log(oversampled.class_counts()[there] / counts[there])
-        return Remedy(oversampled, dataclasses.replace(objective, restoring=restoring))
+        prior_correction = np.zeros(train.classes)
+        prior_correction[there] = -np.log(oversampled.class_counts()[there] / counts[there])
+        return Remedy(oversampled, dataclasses.replace(objective, prior_correction=prior_correction))
     if recipe.imbalance == "logit-adjust":
         log_prior = train.log_prior()
-        return Remedy(train, dataclasses.replace(objective, log_prior=log_prior, restoring=log_prior))
+        return Remedy(train, dataclasses.replace(objective, log_prior=log_prior, prior_correction=log_prior))
     if recipe.imbalance == "focal":
         return Remedy(train, dataclasses.replace(objective, focal_gamma=FOCAL_GAMMA))
     return Remedy(train, objective)
@@ -86,12 +86,12 @@ def asked_of_models(recipe: Recipe, *, has_shares: bool) -> frozenset[Ask]:
 
 
 def measured_strength(
-    logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64], restoring: npt.NDArray[np.float64]
+    logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64], prior_correction: npt.NDArray[np.float64]
 ) -> float:
     """Return the share of a remedy's theoretical effect on the logits that rows held out show, from 0 to 1.
 
     A model with little freedom comes to believe in the class shares that its loss implies. One that nearly interpolates
-    its rows hardly heeds their weights (Byrd and Lipton 2019, "What is the Effect of Importance Weighting in Deep
+    its rows hardly reacts to their weights (Byrd and Lipton 2019, "What is the Effect of Importance Weighting in Deep
     Learning?"), and to correct it by the theory would do harm.
 
     Parameters
@@ -100,33 +100,33 @@ def measured_strength(
         ``(n, K)`` of rows held out, as the models give them.
     target
         ``(n,)`` class indices.
-    restoring
+    prior_correction
         ``(n, K)`` or ``(K,)``: what by the theory brings them to the class shares of the data.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> target = rng.choice(2, size=10_000, p=[0.9, 0.1])
-    >>> unheeding = np.log([[0.9, 0.1]]).repeat(10_000, axis=0).astype(np.float32)
-    >>> round(measured_strength(unheeding, target, np.log([1.0, 0.2])), 1)
+    >>> indifferent = np.log([[0.9, 0.1]]).repeat(10_000, axis=0).astype(np.float32)
+    >>> round(measured_strength(indifferent, target, np.log([1.0, 0.2])), 1)
     0.0
     """
 
     def loss(strength: float) -> float:
-        return mean_cross_entropy(logits + strength * restoring, target)
+        return mean_cross_entropy(logits + strength * prior_correction, target)
 
     found = scipy.optimize.minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
     return float(found.x)
 
 
-def effective_prior(prior: Array, restoring: Array) -> Array:
+def effective_prior(prior: Array, prior_correction: Array) -> Array:
     """Return the ``(K,)`` shares of the classes that a model believes in.
 
     Parameters
     ----------
     prior
         ``(K,)`` shares in the data.
-    restoring
+    prior_correction
         ``(K,)``: what brings its logits to these.
 
     Examples
@@ -134,10 +134,10 @@ def effective_prior(prior: Array, restoring: Array) -> Array:
     >>> effective_prior(np.array([0.75, 0.25]), -np.log([1.0, 3.0])).round(3)
     array([0.5, 0.5])
     """
-    if not restoring.any():
+    if not prior_correction.any():
         return prior
-    believed = prior * np.exp(-restoring)
-    return np.asarray(believed / believed.sum())
+    shares = prior * np.exp(-prior_correction)
+    return np.asarray(shares / shares.sum())
 
 
 def named_class_weight(weights: Mapping[str, float] | None, classes: tuple[Label, ...]) -> Array | None:

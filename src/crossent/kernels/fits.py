@@ -1,4 +1,4 @@
-"""Checks of what the kernels are given: they read and write where they are told to, and know no bounds.
+"""Checks of what the kernels are given: they read and write at the addresses that they get, and know no bounds.
 
 All are of constant time. What is wrong here is a fault of the calling code, for the public functions convert and check.
 """

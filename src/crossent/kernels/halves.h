@@ -7,7 +7,7 @@ namespace {
 
 using HalfBits = uint16_t __attribute__((vector_size(kVectorBytes / 2)));
 
-// The first n < width of so many 16-bit numbers, then zeros; and the first n to memory.
+// Reads the first n < width 16-bit numbers, and zeros for the rest; and writes the first n to memory.
 #if defined(__AVX512F__)
 inline HalfBits load_half_bits(const void* from, int64_t n) {
   return HalfBits(_mm256_maskz_loadu_epi16(__mmask16((1u << n) - 1), from));

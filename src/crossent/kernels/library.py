@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,9 +120,8 @@ def _wanted_level() -> str:
 
 def _library_path() -> Path | None:
     # An editable install keeps sources and the built library in two folders, both on the package's path.
-    import crossent.kernels as package  # noqa: PLC0415 - the package imports this module
-
-    candidates = (Path(folder) / "libcrossent_kernels.so" for folder in package.__path__)
+    folders = sys.modules[__name__.rpartition(".")[0]].__path__
+    candidates = (Path(folder) / "libcrossent_kernels.so" for folder in folders)
     return next((path for path in candidates if path.is_file()), None)
 
 

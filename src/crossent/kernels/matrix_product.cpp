@@ -1,6 +1,6 @@
 // Matrix products in tiles that stay in the caches.
 //
-// The two operands of a tile are packed: so many rows (columns) side by side as the innermost loop holds in registers,
+// The two operands of a tile are packed: as many rows (columns) side by side as the innermost loop holds in registers,
 // for each term of the sum. Every element of the result is one chain of multiplications and additions a block of terms,
 // wherever it lies in a tile and whoever computes it, so that neither tiles nor threads change a bit.
 //
@@ -28,7 +28,7 @@ constexpr int64_t kPanelVectors = 2;
 template <class A>
 constexpr int64_t kPanelColumns = kPanelVectors * kWidth<A>;
 
-// Of a tile of the result. Its packed columns serve all of its rows, which are packed so many at a time: all that is
+// Of a tile of the result. Its packed columns serve all of its rows, which are packed some at a time: all that is
 // packed fills a third of a second cache.
 template <class A>
 constexpr int64_t kMostColumns = 1536 / int64_t(sizeof(A));

@@ -16,7 +16,7 @@ using crossent::NgramProblem;
 
 enum Kind : uint8_t { kSeparator, kLetter, kSymbol };
 
-// Odd numbers without a pattern; the plain form in data/plain_ngrams.py has the same.
+// Odd numbers without a pattern; the plain form in kinds/plain_ngrams.py has the same.
 constexpr uint64_t kBase = 0x9E3779B97F4A7C15u, kPairBase = 0xC2B2AE3D27D4EB4Fu;
 // Longer words do not come again.
 constexpr size_t kLongestKept = 64;

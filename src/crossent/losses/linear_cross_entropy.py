@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossent.checks import check_leading, check_linear, check_target
+from crossent.checks import check_leading, check_linear, check_target, check_tensor
 from crossent.kernels import rows
 from crossent.kernels.linear import Layer
 from crossent.kernels.problem import RowTerms, real_dtype
@@ -92,6 +92,8 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     leading, num_classes = input.shape[:-1], len(weight)
     flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
     check_target(_like_logits(flat_input, num_classes), flat_target)
+    if class_mask is not None:
+        check_tensor("class_mask", class_mask)
     has_row_mask = class_mask is not None and class_mask.shape != (num_classes,)
     terms = LossTerms(
         class_weight,

@@ -22,7 +22,8 @@ from crossent.kernels.problem import RowTerms, real_dtype
 # Of the logits of a tile; inputs and gradients beside them take at most as much again.
 SCRATCH_BYTES = 32 << 20
 MOST_ROWS = 8192
-# Gradients of weights in half precision are summed wide up to so many bytes, and beyond rounded after so many rows.
+# Gradients of weights in half precision are summed in float32 up to this number of bytes; larger ones are rounded after
+# this number of rows.
 MOST_WIDE_BYTES = 8 << 20
 ROWS_OF_ROUNDING = 1024
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from crossent.checks import check_class_indices, check_number
+from crossent.checks import check_class_indices, check_number, check_tensor
 from crossent.errors import ShapeError
 
 
@@ -40,6 +40,7 @@ def one_hot(target: Tensor, num_classes: int, *, dtype: torch.dtype = torch.floa
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
+    check_tensor("target", target)
     if target.is_floating_point():
         raise ShapeError("Class indices are whole numbers.", f"The target is {target.dtype}.", "Use target.long().")
     check_number("num_classes", num_classes, 1)
@@ -85,6 +86,7 @@ def smooth_labels(target: Tensor, num_classes: int, label_smoothing: float) -> T
     tensor([[0.0500, 0.8500, 0.0500, 0.0500]])
     """
     check_number("label_smoothing", label_smoothing, 0.0, 1.0)
+    check_tensor("target", target)
     distribution = target if target.is_floating_point() else one_hot(target, num_classes)
     if not distribution.ndim or distribution.shape[-1] != num_classes:
         raise ShapeError(

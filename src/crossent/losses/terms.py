@@ -5,7 +5,7 @@ from typing import Literal, SupportsIndex
 
 from torch import Tensor
 
-from crossent.checks import check_choice, check_int64, check_number
+from crossent.checks import check_choice, check_int64, check_number, check_tensor
 from crossent.errors import SettingError
 from crossent.losses.softmax import check_temperature
 
@@ -35,6 +35,13 @@ class LossTerms:
     normalizer: float | None = None
     empty: Empty = "nan"
     smoothing: Smoothing = "weighted"
+
+    def __post_init__(self) -> None:
+        if self.class_weight is self.sample_weight is self.log_prior is self.class_mask is None:
+            return
+        for name in ("class_weight", "sample_weight", "log_prior", "class_mask"):
+            if getattr(self, name) is not None:
+                check_tensor(name, getattr(self, name))
 
 
 def check_reduction(reduction: str, normalizer: float | None, empty: str) -> None:

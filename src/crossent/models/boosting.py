@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features, Widths
 from crossent.errors import ShapeError
+from crossent.kinds.blocks import Features, Widths
 from crossent.logits import LARGEST_GAMMA, log_focal_slope, log_softmax, mean_cross_entropy, posterior_logits
 from crossent.models.lightgbm_text import trees_of_text
 from crossent.models.model import Examples, Task
@@ -37,7 +37,7 @@ PATIENCE = 30
 LEAST_GAIN = 1e-5
 # Each split chooses among a share of the features: trees that differ err less together.
 FEATURES_A_SPLIT = 0.7
-# Below so many cells the work of a thread is shorter than the wait for the others, above all on a busy machine.
+# Below this number of cells the work of a thread is shorter than the wait for the others, above all on a busy machine.
 CELLS_FOR_THREADS = 1_000_000
 # Without rows held out nothing says when to stop.
 ROUNDS_UNWATCHED = 100
@@ -139,7 +139,7 @@ def fit(settings: Boosting, task: Task) -> FittedBoosting:
     train, valid, objective = task.train, task.valid, task.objective
     parameters = _parameters(settings, train, int(task.rng.integers(2**31)))
     own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
-    # LightGBM begins its own objective at the shares of the classes; a given one begins where it is told to.
+    # LightGBM begins its own objective at the shares of the classes; a given one begins at the scores that it gets.
     bias = np.zeros(train.classes) if own is None else train.log_prior()
     if own is not None:
         parameters |= {"objective": own, "metric": "none"}
@@ -218,7 +218,7 @@ def _valid_set(train_set: "lightgbm.Dataset", valid: Examples, objective: Object
     import lightgbm  # noqa: PLC0415 - see above
 
     valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set)
-    start = bias if objective.restoring is None else bias + objective.restoring
+    start = bias if objective.prior_correction is None else bias + objective.prior_correction
     if start.any():
         valid_set.set_init_score(np.tile(start, (len(valid.target), 1)))
     return valid_set
@@ -251,8 +251,8 @@ class _OwnObjective:
 
     def loss(self, scores: Array, rows: "lightgbm.Dataset") -> tuple[str, float, bool]:
         """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
-        believed = _without_focus(scores, self._focal_gamma)
-        return "multi_logloss", mean_cross_entropy(believed, _target(rows)), False
+        logits = _without_focus(scores, self._focal_gamma)
+        return "multi_logloss", mean_cross_entropy(logits, _target(rows)), False
 
 
 def loss_derivatives(
@@ -286,7 +286,7 @@ def _matrix(features: Features) -> npt.NDArray[np.float32]:
 
 
 class _OnRound:
-    """A LightGBM callback that passes each round on as an epoch, and ends training where it is told to."""
+    """A LightGBM callback that passes each round on as an epoch, and ends training where `on_epoch` says so."""
 
     def __init__(self, name: str, epochs: int, on_epoch: OnEpoch) -> None:
         self._name = name

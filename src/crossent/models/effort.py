@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 DEPTH = 2
 MOST_EPOCHS = 60
-# A batch is this share of the rows, within bounds, as a power of two; from so many rows on it is larger.
+# A batch is this share of the rows, within bounds, as a power of two; from 25,000 rows on it is larger.
 BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGE_BATCH = 20, 32, 256
 VERY_MANY_ROWS, LARGEST_BATCH = 25_000, 512
-# The share of the epochs that may pass without a gain, and no fewer than so many: what is gained last, while the
-# learning rate falls to nothing, is little by little, and held-out losses go up and down by more than that.
+# The share of the epochs that may pass without a gain, but at least the second number of them. While the learning rate
+# falls to zero, the last gains are small, and held-out losses go up and down by more than that.
 PATIENCE, FEWEST_WITHOUT_GAIN = 0.15, 6
 # Multiplications of a product of hidden units that a thread should have, for it to be worth waiting for: 45 us of work.
 WORK_OF_THREAD = 2_000_000
@@ -23,7 +23,7 @@ class Effort:
     heads, width
         Perceptrons side by side, and units of their hidden layers.
     rows_seen, fewest_epochs
-        The epochs are so many that this many rows are seen, but not fewer.
+        The number of epochs is chosen so that this number of rows is seen, but it is not smaller than the second.
     """
 
     heads: int
@@ -38,7 +38,7 @@ MANY_ROWS = 8_000
 
 
 def choose_effort(rows: int) -> Effort:
-    """Return the size of a network for so many training rows, and the length of its training.
+    """Return the size of a network for a number of training rows, and the length of its training.
 
     Examples
     --------

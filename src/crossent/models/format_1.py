@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Widths
+from crossent.kinds.blocks import Widths
 from crossent.models.boosting import FittedBoosting
 from crossent.models.linear import FittedLinear
 from crossent.models.network import FittedNetwork

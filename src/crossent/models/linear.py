@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features, Widths
+from crossent.kinds.blocks import Features, Widths
 from crossent.lazy import lazy_property
 from crossent.models.linear_ascent import fit_by_ascent
 from crossent.models.linear_newton import fit_by_newton
@@ -74,7 +74,7 @@ class FittedLinear:
 
     def logits(self, features: Features) -> npt.NDArray[np.float32]:
         """Return ``(n, K)`` float32 logits."""
-        if features.texts is None:
+        if features.ngrams is None:
             return linear_logits(dense_rows(features), self._wide).astype(np.float32)
         return sparse_logits(sparse_matrix(features), self.weight, self.bias)
 
@@ -90,7 +90,7 @@ class FittedLinear:
 def fit(settings: Linear, task: Task) -> FittedLinear:
     """Fit to training rows; held-out rows choose the penalty where the settings give none."""
     features = task.train.features
-    fit_rows = fit_by_newton if features.texts is None else fit_by_ascent
+    fit_rows = fit_by_newton if features.ngrams is None else fit_by_ascent
     solution = fit_rows(settings.C, task)
     return FittedLinear(
         weight=np.ascontiguousarray(solution.weight, np.float32),

@@ -79,9 +79,9 @@ class _Progress:
         """Return the loss of held-out rows at the temperature that suits them."""
         self._epoch += 1
         logits, target = sparse_logits(self._matrix, fit.solution.weight, fit.solution.bias), self._target
-        restoring = self._task.objective.restoring
-        if restoring is not None:
-            logits = (logits + restoring).astype(np.float32)
+        prior_correction = self._task.objective.prior_correction
+        if prior_correction is not None:
+            logits = (logits + prior_correction).astype(np.float32)
         record = EpochRecord(
             model=self._task.name,
             fold=1,

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from crossent.data.table import Features
 from crossent.kernels.regression import FeatureRows, RowTargets
+from crossent.kinds.blocks import Features
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 from crossent.solver.regression import rows_of_table
@@ -47,8 +47,8 @@ def sparse_matrix(features: Features) -> scipy.sparse.csr_array:
         ends = np.arange(n + 1, dtype=np.int64) * q
         shape = (n, sum(features.cardinalities))
         blocks.append(scipy.sparse.csr_array((np.ones(n * q, np.float32), columns.ravel(), ends), shape=shape))
-    if features.texts is not None:
-        blocks.append(features.texts)
+    if features.ngrams is not None:
+        blocks.append(features.ngrams)
     filled = [block for block in blocks if block.shape[1]]
     return filled[0] if len(filled) == 1 else scipy.sparse.hstack(filled, format="csr")
 

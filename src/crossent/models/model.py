@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crossent.data.table import Features, Widths
+from crossent.kinds.blocks import Features, Widths
 from crossent.models.objective import Objective, Target
 from crossent.monitoring.records import OnEpoch, ignore_epoch
 from crossent.train.checkpoint import Checkpoint

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from crossent.data.table import Features, Widths
+from crossent.kinds.blocks import Features, Widths
 from crossent.lazy import lazy_property
 from crossent.logits import LARGEST_GAMMA, LabelledLogits, posterior_logits
 from crossent.models.effort import (
@@ -328,8 +328,8 @@ def network_logits(network: nn.Module, inputs: tuple[Tensor, ...], focal_gamma: 
         for rows in range(0, max(len(inputs[0]), 1), CHUNK):
             heads = network(*(values[rows : rows + CHUNK] for values in inputs)).cpu()
             if focal_gamma:
-                believed = posterior_logits(heads.flatten(0, 1).numpy(), focal_gamma)
-                heads = torch.from_numpy(believed).view(heads.shape)
+                posterior = posterior_logits(heads.flatten(0, 1).numpy(), focal_gamma)
+                heads = torch.from_numpy(posterior).view(heads.shape)
             log_probs = torch.log_softmax(heads.double(), dim=2)
             chunks.append(torch.logsumexp(log_probs, dim=0) - math.log(len(heads)))
     return torch.cat(chunks).float().numpy()
@@ -350,8 +350,8 @@ def _held_out(
 ) -> LabelledLogits:
     """Return the logits of rows held out, brought to the class shares of the data."""
     logits = network_logits(network, inputs, objective.focal_gamma)
-    if objective.restoring is not None:
-        logits = (logits + objective.restoring).astype(np.float32)
+    if objective.prior_correction is not None:
+        logits = (logits + objective.prior_correction).astype(np.float32)
     return LabelledLogits(logits, target)
 
 

@@ -27,7 +27,7 @@ class Objective:
     log_prior
         ``(K,)``, added to the logits in the loss alone (Menon et al. 2021, "Long-tail learning via logit adjustment"),
         or None for zeros.
-    restoring
+    prior_correction
         ``(K,)``, added to the logits of the fitted model: then they are logits under the class shares of the data. Rows
         held out are judged by these. None for zeros.
     label_smoothing
@@ -38,7 +38,7 @@ class Objective:
 
     class_weight: Array | None = None
     log_prior: Array | None = None
-    restoring: Array | None = None
+    prior_correction: Array | None = None
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
 
@@ -59,9 +59,9 @@ class Objective:
         weight = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]
         return np.asarray(weight, np.float32)
 
-    def restoring_or_zeros(self, classes: int) -> Array:
+    def prior_correction_or_zeros(self, classes: int) -> Array:
         """Return ``(K,)`` what brings logits of the fitted model to the class shares of the data."""
-        return np.zeros(classes) if self.restoring is None else self.restoring
+        return np.zeros(classes) if self.prior_correction is None else self.prior_correction
 
     def distribution(self, target: Target, classes: int) -> npt.NDArray[np.float32] | None:
         """Return the ``(n, K)`` float32 targets, weighted and smoothed, or None where class indices say it all."""
@@ -79,4 +79,4 @@ class Objective:
 
     def held_out_loss(self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64]) -> float:
         """Return the mean cross entropy in nats of rows held out, under the class shares of the data."""
-        return mean_cross_entropy(logits if self.restoring is None else logits + self.restoring, target)
+        return mean_cross_entropy(logits if self.prior_correction is None else logits + self.prior_correction, target)

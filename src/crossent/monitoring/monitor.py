@@ -36,9 +36,9 @@ class Monitor:
     optimizer
         Whose learning rate and gradients are recorded; without one, neither is.
     patience
-        `epoch_end` says to stop once so many epochs brought no better held-out loss at the best temperature.
+        `epoch_end` says to stop once this number of epochs brought no better held-out loss at the best temperature.
     on_epoch
-        Told of each record; returns True to stop.
+        Called with each record; returns True to stop.
 
     Raises
     ------

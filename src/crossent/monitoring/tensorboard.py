@@ -45,7 +45,7 @@ class TensorBoardWriter:
     `HISTOGRAM_SHARE` and `FIGURE_SHARE` of the time since the first epoch. What was then left out last is drawn in
     the end, so that the last figures are always those of the best epoch.
 
-    A folder that was written to before is gone on with: from the first epoch that the new writer is told of, what an
+    A folder that was written to before is continued: from the first epoch that the new writer gets, what an
     earlier one wrote is no longer shown.
 
     Parameters

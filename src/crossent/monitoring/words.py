@@ -9,7 +9,7 @@ import numpy as np
 
 from crossent.monitoring.records import EpochRecord
 
-# Off a terminal, at most one line in so many seconds.
+# Where there is no terminal, at most one line in this number of seconds.
 PLAIN_SECONDS = 5.0
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 12

@@ -5,13 +5,14 @@ import shlex
 from pathlib import Path
 
 from crossent.calibration.scaling import Attempt
-from crossent.data.column import Column
 from crossent.data.dataset import Dataset
 from crossent.explain.judgement import Judgement
 from crossent.explain.ngrams import Evidence
 from crossent.fitting.cross_fit import Trial
 from crossent.fitting.fit import FitResult
 from crossent.fitting.recipe import Recipe, flat_values
+from crossent.kinds.catalogue import kind_of
+from crossent.kinds.column import Column
 from crossent.monitoring.diagnose import diagnosis_words
 from crossent.monitoring.records import EpochRecord
 from crossent.predictor import versions
@@ -111,7 +112,7 @@ def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
         missing=column.missing / rows,
         distinct=column.distinct,
         examples=column.examples,
-        used=column.used,
+        used=kind_of(column).used,
         note=column.note,
     )
 

@@ -10,8 +10,8 @@ from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows
 from crossent.solver.plain_ascent import plain_ascend
 
-# Passes over all classes before, with many of them, only one in so many goes over all: the others leave out those that
-# a row is far from.
+# The first passes go over all classes. After them, where classes are many, only one pass in this number does: the
+# others leave out the classes that a row is far from.
 FIRST_PASSES, EVERY = 2, 3
 FAR, NEAR = Omissions(least_dual=1e-2, negligible=1e-5), Omissions(negligible=1e-5)
 # Nats of the cross entropy below which no share of it matters.

@@ -13,7 +13,7 @@ from crossent.solver.sample import take_sample
 
 Array = npt.NDArray[np.float64]
 
-# Rows that the moments are taken of: so many a weight, but not fewer than these.
+# Rows that the moments are computed from: the first number for each weight, but at least the second.
 ROWS_A_WEIGHT, FEWEST_ROWS = 5, 2048
 # Most rows that a thread takes at once, and fewest turns.
 CHUNK, FEWEST_CHUNKS = 2048, 4
@@ -58,7 +58,7 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
 
 
 def cost_of_coupling(n: int, weights: int) -> float:
-    """Return how many products with the Hessian of n rows take as long as to make its inverse for so many weights."""
+    """Return how many products with the Hessian of n rows take as long as its inverse for this number of weights."""
     return min(n, max(ROWS_A_WEIGHT * weights, FEWEST_ROWS)) * weights / (20 * n) + weights**2 / (4 * n)
 
 

@@ -111,7 +111,7 @@ def minimise(
     max_steps
         Most Newton steps.
     on_step
-        Told of each; returns True to stop.
+        Called after each; returns True to stop.
     """
     start = _centred(start)
     with open_passes(data) as passes:
@@ -219,7 +219,7 @@ def _check_overlap(data: RegressionData, passes: Passes) -> None:
     if (own if weight is None else own[weight > 0]).min() > 0.5:
         raise DataError(
             "Without a penalty there is an optimum only where no weights tell all rows apart.",
-            "These rows are told apart: the loss falls for ever as the weights grow.",
+            "These rows are separable: the loss falls for ever as the weights grow.",
             "Give a penalty (a finite C).",
         )
 

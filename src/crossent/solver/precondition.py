@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 MOST_COUPLED = 640
 # Features up to which a block holds all second moments, not only those of each feature with itself.
 MOST_FEATURES = 1500
-# Rows that moments are taken of: so many a feature of a block, but not fewer than these.
+# Rows that moments are computed from: the first number for each feature of a block, but at least the second.
 ROWS_A_COLUMN, FEWEST_ROWS = 10, 2048
 # Modes that have a block of their own, and classes whose modes are worth finding.
 MOST_BLOCKS, MOST_MODES = 32, 512

@@ -1,1 +1,1 @@
-"""What happens while a model trains: records by epoch."""
+"""Training by gradients: the loop and what it steps, from batches and the optimiser to checkpoints and processes."""

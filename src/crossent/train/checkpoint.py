@@ -28,7 +28,7 @@ INDEX = "checkpoint.json"
 FORMAT, FORMAT_VERSION = "crossent-checkpoint", 4
 FITTED = "fitted"
 _MOST_INDEX_BYTES = 1_000_000
-# The next checkpoint waits so many times as long as the last one took: then keeping them takes 2 % of the time at most.
+# The next checkpoint waits this many times as long as the last one took: so they take 2 % of the time at most.
 PAUSE = 50
 
 T = TypeVar("T")
@@ -246,7 +246,13 @@ class Checkpoint:
         return _damaged(self.folder / FITTED, met)
 
     def _check_no_link(self) -> None:
-        """Check that the folder is no link: what is no longer needed is removed from it."""
+        """Check that the folder is no link, nor that of all checkpoints: what is no longer needed is removed there."""
+        if self.folder.parent.is_symlink():
+            raise CheckpointError(
+                "The folder of the checkpoints lies in that of its run.",
+                f"{self.folder.parent} is a link.",
+                "Put the folder itself in its place, or remove the link and resume: training then begins anew.",
+            )
         for path in (self.folder, self.folder / FITTED):
             if path.is_symlink():
                 raise _damaged(path, "it is a link")

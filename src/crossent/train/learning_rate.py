@@ -23,9 +23,9 @@ LOWEST, HIGHEST, STEPS = 1e-5, 10.0, 181
 SMOOTHING = 0.9
 # Steps whose mean is the loss at the start: their rates are too low to change it.
 FIRST_STEPS = 10
-# The test ends when the smoothed loss is so many times its lowest.
+# The test ends when the smoothed loss is this many times its lowest.
 DIVERGED = 4.0
-# A training of so many steps can take the rate of lowest loss.
+# A training of this number of steps can take the rate of lowest loss.
 FEW_STEPS = 50
 # A rate within this factor of the usual one is not surely better.
 LEAST_FACTOR = 5.0
@@ -170,7 +170,7 @@ def _diverged(losses: list[float]) -> bool:
 
 
 def _suggest(rates: Array, losses: Array, smoothed: Array, steps: int, usual: float) -> tuple[float, str]:
-    """Return the rate for a training of so many steps, and the reason in words."""
+    """Return the rate for a training of this number of steps, and the reason in words."""
     if len(losses) <= FIRST_STEPS:
         return usual, f"The loss diverged at once, so that it is the usual {usual:g}."
     lowest = int(smoothed.argmin())

@@ -40,7 +40,7 @@ class Stopping:
 
 def fit_network(
     training: Training,
-    judge: Callable[[], LabelledLogits] | None,
+    held_out_logits: Callable[[], LabelledLogits] | None,
     *,
     stopping: Stopping,
     on_epoch: OnEpoch,
@@ -59,13 +59,13 @@ def fit_network(
     training
         At its start, or where it was interrupted. Where several processes train, this one leads, and the others are in
         `follow_training` with the same.
-    judge
+    held_out_logits
         Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
         best.
     stopping
-        When training ends, unless it is told to before.
+        When training ends, unless `on_epoch` ends it before.
     on_epoch
-        Told of every epoch; returns True to end training.
+        Called with every epoch; returns True to end training.
     name
         What the records call the model.
     checkpoint
@@ -87,9 +87,9 @@ def fit_network(
             began, first = time.perf_counter(), training.batch
             train_epoch(training, checkpoint, threads)
             rows_per_second = (1 - first / training.batches) * training.rows / (time.perf_counter() - began)
-            held_out = _judge(training, judge)
+            held_out = _held_out_logits(training, held_out_logits)
             record = _record(name, training, stopping.epochs, rows_per_second, held_out)
-            training.end_epoch(_badness(record, stopping.by))
+            training.end_epoch(_score_to_minimise(record, stopping.by))
             stop = on_epoch(record)
             if checkpoint is not None:
                 checkpoint.after_step(training.state)
@@ -124,16 +124,16 @@ def follow_training(training: Training) -> None:
         training.end_epoch(None)
 
 
-def _judge(training: Training, judge: Callable[[], LabelledLogits] | None) -> LabelledLogits | None:
+def _held_out_logits(training: Training, held_out_logits: Callable[[], LabelledLogits] | None) -> LabelledLogits | None:
     """Return the logits of rows held out by the averaged parameters."""
-    if judge is None:
+    if held_out_logits is None:
         return None
     training.network.eval()
     with training.average.in_place():
-        return judge()
+        return held_out_logits()
 
 
-def _badness(record: EpochRecord, stop_by: StopBy) -> float | None:
+def _score_to_minimise(record: EpochRecord, stop_by: StopBy) -> float | None:
     """Return what the best epoch has least of; None where nothing is held out."""
     if record.valid_accuracy is None:
         return None

@@ -109,7 +109,7 @@ def _plain_step(
 
 
 def warm_up_and_cosine(highest: float, steps: int) -> Schedule:
-    """Return a schedule of so many steps: `cosine_share` of the highest learning rate."""
+    """Return a schedule of this number of steps: `cosine_share` of the highest learning rate."""
     return functools.partial(_cosine_rate, highest=highest, steps=steps)
 
 

@@ -120,7 +120,7 @@ class ParameterAverage:
         self.values = parameters.clone()
 
     def update(self, step: int) -> None:
-        """Move towards the parameters as they are after so many steps."""
+        """Move towards the parameters as they are after this number of steps."""
         self.values.lerp_(self._parameters, 1 - min(DECAY, step / (step + YOUNG_STEPS)))
 
     @contextmanager

@@ -18,7 +18,7 @@ import torch
 # Steps of the first trial on one thread.
 TRIAL = 8
 # Steps that several threads are judged by: after an epoch is drawn, a few are slow until all processors are awake. They
-# are held up if their sum is so many times that of as many on one thread.
+# are held up if their sum is this many times that of as many steps on one thread.
 JUDGED, HELD_UP = 32, 2
 # Steps on one thread after several were slower; twice as many each time, unless several were quicker for as long.
 SHORTEST_PAUSE, LONGEST_PAUSE = 100, 10_000

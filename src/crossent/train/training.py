@@ -21,9 +21,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Longer gradients are shortened to this length: one odd batch must not undo the work of many.
 LONGEST_GRADIENT = 1.0
-# Batches of so many rows go through the network in two halves, which takes no longer: two processes, each with one of
-# them, then add up the very numbers that one process does. Other sums differ in their last bits, and training amplifies
-# that. Smaller ones are not worth dividing: to add up the gradients takes longer than it saves.
+# Batches of this number of rows and more go through the network in two halves, which takes no longer: two processes,
+# each with one half, then add up the very numbers that one process does. Other sums differ in their last bits, and
+# training amplifies that. Smaller ones are not worth dividing: to add up the gradients takes longer than it saves.
 LEAST_DIVIDED = 1024
 
 
@@ -86,7 +86,7 @@ class Training:
         self.network, self.optimizer, self.average = parameters.network, optimizer, ParameterAverage(parameters.values)
         # The epoch that runs, and the batch of it that comes next.
         self.epoch, self.batch = 1, 0
-        self.best_epoch, self._best_badness = 0, math.inf
+        self.best_epoch, self._best_score = 0, math.inf
         self._best_values = self.average.values.clone()
         self._batches, self._loss, self._schedule = batches, loss, schedule
         self._generators, self._accumulation, self._processes = generators, accumulation, processes
@@ -189,10 +189,10 @@ class Training:
             gradient_ratio=first / last if last > 0 else None,
         )
 
-    def end_epoch(self, badness: float | None) -> None:
+    def end_epoch(self, score: float | None) -> None:
         """Go on to the next epoch; keep the averages if the one that ran is the best, or if none is judged."""
-        if badness is None or badness < self._best_badness:
-            self.best_epoch, self._best_badness = self.epoch, math.inf if badness is None else badness
+        if score is None or score < self._best_score:
+            self.best_epoch, self._best_score = self.epoch, math.inf if score is None else score
             self._best_values.copy_(self.average.values)
         self.epoch, self.batch = self.epoch + 1, 0
         self._order = self._batches.generator.get_state()
@@ -217,7 +217,7 @@ class Training:
             numbers={
                 "epoch": self.epoch,
                 "batch": self.batch,
-                "best_badness": self._best_badness if math.isfinite(self._best_badness) else None,
+                "best_score": self._best_score if math.isfinite(self._best_score) else None,
             },
         )
 
@@ -231,7 +231,7 @@ class Training:
         """
         state.check_like(self.state())
         tensors = state.tensors
-        epoch, batch, badness = _position(state, len(self._batches))
+        epoch, batch, score = _position(state, len(self._batches))
         self.network.load_state_dict(_below("module", tensors))
         self.optimizer.restore(_below("optimizer", tensors))
         self.average.values.copy_(tensors["average"])
@@ -244,21 +244,21 @@ class Training:
         self._order = tensors["order"]
         self._sums.copy_(tensors["sums"])
         self._first_length.copy_(tensors["first_length"])
-        self.epoch, self.batch, self.best_epoch, self._best_badness = epoch, batch, state.best_epoch, badness
+        self.epoch, self.batch, self.best_epoch, self._best_score = epoch, batch, state.best_epoch, score
         self._best_values.copy_(state.best["average"])
 
 
 def _position(state: State, batches: int) -> tuple[int, int, float]:
     """Return the epoch, the batch of it that comes next, and how bad the best epoch is, if all of them fit together."""
-    if state.numbers.keys() != {"epoch", "batch", "best_badness"}:
+    if state.numbers.keys() != {"epoch", "batch", "best_score"}:
         raise StateMismatchError("its numbers are others")
-    epoch, batch, badness = (state.numbers[name] for name in ("epoch", "batch", "best_badness"))
+    epoch, batch, score = (state.numbers[name] for name in ("epoch", "batch", "best_score"))
     whole = isinstance(epoch, int) and isinstance(batch, int)
     if not whole or not 0 <= batch < batches or not 0 <= state.best_epoch < epoch:
         raise StateMismatchError(f"it is in batch {batch} of epoch {epoch}, of {batches} batches")
     if state.step != (epoch - 1) * batches + batch:
         raise StateMismatchError(f"step {state.step} is not in batch {batch} of epoch {epoch}")
-    return epoch, batch, math.inf if badness is None else badness
+    return epoch, batch, math.inf if score is None else score
 
 
 def _split(batch: Batch, count: int) -> list[Batch]:

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from crossent.data.ngrams import alphabet
-from crossent.data.plain_ngrams import ngram_finder
+from crossent.kinds.ngrams import alphabet
+from crossent.kinds.plain_ngrams import ngram_finder
 
 TEXT = "it was the best of times it was the worst of times a b ab ça naïve 1984 в чащах юга"
 

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from crossent.data.names import check_distinct, listed, nearest, shortened
 from crossent.errors import DataError
+from crossent.names import check_distinct, listed, nearest, shortened
 
 
 def test_messages_stay_short() -> None:

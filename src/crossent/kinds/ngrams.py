@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from crossent.data.plain_ngrams import count_plain_ngrams, ngram_finder
 from crossent.kernels.library import info
 from crossent.kernels.ngrams import LETTER, SYMBOL, Alphabet, Documents, NgramCounts, count_ngrams
+from crossent.kinds.plain_ngrams import count_plain_ngrams, ngram_finder
 from crossent.threads import processors
 
 # Characters of a piece of a word, with a space before and after the word.

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import crossent.data.ngrams as module
-from crossent.data.ngrams import alphabet, count, documents_of, names, normalise
-from crossent.data.plain_ngrams import count_plain_ngrams
+import crossent.kinds.ngrams as module
+from crossent.kinds.ngrams import alphabet, count, documents_of, names, normalise
+from crossent.kinds.plain_ngrams import count_plain_ngrams
 
 
 @pytest.mark.parametrize(

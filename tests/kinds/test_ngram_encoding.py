@@ -5,11 +5,11 @@ import scipy.sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import normalize
 
-import crossent.data.text as module
-from crossent.data.ngrams import alphabet, normalise
-from crossent.data.plain_ngrams import ngram_finder
-from crossent.data.text import PRIOR_ROWS, TextEncoding, fit_text
+import crossent.kinds.ngram_encoding as module
 from crossent.errors import DataError
+from crossent.kinds.ngram_encoding import PRIOR_ROWS, TextEncoding, learn_ngrams
+from crossent.kinds.ngrams import alphabet, normalise
+from crossent.kinds.plain_ngrams import ngram_finder
 
 TEXTS = pd.Series(
     [
@@ -42,7 +42,7 @@ def information(present: scipy.sparse.csr_array, target: np.ndarray, num_classes
 
 
 def test_features_are_those_that_scikit_learn_counts_weighs_and_normalises() -> None:
-    encoding, features = fit_text(TEXTS, TARGET, 2)
+    encoding, features = learn_ngrams(TEXTS, TARGET, 2)
     vectorizer = CountVectorizer(analyzer=analyse, min_df=2, vocabulary=None)
     counts = vectorizer.fit_transform(TEXTS)
     hashes = vectorizer.get_feature_names_out().astype(np.uint64)
@@ -60,14 +60,14 @@ def test_features_are_those_that_scikit_learn_counts_weighs_and_normalises() -> 
 
 
 def test_new_texts_are_encoded_as_training_texts() -> None:
-    encoding, features = fit_text(TEXTS, TARGET, 2)
-    again = encoding.encode(TEXTS)
+    encoding, features = learn_ngrams(TEXTS, TARGET, 2)
+    again = encoding.ngrams_of(TEXTS)
     assert (again != features).nnz == 0
-    assert encoding.encode(pd.Series(["", None, "ЖЖЖ"])).nnz == 0
+    assert encoding.ngrams_of(pd.Series(["", None, "ЖЖЖ"])).nnz == 0
 
 
 def test_words_and_pieces_have_length_one_each() -> None:
-    encoding, features = fit_text(TEXTS, TARGET, 2)
+    encoding, features = learn_ngrams(TEXTS, TARGET, 2)
     squares = features.power(2).toarray()
     is_piece = encoding.hashes % 2 == 1
     for block in (is_piece, ~is_piece):
@@ -77,17 +77,17 @@ def test_words_and_pieces_have_length_one_each() -> None:
 
 
 def test_ngrams_come_from_common_to_rare_and_from_two_rows_at_least() -> None:
-    _, features = fit_text(TEXTS, TARGET, 2)
+    _, features = learn_ngrams(TEXTS, TARGET, 2)
     rows = np.diff(features.tocsc().indptr)
     assert rows.min() == 2
     assert (np.diff(rows) <= 0).all()
 
 
 def test_with_many_classes_the_commonest_ngrams_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything, _ = fit_text(TEXTS, TARGET, 2)
+    everything, _ = learn_ngrams(TEXTS, TARGET, 2)
     monkeypatch.setattr(module, "FEWEST_NGRAMS", 1)
     monkeypatch.setattr(module, "MOST_WEIGHTS", 20)
-    some, features = fit_text(TEXTS, TARGET, 2)
+    some, features = learn_ngrams(TEXTS, TARGET, 2)
     assert some.hashes.tolist() == everything.hashes[:10].tolist()
     assert features.shape == (7, 10)
 
@@ -96,10 +96,10 @@ def test_chunks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(0)
     texts = pd.Series([" ".join(rng.choice(list("abcdefgh"), rng.integers(9))) for _ in range(300)], name="t")
     target = rng.integers(3, size=300)
-    encoding, features = fit_text(texts, target, 3)
+    encoding, features = learn_ngrams(texts, target, 3)
     monkeypatch.setattr(module, "ELEMENTS_AT_ONCE", 50)
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
-    other_encoding, other = fit_text(texts, target, 3)
+    other_encoding, other = learn_ngrams(texts, target, 3)
     assert np.array_equal(encoding.weights, other_encoding.weights)
     assert (features != other).nnz == 0
 
@@ -111,18 +111,18 @@ def test_chunks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_no_vocabulary_is_an_error_that_says_what_to_do(texts: list[str | None]) -> None:
     with pytest.raises(DataError, match="No two of the 3 training rows of 'note' have a word") as caught:
-        fit_text(pd.Series(texts, name="note", dtype="str"), np.array([0, 1, 0]), 2)
+        learn_ngrams(pd.Series(texts, name="note", dtype="str"), np.array([0, 1, 0]), 2)
     assert "--kind.note=identifier" in str(caught.value)
 
 
 def test_a_document_of_ten_megabytes() -> None:
     words = " ".join(f"w{i % 5000}" for i in range(1_600_000))
     one_word = "x" * 10_000_000
-    encoding, features = fit_text(pd.Series([words, one_word, "w1 w2", "xxx"], name="t"), np.array([0, 1, 0, 1]), 2)
+    encoding, features = learn_ngrams(pd.Series([words, one_word, "w1 w2", "xxx"], name="t"), np.array([0, 1, 0, 1]), 2)
     assert len(words) > 9_000_000
     assert np.isfinite(features.data).all()
     assert (np.diff(features.indptr) > 0).all()
-    assert (encoding.encode(pd.Series([words, one_word])) != features[:2]).nnz == 0
+    assert (encoding.ngrams_of(pd.Series([words, one_word])) != features[:2]).nnz == 0
 
 
 def test_encoding_that_does_not_fit_is_refused() -> None:

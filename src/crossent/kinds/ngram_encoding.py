@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 
-from crossent.data.ngrams import count
 from crossent.errors import DataError
 from crossent.kernels.ngrams import NgramCounts
+from crossent.kinds.blocks import Features, Widths, features_of
+from crossent.kinds.ngrams import count
 from crossent.lazy import lazy_property
 from crossent.threads import processors
 
@@ -61,14 +62,30 @@ class TextEncoding:
         if not (self.weights.min() >= 1 / LARGEST_WEIGHT_OF_NGRAM and self.weights.max() <= LARGEST_WEIGHT_OF_NGRAM):
             raise ValueError("weights of n-grams must be above zero and finite")
 
-    def encode(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
+    @property
+    def widths(self) -> Widths:
+        """N-grams only."""
+        return Widths(ngrams=len(self.hashes))
+
+    def encode(self, texts: "pd.Series[Any]") -> Features:
+        """Return the features of ``(n,)`` texts."""
+        return features_of(len(texts), ngrams=self.ngrams_of(texts))
+
+    def unseen(self, texts: "pd.Series[Any]") -> str:
+        """Say how many of ``(n,)`` texts have nothing in common with those of training."""
+        unknown = int((np.diff(self.ngrams_of(texts).indptr) == 0).sum())
+        if not unknown:
+            return ""
+        return f"{unknown:,} rows are empty or hold no word, nor a piece of one, that was seen in training"
+
+    def ngrams_of(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
         """Return ``(n, t)`` float32 features.
 
         Words with their pairs, and pieces of words, each have Euclidean length 1 in a row, or 0 where none is known.
         """
-        return self.features_of(count(strings_of(texts)))
+        return self.weighted(count(strings_of(texts)))
 
-    def features_of(self, counts: NgramCounts) -> scipy.sparse.csr_array:
+    def weighted(self, counts: NgramCounts) -> scipy.sparse.csr_array:
         """Return the features of texts whose n-grams are counted already."""
         columns_of_ids = self._columns_of(counts.hashes)
         cuts = np.searchsorted(counts.ends, np.arange(0, counts.ends[-1], ELEMENTS_AT_ONCE)).tolist()
@@ -114,7 +131,7 @@ class TextEncoding:
         return self.hashes[order], order
 
 
-def fit_text(
+def learn_ngrams(
     texts: "pd.Series[Any]", target: npt.NDArray[np.int64], num_classes: int
 ) -> tuple[TextEncoding, scipy.sparse.csr_array]:
     """Learn the n-grams of training rows, and what each is worth.
@@ -145,7 +162,7 @@ def fit_text(
 
     Examples
     --------
-    >>> encoding, features = fit_text(pd.Series(["red wine", "red beer"], name="drink"), np.array([0, 1]), 2)
+    >>> encoding, features = learn_ngrams(pd.Series(["red wine", "red beer"], name="drink"), np.array([0, 1]), 2)
     >>> features.shape == (2, len(encoding.hashes))
     True
     """
@@ -164,7 +181,7 @@ def fit_text(
     idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
     weights = np.sqrt(idf * _information(counts, kept, target, num_classes))
     encoding = TextEncoding(str(texts.name), counts.hashes[kept], weights.astype(np.float32))
-    return encoding, encoding.features_of(counts)
+    return encoding, encoding.weighted(counts)
 
 
 def _information(

@@ -1,0 +1,18 @@
+"""Identifiers: row numbers, and names of which nearly every row has another; what they say of a row ends with it."""
+
+from crossent.kinds.kind import Claim, Kind
+from crossent.kinds.raw_column import ENOUGH_ROWS, RawColumn
+
+# A larger share of distinct names than this, and the names are identifiers.
+DISTINCT_SHARE = 0.95
+
+
+def _claims(raw: RawColumn) -> Claim | None:
+    if raw.count_rows:
+        return Claim("counts the rows")
+    if raw.is_texts and raw.present >= ENOUGH_ROWS and raw.distinct > DISTINCT_SHARE * raw.present:
+        return Claim("nearly every row has a value of its own")
+    return None
+
+
+IDENTIFIER = Kind("identifier", _claims)
