@@ -34,6 +34,7 @@ TESTS = {
     "calibration/combine.py": ("calibration/test_combine.py", "test_predictor_promises.py"),
     "data/split.py": ("data/test_split.py", "data/test_split_promises.py"),
     "decide/abstention.py": ("decide/test_abstention.py",),
+    "decide/decide.py": ("test_predictor_promises.py", "decide/test_decide.py"),
     "decide/labels.py": ("decide/test_labels.py",),
     "decide/macro_f1.py": ("decide/test_macro_f1.py",),
     "decide/thresholds.py": ("decide/test_thresholds.py",),

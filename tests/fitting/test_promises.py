@@ -203,7 +203,7 @@ def test_the_lowest_loss_after_calibration_wins_though_it_is_not_the_lowest_befo
 
 def test_the_prior_correction_is_as_measured_on_the_rows_for_calibration(weighted: Watched, auto: Watched) -> None:
     (cross_fit,), (call,) = weighted.cross_fits, weighted.strengths
-    logits, target, restoring = call.args
+    logits, target, prior_correction = call.args
     held_out, tasks, prior = cross_fit.held_out, weighted.tasks("boosting"), weighted.result.predictor.prior
     valid = [task.valid for task in tasks if task.valid is not None]
     raw = np.concatenate([model.logits(rows.features) for model, rows in zip(cross_fit.models, valid, strict=True)])
@@ -216,7 +216,7 @@ def test_the_prior_correction_is_as_measured_on_the_rows_for_calibration(weighte
         counts = np.bincount(task.train.target)
         # By the theory, balanced weights move logits by their logarithms.
         theory = np.log(counts * 3 / counts.sum())
-        np.testing.assert_allclose(restoring[fold[seen] == i] - theory, 0, atol=1e-12)
+        np.testing.assert_allclose(prior_correction[fold[seen] == i] - theory, 0, atol=1e-12)
         expected = prior * np.exp(-call.result * theory)
         np.testing.assert_allclose(believed, expected / expected.sum())
         np.testing.assert_array_equal(held_out.logits[fold == i], shift_prior(raw[fold == i], believed, prior))
@@ -347,14 +347,14 @@ def test_every_model_is_given_the_remedy(model: str, name: str, auto: Watched) -
         balanced = counts.sum() / (3 * counts)
         log_prior = np.log((counts + 0.5) / (counts + 0.5).sum())
         expected = {
-            "class-weight": {"class_weight": balanced, "restoring": -np.log(balanced)},
-            "by-hand": {"class_weight": by_hand, "restoring": -np.log(by_hand)},
-            "oversample": {"restoring": np.log(counts / counts.max())},
-            "logit-adjust": {"log_prior": log_prior, "restoring": log_prior},
+            "class-weight": {"class_weight": balanced, "prior_correction": -np.log(balanced)},
+            "by-hand": {"class_weight": by_hand, "prior_correction": -np.log(by_hand)},
+            "oversample": {"prior_correction": np.log(counts / counts.max())},
+            "logit-adjust": {"log_prior": log_prior, "prior_correction": log_prior},
             "focal": {"focal_gamma": 2.0},
             "smoothing": {"label_smoothing": 0.2},
         }[name]
-        for option in ("class_weight", "log_prior", "restoring"):
+        for option in ("class_weight", "log_prior", "prior_correction"):
             given = getattr(task.objective, option)
             assert (given is None) == (option not in expected)
             if given is not None:

@@ -12,7 +12,7 @@ import crossent.models.linear_ascent
 import crossent.models.linear_newton
 from crossent.data.encoder import fit_encoder
 from crossent.data.read import read
-from crossent.data.table import Features
+from crossent.kinds.blocks import Features
 from crossent.models.catalogue import fit
 from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
@@ -22,7 +22,7 @@ from tests.spies import Call, spy
 
 WEIGHT = np.array([0.5, 2.0, 4.0])
 LOG_PRIOR = np.log([0.7, 0.2, 0.1])
-RESTORING = np.array([0.3, -0.1, -0.2])
+PRIOR_CORRECTION = np.array([0.3, -0.1, -0.2])
 
 
 def draw(rows: int = 90, *, shares: bool = False, seed: int = 0) -> Examples:
@@ -43,7 +43,7 @@ def watch(module: ModuleType, name: str, settings: Settings, objective: Objectiv
     """Return the first call of a function while a model is fitted."""
     with pytest.MonkeyPatch.context() as patch:
         calls = spy(patch, module, name)
-        valid = None if train.features.texts is not None else draw(40, seed=1)
+        valid = None if train.features.ngrams is not None else draw(40, seed=1)
         fit(settings, Task(train=train, valid=valid, objective=objective, rng=np.random.default_rng(0)))
     return calls[0]
 
@@ -60,7 +60,7 @@ def train_trees(objective: Objective, train: Examples) -> tuple[lightgbm.Dataset
 
 def test_lightgbm_gets_the_weight_of_each_row_and_held_out_rows_none() -> None:
     train = draw()
-    train_set, valid_set, loss = train_trees(Objective(class_weight=WEIGHT, restoring=-np.log(WEIGHT)), train)
+    train_set, valid_set, loss = train_trees(Objective(class_weight=WEIGHT, prior_correction=-np.log(WEIGHT)), train)
     np.testing.assert_allclose(train_set.get_weight(), WEIGHT[train.target])
     np.testing.assert_array_equal(train_set.get_label(), train.target)
     assert valid_set.get_weight() is None
@@ -71,9 +71,9 @@ def test_lightgbm_gets_the_weight_of_each_row_and_held_out_rows_none() -> None:
 
 
 def test_lightgbm_gets_the_log_prior_as_the_score_that_trees_add_to() -> None:
-    train_set, valid_set, _ = train_trees(Objective(log_prior=LOG_PRIOR, restoring=RESTORING), draw())
+    train_set, valid_set, _ = train_trees(Objective(log_prior=LOG_PRIOR, prior_correction=PRIOR_CORRECTION), draw())
     np.testing.assert_allclose(train_set.get_init_score(), np.tile(LOG_PRIOR, (90, 1)))
-    np.testing.assert_allclose(valid_set.get_init_score(), np.tile(RESTORING, (40, 1)))
+    np.testing.assert_allclose(valid_set.get_init_score(), np.tile(PRIOR_CORRECTION, (40, 1)))
     assert train_set.get_weight() is None
 
 
