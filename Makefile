@@ -1,10 +1,10 @@
-# The only commands to remember: make demo, make test, make check, make bench, make fuzz, make docs.
+# The only commands to remember: make demo, make test, make check, make bench, make fuzz, make mutants, make docs.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 PYTEST := $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test check bench fuzz docs clean
+.PHONY: demo test check bench fuzz mutants docs clean
 
 demo: .venv/installed  ## train on the bundled data set and say where the report is
 	$(BIN)/crossent demo
@@ -27,6 +27,9 @@ bench: .venv/installed-dev  ## every benchmark; each prints its table
 fuzz: .venv/installed-dev  ## the long campaigns against damaged and hostile input, kills and full disks; hours
 	@for name in fuzz_losses fuzz_models fuzz_runs fuzz_tables fuzz_forks fuzz_commands kills; do \
 		echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+mutants: .venv/installed-dev  ## plant small faults, one at a time, and see whether the fast tests notice; a quarter of an hour
+	$(BIN)/python benchmarks/mutants.py
 
 docs: .venv/installed-dev  ## the API pages, in build/docs
 	$(BIN)/pdoc crossent -o build/docs --docformat numpy

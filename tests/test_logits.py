@@ -173,3 +173,13 @@ def test_the_order_of_the_classes_stays(logits: list[float], gamma: float) -> No
     assert np.isfinite(restored).all()
     order = np.argsort(rows[0], kind="stable")
     assert (np.diff(restored[0][order]) >= -1e-9).all()
+
+
+def test_rows_that_are_taken_keep_their_target_and_their_fold() -> None:
+    logits = np.arange(8, dtype=np.float32).reshape(4, 2)
+    rows = LabelledLogits(logits, np.array([0, 1, 1, 0]), np.array([2, 0, 1, 1]))
+    some = rows.take(np.array([True, False, True, False]))
+    assert (some.logits.tolist(), some.target.tolist()) == ([[0.0, 1.0], [4.0, 5.0]], [0, 1])
+    assert some.fold is not None
+    assert some.fold.tolist() == [2, 1]
+    assert LabelledLogits(logits, rows.target).take(np.array([True, False, True, False])).fold is None

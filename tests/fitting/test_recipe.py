@@ -66,3 +66,18 @@ def test_settings_by_one_word_make_the_recipe_that_they_were_taken_from() -> Non
     values = flat_values(recipe)
     assert (values["boosting.max_leaves"], values["network.mixup"], values["seed"]) == (7, 0.2, 3)
     assert recipe_of({name.replace(".", "__"): value for name, value in values.items()}) == recipe
+
+
+def test_the_focal_loss_takes_labels_as_they_are() -> None:
+    with pytest.raises(SettingError, match=r"label_smoothing is 0\.1: both make the model less certain"):
+        Recipe(imbalance="focal", label_smoothing=0.1)
+    assert Recipe(imbalance="focal").label_smoothing == 0.0
+    assert Recipe(imbalance="class-weight", label_smoothing=0.1).label_smoothing == 0.1
+
+
+@pytest.mark.parametrize("imbalance", ["oversample", "logit-adjust", "focal"])
+def test_weights_by_hand_go_with_no_other_remedy(imbalance: str) -> None:
+    with pytest.raises(SettingError, match=f"class_weight is given, and imbalance is '{imbalance}'"):
+        Recipe(imbalance=imbalance, class_weight={"a": 1.0})  # type: ignore[arg-type]
+    for allowed in ("none", "class-weight"):
+        assert Recipe(imbalance=allowed, class_weight={"a": 1.0}).class_weight == {"a": 1.0}  # type: ignore[arg-type]

@@ -150,3 +150,10 @@ def test_balanced_weights_are_of_shares_where_rows_have_several_classes() -> Non
     found = remedy("class-weight", Examples(features, np.array([0, 0]), 2, shares)).objective.class_weight
     assert found is not None
     np.testing.assert_allclose(found, [2 / 3, 2.0])
+
+
+@pytest.mark.parametrize(("shown", "expected"), [(1.6, 1.0), (-0.6, 0.0)])
+def test_the_strength_of_a_remedy_is_never_above_its_theory_or_below_nothing(shown: float, expected: float) -> None:
+    rows, restoring = draw(20_000), np.log([1.0, 0.2, 0.05])
+    logits = (true_log_probs(rows, PRIOR) - shown * restoring).astype(np.float32)
+    assert measured_strength(logits, rows.target, restoring) == pytest.approx(expected, abs=0.01)
