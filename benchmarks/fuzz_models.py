@@ -191,7 +191,7 @@ def _outcome(begun: Original, saved: hostile_models.Saved, folder: Path) -> str:
 
 
 def _predict_sets(predictor: Predictor, rows: pd.DataFrame) -> None:
-    """Predict sets, or learn that the rows kept apart are too few for it."""
+    """Predict sets, or learn that the conformal rows are too few for it."""
     with contextlib.suppress(SettingError):
         predictor.decide(rows, DecisionRule(coverage=0.8))
 

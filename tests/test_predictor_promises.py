@@ -92,7 +92,7 @@ def test_members_are_brought_to_the_prior_of_the_data_averaged_and_then_calibrat
 
 def test_predicted_classes_are_the_most_probable_under_the_decision_prior(rare: Predictor) -> None:
     rows = draw_table(200, seed=5)
-    decided = (rare.log_probs(rows) + np.log(rare.deciding_prior / rare.prior)).argmax(axis=1)
+    decided = (rare.log_probs(rows) + np.log(rare.decision_prior / rare.prior)).argmax(axis=1)
     assert rare.predict(rows) == [rare.classes[i] for i in decided]
     assert (decided != rare.log_probs(rows).argmax(axis=1)).any()
 
@@ -102,7 +102,7 @@ def test_prediction_sets_compare_each_model_with_the_rows_that_it_did_not_see(ra
     rows = draw_table(200, seed=5)
     of_members = [rare.calibration.logits(logits.astype(np.float32)) for logits in member_logits(rare, rows)]
     rng = np.random.default_rng(seed)
-    expected = prediction_sets(rare.apart, of_members, coverage=0.8, method="aps", by="class", rng=rng)
+    expected = prediction_sets(rare.conformal_rows, of_members, coverage=0.8, method="aps", by="class", rng=rng)
     found = rare.decide(rows, DecisionRule(coverage=0.8, method="aps", by="class", seed=seed)).sets
     assert found is not None
     assert (found != expected).sum() <= 2
@@ -111,15 +111,15 @@ def test_prediction_sets_compare_each_model_with_the_rows_that_it_did_not_see(ra
 
 def decided(log_probs: np.ndarray, rare: Predictor) -> np.ndarray:
     """Return the labels under the decision prior."""
-    return np.asarray((log_probs + np.log(rare.deciding_prior / rare.prior)).argmax(axis=1))
+    return np.asarray((log_probs + np.log(rare.decision_prior / rare.prior)).argmax(axis=1))
 
 
 def test_rows_are_left_unanswered_where_the_predicted_label_is_less_probable_than_on_held_out_rows_allowed(
     rare: Predictor,
 ) -> None:
     rows = draw_table(200, seed=5)
-    held_out = log_softmax(rare.apart.logits)
-    curve = risk_coverage(np.exp(held_out), rare.apart.target, predicted=decided(held_out, rare))
+    held_out = log_softmax(rare.conformal_rows.logits)
+    curve = risk_coverage(np.exp(held_out), rare.conformal_rows.target, predicted=decided(held_out, rare))
     threshold = threshold_for_risk(curve, 0.5)
     decisions = rare.decide(rows, DecisionRule(risk=0.5))
     predicted = decided(rare.log_probs(rows), rare)
@@ -157,7 +157,7 @@ def test_the_cheapest_label_is_predicted_under_the_prior_that_is_given(rare: Pre
 
 
 def test_a_prior_needs_rows_of_every_class_in_training(rare: Predictor) -> None:
-    without = dataclasses.replace(rare, prior=np.array([0.5, 0.5, 0.0]), deciding_prior=np.array([0.5, 0.5, 0.0]))
+    without = dataclasses.replace(rare, prior=np.array([0.5, 0.5, 0.0]), decision_prior=np.array([0.5, 0.5, 0.0]))
     members = tuple(dataclasses.replace(member, effective_prior=without.prior) for member in rare.members)
     without = dataclasses.replace(without, members=members)
     with pytest.raises(SettingError, match="It had none of 'c'"):

@@ -78,11 +78,11 @@ class Predictor:
         The fitted models, of one candidate or of several.
     combination
         From the logits of the members, brought to the shares of the data, to those of all together.
-    deciding_prior
+    decision_prior
         ``(K,)`` shares of the classes that `predict` answers for: those of the data, or those that such a remedy means.
     calibration
         Applied to the combined logits.
-    apart
+    conformal_rows
         Rows that no model was fitted to and calibration did not see: what prediction sets, thresholds and abstention
         rest on.
     classes
@@ -97,9 +97,9 @@ class Predictor:
     encoder: Encoder
     members: tuple[Member, ...]
     combination: WeightedMean
-    deciding_prior: npt.NDArray[np.float64]
+    decision_prior: npt.NDArray[np.float64]
     calibration: Calibration
-    apart: LabelledLogits
+    conformal_rows: LabelledLogits
     classes: tuple[Label, ...]
     target_name: str
     prior: npt.NDArray[np.float64]
@@ -113,15 +113,15 @@ class Predictor:
         check_distinct("names of columns", [column.name for column in self.columns])
         self.encoder.check_columns(self.columns)
         check_shares("the prior", self.prior, (classes,))
-        check_shares("the deciding prior", self.deciding_prior, (classes,))
+        check_shares("the decision prior", self.decision_prior, (classes,))
         for member in self.members:
             check_shares("the effective prior", member.effective_prior, (classes,))
             if member.model.classes != classes or not member.model.reads(widths):
                 raise ValueError(f"a model does not fit {classes} classes and features of {widths}")
         self.calibration.check_classes(classes)
-        self.apart.check_finite()
-        if self.apart.logits.shape[1] != classes or self.apart.model_index.max() >= len(self.members):
-            raise ValueError("the rows kept apart have other classes, or logits of a model that is not there")
+        self.conformal_rows.check_finite()
+        if self.conformal_rows.logits.shape[1] != classes or self.conformal_rows.model_index.max() >= len(self.members):
+            raise ValueError("the conformal rows have other classes, or logits of a model that is not there")
 
     @classmethod
     def from_format_1(cls, former: PredictorOfFormat1) -> Self:
@@ -141,9 +141,9 @@ class Predictor:
                 Member("", model, prior) for model, prior in zip(models, former.effective_priors, strict=True)
             ),
             combination=equal_say(len(models)),
-            deciding_prior=former.deciding_prior,
+            decision_prior=former.deciding_prior,
             calibration=former.calibration,
-            apart=former.apart,
+            conformal_rows=former.apart,
             classes=former.classes,
             target_name=former.target_name,
             prior=former.prior,
@@ -199,10 +199,10 @@ class Predictor:
         return DecisionBasis(
             classes=self.classes,
             prior=self.prior,
-            decision_prior=self.deciding_prior,
+            decision_prior=self.decision_prior,
             combination=self.combination,
             calibration=self.calibration,
-            held_out=self.apart,
+            held_out=self.conformal_rows,
         )
 
     def decide(self, rows: Any, rule: DecisionRule) -> Decisions:

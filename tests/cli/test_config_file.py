@@ -57,7 +57,7 @@ def test_every_spelling_of_the_flag_is_read(folder: Path, spelling: list[str], p
         ("evaluate = 3\n", "has the unknown 'evaluate'."),
         ('config = "other.toml"\n', "has the unknown 'config'."),
         ('seed = "three"\n', '"three"'),
-        ('[kind]\nsize = "large"\n', '"large"'),
+        ('[kind]\nsize = "large"\n', "'large'"),
     ],
 )
 def test_a_key_that_is_no_setting_and_a_value_that_is_none_are_one_clear_error(

@@ -29,7 +29,7 @@ def test_it_holds_what_the_rows_say() -> None:
     assert found.risk_coverage.risk[-1] == pytest.approx((decisions.predicted != test.target).mean())
     assert (decisions.predicted != found.log_probs.argmax(axis=1)).any()
     assert [each.label for each in found.remedy] == ["a", "b", "c"]
-    by_hand = found.log_probs + np.log(predictor.deciding_prior / predictor.prior)
+    by_hand = found.log_probs + np.log(predictor.decision_prior / predictor.prior)
     recall = [(by_hand.argmax(axis=1) == k)[test.target == k].mean() for k in range(3)]
     np.testing.assert_allclose([each.remedied_recall for each in found.remedy], recall)
     loss = -(by_hand - np.log(np.exp(by_hand).sum(axis=1, keepdims=True)))[np.arange(200), test.target]

@@ -143,14 +143,14 @@ def test_calibration_sees_two_thirds_of_the_held_out_rows_and_prediction_sets_re
     assert len(seen) == ROWS - ROWS // 3
     # All candidates are calibrated and judged by the same rows.
     for cross_fit, calibration in zip(auto.cross_fits, auto.calibrations, strict=True):
-        held_out, apart = cross_fit.held_out, cross_fit.apart
+        held_out, conformal_rows = cross_fit.held_out, cross_fit.conformal_rows
         logits, target, method = calibration.args
         assert method == "auto"
         np.testing.assert_array_equal(logits, held_out.logits[seen])
         np.testing.assert_array_equal(target, held_out.target[seen])
-        np.testing.assert_array_equal(apart.logits, calibration.result.logits(held_out.logits[unseen]))
-        np.testing.assert_array_equal(apart.target, held_out.target[unseen])
-        np.testing.assert_array_equal(apart.model_index, held_out.model_index[unseen])
+        np.testing.assert_array_equal(conformal_rows.logits, calibration.result.logits(held_out.logits[unseen]))
+        np.testing.assert_array_equal(conformal_rows.target, held_out.target[unseen])
+        np.testing.assert_array_equal(conformal_rows.model_index, held_out.model_index[unseen])
         assert cross_fit.trial.calibration is calibration.result
         assert cross_fit.trial.log_loss == calibration.result.log_loss_before
 
@@ -158,9 +158,9 @@ def test_calibration_sees_two_thirds_of_the_held_out_rows_and_prediction_sets_re
 def test_the_rows_that_calibration_does_not_see_are_drawn_by_the_seed_among_all_folds_and_classes(
     auto: Watched,
 ) -> None:
-    apart = auto.cross_fits[0].apart
-    assert np.bincount(apart.model_index, minlength=FOLDS).min() > ROWS // 3 // FOLDS / 2
-    assert set(apart.target) == {0, 1, 2}
+    conformal_rows = auto.cross_fits[0].conformal_rows
+    assert np.bincount(conformal_rows.model_index, minlength=FOLDS).min() > ROWS // 3 // FOLDS / 2
+    assert set(conformal_rows.target) == {0, 1, 2}
     other = watch_fit(auto.dataset, Recipe(model="linear", folds=FOLDS, linear=Linear(C=1.0), seed=1))
     assert not np.array_equal(rows_for_calibration(other), rows_for_calibration(auto))
 
@@ -170,10 +170,10 @@ def test_too_few_rows_to_calibrate_leave_calibration_out_and_serve_for_predictio
     few = watch_fit(dataset, Recipe(model="linear", folds=2, linear=Linear(C=1.0)))
     assert not few.calibrations
     assert few.result.trials[0].calibration.note == "29 held-out rows are too few to correct confidence"
-    assert len(few.result.predictor.apart) == 29
+    assert len(few.result.predictor.conformal_rows) == 29
     enough = watch_fit(read(draw_rare(46, seed=3), "label"), Recipe(model="linear", folds=2, linear=Linear(C=1.0)))
     assert len(enough.calibrations[0].args[0]) == 31
-    assert len(enough.result.predictor.apart) == 15
+    assert len(enough.result.predictor.conformal_rows) == 15
 
 
 def test_the_predictor_is_the_chosen_candidate(auto: Watched) -> None:
@@ -185,7 +185,7 @@ def test_the_predictor_is_the_chosen_candidate(auto: Watched) -> None:
     assert [member.candidate for member in predictor.members] == [best.trial.model] * FOLDS
     assert [member.model for member in predictor.members] == list(best.models)
     np.testing.assert_allclose(predictor.combination.weight, 1 / FOLDS)
-    np.testing.assert_array_equal(predictor.apart.logits, best.apart.logits)
+    np.testing.assert_array_equal(predictor.conformal_rows.logits, best.conformal_rows.logits)
     assert predictor.calibration is best.trial.calibration
     np.testing.assert_array_equal(predictor.prior, np.bincount(auto.dataset.target) / ROWS)
     assert not auto.refits
@@ -228,7 +228,7 @@ def test_the_prior_correction_is_as_measured_on_the_rows_for_calibration(weighte
 
 def test_predicted_classes_are_chosen_for_the_prior_that_the_remedy_means(weighted: Watched) -> None:
     np.testing.assert_allclose(weighted.cross_fits[0].decision_prior, 1 / 3, atol=0.01)
-    np.testing.assert_array_equal(weighted.result.predictor.deciding_prior, weighted.cross_fits[0].decision_prior)
+    np.testing.assert_array_equal(weighted.result.predictor.decision_prior, weighted.cross_fits[0].decision_prior)
 
 
 def test_without_a_remedy_nothing_is_measured_or_corrected(auto: Watched) -> None:
@@ -236,7 +236,7 @@ def test_without_a_remedy_nothing_is_measured_or_corrected(auto: Watched) -> Non
     predictor = auto.result.predictor
     for member in predictor.members:
         np.testing.assert_array_equal(member.effective_prior, predictor.prior)
-    np.testing.assert_array_equal(predictor.deciding_prior, predictor.prior)
+    np.testing.assert_array_equal(predictor.decision_prior, predictor.prior)
 
 
 @pytest.mark.parametrize(("folds", "expected"), [(1, 0.0), (2, LEAST_GAIN_OF_AVERAGE)])
@@ -250,7 +250,7 @@ def test_a_model_fitted_to_all_rows_needs_no_such_gain_and_one_temperature(revie
     (call,) = reviews.calibrations
     assert call.options == {"least_gain": 0.0}
     assert call.args[2] == "temperature"
-    assert reviews.result.predictor.apart.fold is None
+    assert reviews.result.predictor.conformal_rows.fold is None
 
 
 def test_the_fit_to_all_rows_has_the_remedy_and_the_middle_of_the_penalties(reviews: Watched) -> None:

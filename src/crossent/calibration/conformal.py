@@ -104,13 +104,13 @@ def conformal_sets(
     if np.issubdtype(target.dtype, np.integer):
         target = target.astype(np.int64)
     check_logits_array("held_out_logits", held_out)
-    apart = LabelledLogits(held_out, target)
+    labelled = LabelledLogits(held_out, target)
     new = np.asarray(logits, dtype=np.float32)
-    return prediction_sets(apart, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
+    return prediction_sets(labelled, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
 
 
 def prediction_sets(
-    apart: LabelledLogits,
+    labelled: LabelledLogits,
     logits_of_models: Sequence[Logits],
     *,
     coverage: float = 0.9,
@@ -128,7 +128,7 @@ def prediction_sets(
 
     Parameters
     ----------
-    apart
+    labelled
         The conformal rows: those that neither model nor calibration saw.
     logits_of_models
         The ``(n, K)`` calibrated logits of the new rows, by each of the F models.
@@ -157,33 +157,33 @@ def prediction_sets(
     Examples
     --------
     >>> nine = np.log([[1 - i / 20, i / 20] for i in range(1, 10)]).astype(np.float32)
-    >>> apart = LabelledLogits(nine, np.zeros(9, dtype=np.int64))
+    >>> labelled = LabelledLogits(nine, np.zeros(9, dtype=np.int64))
     >>> new = np.log([[0.56, 0.44], [0.54, 0.46]]).astype(np.float32)
-    >>> prediction_sets(apart, [new], coverage=0.9, rng=np.random.default_rng(0))
+    >>> prediction_sets(labelled, [new], coverage=0.9, rng=np.random.default_rng(0))
     array([[ True, False],
            [False, False]])
     """
     _check_settings(coverage, method, by)
-    _check_models(apart, logits_of_models)
+    _check_models(labelled, logits_of_models)
     rows = len(logits_of_models[0])
     # Drawn before all else, so that the sets of two coverages share them.
-    uniform, new_uniform = rng.random(len(apart.target)), rng.random(rows)
+    uniform, new_uniform = rng.random(len(labelled.target)), rng.random(rows)
     rank_penalty = NO_PENALTY
     if method == "raps":
-        tuning = _random_part(len(apart.target), _TUNING_SHARE, rng)
-        rank_penalty = tune_rank_penalty(apart.logits[tuning], apart.target[tuning], coverage, uniform[tuning])
-        apart, uniform = apart.take(~tuning), uniform[~tuning]
+        tuning = _random_part(len(labelled.target), _TUNING_SHARE, rng)
+        rank_penalty = tune_rank_penalty(labelled.logits[tuning], labelled.target[tuning], coverage, uniform[tuning])
+        labelled, uniform = labelled.take(~tuning), uniform[~tuning]
     score = _Scores(method, rank_penalty)
-    scores = score.of_target(apart, uniform)
-    groups = _groups(apart, scores, coverage, by, rng)
+    scores = score.of_target(labelled, uniform)
+    groups = _groups(labelled, scores, coverage, by, rng)
     ranks = _ranks(groups, coverage, classes)
-    class_count = apart.logits.shape[1]
+    class_count = labelled.logits.shape[1]
     step = max(1, _CHUNK // class_count)
     sets = np.empty((rows, class_count), dtype=np.bool_)
     for start in range(0, rows, step):
         part = slice(start, start + step)
         new_scores = [score(logits[part], new_uniform[part]) for logits in logits_of_models]
-        sets[part] = _members(new_scores, groups, ranks, scores, apart.model_index)
+        sets[part] = _members(new_scores, groups, ranks, scores, labelled.model_index)
     return sets
 
 
@@ -209,13 +209,13 @@ class _Scores:
     def __call__(self, logits: Logits, uniform: FloatArray) -> FloatArray:
         return lac_scores(logits) if self.method == "lac" else aps_scores(logits, uniform, self.rank_penalty)
 
-    def of_target(self, apart: LabelledLogits, uniform: FloatArray) -> FloatArray:
+    def of_target(self, labelled: LabelledLogits, uniform: FloatArray) -> FloatArray:
         """Return the scores of the right labels, ``(m,)``."""
-        rows, class_count = apart.logits.shape
+        rows, class_count = labelled.logits.shape
         step = max(1, _CHUNK // class_count)
         parts = [slice(start, start + step) for start in range(0, rows, step)]
         scores = [
-            np.take_along_axis(self(apart.logits[part], uniform[part]), apart.target[part, None], axis=1)[:, 0]
+            np.take_along_axis(self(labelled.logits[part], uniform[part]), labelled.target[part, None], axis=1)[:, 0]
             for part in parts
         ]
         return np.concatenate(scores)
@@ -229,17 +229,17 @@ class _Groups:
     rows: tuple[npt.NDArray[np.intp], ...]
 
 
-def _groups(apart: LabelledLogits, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
-    class_count = apart.logits.shape[1]
+def _groups(labelled: LabelledLogits, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
+    class_count = labelled.logits.shape[1]
     if by == "overall":
         return _Groups(np.zeros(class_count, dtype=np.int64), (np.arange(len(scores)),))
     if by == "class":
-        return _group_rows(apart.target, np.ones(len(scores), dtype=np.bool_), np.arange(class_count))
+        return _group_rows(labelled.target, np.ones(len(scores), dtype=np.bool_), np.arange(class_count))
     clustering = _random_part(len(scores), clustering_share(class_count), rng)
     least_rows = max(rows_needed(coverage), rows_needed(0.9))
     seed = int(rng.integers(2**31))
-    clusters = cluster_classes(scores[clustering], apart.target[clustering], class_count, least_rows, coverage, seed)
-    return _group_clusters(apart.target, ~clustering, clusters, rows_needed(coverage))
+    clusters = cluster_classes(scores[clustering], labelled.target[clustering], class_count, least_rows, coverage, seed)
+    return _group_clusters(labelled.target, ~clustering, clusters, rows_needed(coverage))
 
 
 def _group_clusters(target: IntArray, kept: BoolArray, clusters: IntArray, needed: int) -> _Groups:
@@ -317,14 +317,14 @@ def _check_settings(coverage: float, method: str, by: str) -> None:
     check_choice("by", by, ("overall", "class", "cluster"))
 
 
-def _check_models(apart: LabelledLogits, logits_of_models: Sequence[Logits]) -> None:
-    if len(logits_of_models) <= apart.model_index.max():
+def _check_models(labelled: LabelledLogits, logits_of_models: Sequence[Logits]) -> None:
+    if len(logits_of_models) <= labelled.model_index.max():
         raise ShapeError(
             "Every fold of the conformal rows has its model.",
-            f"There are the logits of {len(logits_of_models)} models, and a row of fold {apart.model_index.max()}.",
+            f"There are the logits of {len(logits_of_models)} models, and a row of fold {labelled.model_index.max()}.",
             "Give the logits of every model, in the order of the folds.",
         )
-    expected = (len(logits_of_models[0]), apart.logits.shape[1])
+    expected = (len(logits_of_models[0]), labelled.logits.shape[1])
     for logits in logits_of_models:
         check_logits_array("logits", logits)
         if logits.shape != expected:

@@ -36,7 +36,7 @@ class RowFlags:
             " number, category, boolean, date, text, identifier, constant."
         ),
     ] = None
-    held_out: Annotated[float, Parameter(help="Share of the rows kept apart to judge the model.")] = 0.25
+    held_out: Annotated[float, Parameter(help="Share of the rows that are held out to judge the model.")] = 0.25
     encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"
 
 

@@ -67,7 +67,7 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
         Of the bootstrap.
     """
     model_logits = predictor.model_logits_of(test.frame)
-    promised = len(predictor.apart) >= rows_needed(COVERAGE)
+    promised = len(predictor.conformal_rows) >= rows_needed(COVERAGE)
     rule = DecisionRule(coverage=COVERAGE if promised else None, seed=seed)
     decisions = decide(model_logits, predictor.decision_basis, rule)
     log_probs = decisions.log_probs
@@ -95,10 +95,10 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
 
 def _remedy(predictor: Predictor, decisions: Decisions, test: Dataset) -> tuple[ClassRemedy, ...]:
     """Compare, class by class, what is predicted and its log-loss with the prior of the remedy and without it."""
-    if (predictor.deciding_prior == predictor.prior).all():
+    if (predictor.decision_prior == predictor.prior).all():
         return ()
     classes, without = len(predictor.classes), decisions.log_probs
-    remedied = log_softmax(shift_prior(without, predictor.prior, predictor.deciding_prior))
+    remedied = log_softmax(shift_prior(without, predictor.prior, predictor.decision_prior))
     figures = []
     for predicted, log_probs in ((without.argmax(axis=1), without), (decisions.predicted, remedied)):
         counts = class_counts(confusion_matrix(test.target, predicted, classes))

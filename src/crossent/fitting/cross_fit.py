@@ -91,7 +91,7 @@ class CrossFit:
         ``(K,)`` class shares that predicted classes are chosen for.
     held_out
         The logits of all held-out rows, each by the model that did not see it, under the class shares of the data.
-    apart
+    conformal_rows
         Those of them that calibration did not see, calibrated.
     """
 
@@ -100,7 +100,7 @@ class CrossFit:
     effective_priors: npt.NDArray[np.float64]
     decision_prior: npt.NDArray[np.float64]
     held_out: LabelledLogits
-    apart: LabelledLogits
+    conformal_rows: LabelledLogits
 
     def first_fold_loss(self) -> float:
         """Return the calibrated log-loss on the rows of the first fold, which every candidate holds out."""
@@ -202,7 +202,7 @@ def cross_fit(
         effective_priors=effective_priors,
         decision_prior=effective_prior(plan.prior, prior_correction.mean(axis=0)),
         held_out=rows,
-        apart=dataclasses.replace(rows_apart, logits=calibration.logits(rows_apart.logits), fold=fold),
+        conformal_rows=dataclasses.replace(rows_apart, logits=calibration.logits(rows_apart.logits), fold=fold),
     )
 
 
