@@ -175,3 +175,13 @@ def test_a_mapping_that_no_saving_wrote_is_refused(items: object) -> None:
     record["fields"]["by_name"]["items"] = items
     with pytest.raises(ModelFileError, match="by_name"):
         RecordDecoder({}, {}, former=False).decode(record, Weights, "")
+
+
+@pytest.mark.parametrize("name", [[], {}, None, "", 3])
+def test_a_record_whose_type_is_no_name_is_refused(name: object) -> None:
+    @dataclass(frozen=True)
+    class Point:
+        x: float
+
+    with pytest.raises(ModelFileError):
+        RecordDecoder({}, {}, former=False).decode({"type": name, "fields": {"x": 1.0}}, Point, "")

@@ -205,7 +205,9 @@ class RecordDecoder:
     def _dataclass(self, record: dict[str, Any], cls: Any, key: str) -> Any:
         upgrade = getattr(cls, "from_format_1", None) if self._former else None
         former = None if upgrade is None else typing.get_type_hints(upgrade)["former"]
-        if record["type"] not in {cls.__name__, getattr(former, "__name__", "")}:
+        names = [cls.__name__] if former is None else [cls.__name__, former.__name__]
+        # Not a set: what a hostile record has there may have no hash.
+        if record["type"] not in names:
             raise _unknown(key, record["type"])
         return self._built(upgrade or cls, record["fields"], former or cls, key)
 

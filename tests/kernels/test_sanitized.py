@@ -17,7 +17,7 @@ TESTS = (
     "kernels/test_trees.py",
     "models/test_number_embedding.py",
     "train/test_optim.py",
-    "losses/test_arrays.py",
+    "test_logits.py",
     "losses/test_native.py",
     "losses/test_small.py",
     "losses/test_linear_cross_entropy.py",

@@ -40,7 +40,7 @@ def fit_to(train: Examples, C: float | None = None) -> FittedLinear:
 def test_every_sort_of_feature_has_a_say() -> None:
     train, test = draw(1500, 1), draw(1500, 2)
     whole = mean_cross_entropy(fit_to(train, 1.0).logits(test.features), test.target)
-    for part in ("numbers", "codes", "texts"):
+    for part in ("numbers", "codes", "ngrams"):
         blank = {part: getattr(train.features, part) * 0}
         without = dataclasses.replace(train, features=dataclasses.replace(train.features, **blank))
         lost = mean_cross_entropy(fit_to(without, 1.0).logits(test.features), test.target)
