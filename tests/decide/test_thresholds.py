@@ -75,6 +75,19 @@ def test_thresholds_stay_equal_where_tuning_does_not_help() -> None:
     assert sum(np.ptp(values) == 0 for values in kept) >= 8
 
 
+def test_thresholds_that_gain_on_the_rows_that_chose_them_alone_are_not_kept() -> None:
+    """Labels that have nothing to do with the probabilities: what is gained by thresholds is luck."""
+    lucky = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        probs, target = rng.dirichlet(np.ones(3), size=120), rng.integers(3, size=120)
+        tuned = tune_thresholds(probs, target, seed=seed)
+        if tuned.score_tuned <= tuned.score_equal:
+            lucky += 1
+            np.testing.assert_allclose(tuned.values, 1 / 3)
+    assert lucky >= 3
+
+
 def test_few_rows_and_absent_classes_work() -> None:
     probs, target = draw(5, 3, 0)
     assert tune_thresholds(probs, np.zeros(5, dtype=int)).values.shape == (3,)
