@@ -107,8 +107,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         sample_weight
             ``(n,)``, 0 or above: how many rows each row counts as, in training, in the choice of the model, in its
             calibration and in what `predict_sets` and `abstains` promise. A row of weight 2 is the same as two such
-            rows, and one of weight 0 is the same as none. Weights that sum to 1 are taken for shares of the rows, as the
-            tools of scikit-learn give them. None: each row counts as one.
+            rows, and one of weight 0 is the same as none. Weights that sum to 1, as scikit-learn's AdaBoost gives them,
+            are taken for shares of the rows. None: each row counts as one.
 
         Raises
         ------
