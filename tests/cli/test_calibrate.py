@@ -76,7 +76,7 @@ def test_no_row_of_a_file_without_names_is_taken_for_names(folder: Path) -> None
 
 def test_logits_that_need_nothing_are_left_as_they_are(folder: Path) -> None:
     done = crossent("calibrate", "logits.npy", "labels.npy", "--method", "identity", cwd=folder)
-    assert "Left as they are" in done.stdout
+    assert "The logits stay as they are" in done.stdout
 
 
 def test_help_teaches(folder: Path) -> None:

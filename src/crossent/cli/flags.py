@@ -48,7 +48,7 @@ class RowFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFlags:
-    """Flags that say what is to be predicted."""
+    """Flags that say what to predict."""
 
     prior: Annotated[
         str | None,

@@ -34,7 +34,7 @@ MOST_POINTS = 300
 
 # A date would make two reports of one run differ.
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-# Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
+# Text stays text, so that it can be searched, and the reader's fonts draw any script.
 _SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "crossent"}
 
 
@@ -59,7 +59,7 @@ def reliability_figure(reliability: Reliability) -> str:
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
         draw_reliability(upper, reliability)
         draw_counts(lower, reliability)
-        upper.set_ylabel("share that was right")
+        upper.set_ylabel("share of rows that are right")
         lower.set_ylabel("rows")
         lower.set_xlabel("confidence: probability of the predicted class")
         return _svg(figure)
@@ -74,14 +74,14 @@ def before_after_figure(before: Reliability, after: Reliability) -> str:
             draw_reliability(axes[0, column], reliability)
             draw_counts(axes[1, column], reliability)
             axes[0, column].set_title(title, fontsize=10)
-        axes[0, 0].set_ylabel("share that was right")
+        axes[0, 0].set_ylabel("share of rows that are right")
         axes[1, 0].set_ylabel("rows")
         figure.supxlabel("confidence: probability of the predicted class", fontsize=10)
         return _svg(figure)
 
 
 def class_reliability_figure(evaluation: Evaluation) -> str:
-    """Draw a small diagram for each class, one against the rest, for the classes with most rows."""
+    """Draw a small diagram for each class, each class against the rest, for the classes with most rows."""
     ordered = sorted(evaluation.classes, key=lambda result: -result.support)[:MOST_SMALL_DIAGRAMS]
     columns = min(4, math.ceil(math.sqrt(len(ordered))))
     rows = -(-len(ordered) // columns)
