@@ -50,7 +50,7 @@ class RowProblem(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowTerms:
     """What the loss of each row is made of, besides its logits.
 

@@ -1,4 +1,9 @@
-"""Cross entropy of logits and targets."""
+"""Cross entropy of logits and targets.
+
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` and a target of class indices, of
+the logits' shape without K, or of distributions, of the logits' shape; out comes a scalar, or one value for each index.
+Papers call the logits z, the target y and the softmax of the logits p: the loss of a row is ``-log p[y]``.
+"""
 
 from torch import Tensor
 
@@ -7,7 +12,7 @@ from crossent.kernels.rows import BadTargetError
 from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.small import is_small, small_cross_entropy
-from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
@@ -116,23 +121,21 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         except BadTargetError:
             pass  # explained below
     check_target(logits, target)
-    check_reduction(reduction, normalizer, empty)
-    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     terms = LossTerms(
-        class_weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        sample_weight,
-        temperature,
-        log_prior,
-        z_loss,
-        softcap,
-        focal_gamma,
-        class_mask,
-        normalizer,
-        empty,
-        smoothing,
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+        sample_weight=sample_weight,
+        temperature=temperature,
+        log_prior=log_prior,
+        z_loss=z_loss,
+        softcap=softcap,
+        focal_gamma=focal_gamma,
+        class_mask=class_mask,
+        normalizer=normalizer,
+        empty=empty,
+        smoothing=smoothing,
     )
     if can_run_native((logits,), target, terms):
         return native_cross_entropy(logits, target, terms)

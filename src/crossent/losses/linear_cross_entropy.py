@@ -1,4 +1,8 @@
-"""Cross entropy of a linear layer, without its logits."""
+"""Cross entropy of a linear layer, without its logits.
+
+**Shape.** ``n`` rows, ``d`` features, ``C`` classes: an input ``(..., d)``, a weight ``(C, d)`` and a bias ``(C,)``,
+whose logits ``(..., C)`` are never all in memory; out comes a scalar, or one value for each row.
+"""
 
 from typing import Any
 
@@ -15,7 +19,7 @@ from crossent.losses.linear_tiles import RowSum, Wanted, losses_in_tiles
 from crossent.losses.native import can_run_native, mean_weights, native_cross_entropy, row_terms_of, row_values
 from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.softmax import widen
-from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
@@ -87,29 +91,28 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     tensor([4.1223e-09, 8.6199e-01])
     """
     check_linear(input, weight, bias)
-    check_reduction(reduction, normalizer, empty)
-    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     leading, num_classes = input.shape[:-1], len(weight)
     flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
     check_target(_like_logits(flat_input, num_classes), flat_target)
     if class_mask is not None:
         check_tensor("class_mask", class_mask)
-    has_row_mask = class_mask is not None and class_mask.shape != (num_classes,)
+        if class_mask.shape != (num_classes,):
+            class_mask = _flat_rows("class_mask", class_mask, leading)
     terms = LossTerms(
-        class_weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
-        temperature,
-        log_prior,
-        z_loss,
-        softcap,
-        focal_gamma,
-        _flat_rows("class_mask", class_mask, leading) if class_mask is not None and has_row_mask else class_mask,
-        normalizer,
-        empty,
-        smoothing,
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+        sample_weight=None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
+        temperature=temperature,
+        log_prior=log_prior,
+        z_loss=z_loss,
+        softcap=softcap,
+        focal_gamma=focal_gamma,
+        class_mask=class_mask,
+        normalizer=normalizer,
+        empty=empty,
+        smoothing=smoothing,
     )
     loss = _flat_loss(flat_input, weight, bias, flat_target, terms)
     return loss.view(leading) if reduction == "none" else loss

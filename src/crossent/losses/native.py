@@ -1,4 +1,8 @@
-"""Cross entropy by the native row kernels: first derivatives of the logits, on the CPU."""
+"""Cross entropy by the native row kernels: first derivatives of the logits, on the CPU.
+
+**Shape.** Logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` as in `cross_entropy`. The kernels take them as ``(n, K, S)``,
+with all further dimensions as one of size S, and give one value for each of the ``n * S`` rows.
+"""
 
 import math
 from typing import Any
@@ -215,20 +219,22 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> RowTerms:
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
     return RowTerms(
-        row_values(target if target.dtype == torch.int64 else class_indices(target), torch.int64) if is_index else None,
-        None if is_index else _flat(target),
-        None if mask is None else _flat(mask),
-        None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
-        _per_class("class_weight", terms.class_weight, num_classes, real),
-        None if terms.sample_weight is None else row_values(terms.sample_weight, real),
-        _per_class("log_prior", terms.log_prior, num_classes, real),
-        terms.ignore_index,
-        terms.label_smoothing,
-        terms.temperature,
-        terms.softcap or 0.0,
-        terms.z_loss,
-        terms.focal_gamma,
-        terms.smoothing == "weighted",
+        target=row_values(target if target.dtype == torch.int64 else class_indices(target), torch.int64)
+        if is_index
+        else None,
+        distribution=None if is_index else _flat(target),
+        possible=None if mask is None else _flat(mask),
+        possible_count=None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
+        class_weight=_per_class("class_weight", terms.class_weight, num_classes, real),
+        sample_weight=None if terms.sample_weight is None else row_values(terms.sample_weight, real),
+        log_prior=_per_class("log_prior", terms.log_prior, num_classes, real),
+        ignore_index=terms.ignore_index,
+        label_smoothing=terms.label_smoothing,
+        temperature=terms.temperature,
+        softcap=terms.softcap or 0.0,
+        z_loss=terms.z_loss,
+        focal_gamma=terms.focal_gamma,
+        weighted_smoothing=terms.smoothing == "weighted",
     )
 
 
