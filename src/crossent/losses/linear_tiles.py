@@ -1,5 +1,9 @@
 """Cross entropy of a linear layer in tiles of rows and classes, by the row kernels and the matrix products.
 
+**Shape.** ``n`` rows, ``d`` features, ``C`` classes: input ``(n, d)``, weight ``(C, d)``, bias ``(C,)``; out come
+losses ``(n,)`` and derivatives of the shapes of input, weight and bias. A tile is ``(rows, classes)`` of the logits
+``(n, C)``.
+
 The logits of one tile are computed, turned into their gradient where they lie, and multiplied on to the gradients of
 the layer at once: three products in all. Where the classes of few rows fill the scratch memory, a first sweep over the
 classes finds the log-sum-exp of the rows and a second one computes the logits again: four products. Tiles end where the

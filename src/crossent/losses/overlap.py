@@ -1,4 +1,7 @@
-"""Whether tensors lie over each other in memory."""
+"""Whether tensors lie over each other in memory.
+
+**Shape.** Tensors of any shape, as the bytes from their first to their last element.
+"""
 
 import ctypes
 

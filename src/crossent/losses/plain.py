@@ -1,7 +1,10 @@
 """Cross entropy in plain torch operations: on any device, under `torch.func`, and with derivatives of any order.
 
-The logits are transformed, each row has its loss, and the rows are reduced to one number. Inside, the classes are the
-last dimension, as ``(n, ..., K)``, and everything is float32 or wider.
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` and a target as in `cross_entropy`.
+Inside, the classes are the last dimension, as ``(n, ..., K)``, and everything is float32 or wider.
+
+This is the definition, in three steps: the logits are transformed, each row gets its loss, and the losses are reduced
+to one number.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Cross entropy of small batches without options, where calling the kernel takes longer than its work."""
+"""Cross entropy of small batches without options, where calling the kernel takes longer than its work.
+
+**Shape.** Logits ``(n, K)`` of n rows and K classes, with class indices ``(n,)``; out comes a scalar.
+"""
 
 import math
 from typing import Any

@@ -1,4 +1,7 @@
-"""Softmax and its logarithm."""
+"""Softmax and its logarithm.
+
+**Shape.** Logits of any shape, with the K classes in the dimension `dim`; out come values of the same shape.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Targets as distributions over the classes."""
+"""Targets as distributions over the classes.
+
+**Shape.** Class indices of any shape ``(...)``; out come distributions ``(..., K)`` over K classes.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Weights of classes, from how many rows each has."""
+"""Weights of classes, from how many rows each has.
+
+**Shape.** Numbers of rows ``(K,)`` of K classes; out come weights ``(K,)``.
+"""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,5 +1,8 @@
 """Boosted trees: LightGBM trains them with its softmax objective; the sums of their leaves are the logits.
 
+**Shape.** ``n`` rows, ``K`` classes, ``p`` numbers and ``q`` codes, which the trees read as ``p + q`` features; scores
+and logits are ``(n, K)``. Papers call the scores F, the first and second derivatives of the loss by them g and h.
+
 LightGBM is imported by training alone: prediction needs neither it nor its threads.
 """
 

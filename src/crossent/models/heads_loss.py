@@ -1,4 +1,8 @@
-"""The loss of a network with several heads."""
+"""The loss of a network with several heads.
+
+**Shape.** ``n`` rows, ``K`` classes, ``k`` heads: logits ``(k, n, K)`` and a target ``(n,)`` of class indices or ``(n,
+K)`` of distributions; out comes a scalar.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,8 @@
-"""LightGBM's text form of trees, read without LightGBM: every size and index is checked before it is used."""
+"""LightGBM's text form of trees, read without LightGBM: every size and index is checked before it is used.
+
+**Shape.** ``T`` trees with ``S`` splits and ``T + S`` leaves in all; a text goes in, and arrays as those of `Trees`
+come out.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

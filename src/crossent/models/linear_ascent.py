@@ -1,4 +1,9 @@
-"""Softmax regression on text, and on whatever stands beside it: sparse rows, by dual coordinate ascent."""
+"""Softmax regression on text, and on whatever stands beside it: sparse rows, by dual coordinate ascent.
+
+**Shape.** ``n`` rows, ``K`` classes, ``d`` features, sparse: rows ``(n, d)`` and a target go in; a weight ``(d, K)``
+and a bias ``(K,)`` come out. Papers on dual coordinate ascent call the dual variables of a row, one for each class,
+alpha.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

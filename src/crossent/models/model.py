@@ -1,4 +1,8 @@
-"""What a fit is given, and what a fitted model does."""
+"""What a fit is given, and what a fitted model does.
+
+**Shape.** ``n`` rows, ``K`` classes: features (see `crossent.kinds.blocks`) and a target ``(n,)`` of class indices, or
+a distribution ``(n, K)``, go in; logits ``(n, K)`` come out.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol

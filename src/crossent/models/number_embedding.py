@@ -1,4 +1,8 @@
-"""Numbers as vectors: a line, and what a curve of straight pieces between knots adds to it."""
+"""Numbers as vectors: a line, and what a curve of straight pieces between knots adds to it.
+
+**Shape.** ``n`` rows of ``p`` numbers go in; embeddings ``(n, p * s)`` come out, a vector of length s for each number.
+The curve of a number has up to ``b`` pieces. Papers call the pieces bins, and the encoding by them piecewise linear.
+"""
 
 from typing import Any
 

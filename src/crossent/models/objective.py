@@ -1,4 +1,9 @@
-"""What a model minimises: cross entropy, with the options that remedies of imbalance and label smoothing ask for."""
+"""What a model minimises: cross entropy, with the options that remedies of imbalance and label smoothing ask for.
+
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, a target ``(n,)`` of class indices or ``(n, K)`` of
+distributions; weights and priors of the classes are ``(K,)``. The paper on logit adjustment calls the prior pi, and its
+factor tau, which is 1 here.
+"""
 
 from dataclasses import dataclass
 

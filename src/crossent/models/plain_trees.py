@@ -1,4 +1,8 @@
-"""Scores of decision trees in NumPy, where there are no kernels: the same to the bit."""
+"""Scores of decision trees in NumPy, where there are no kernels: the same to the bit.
+
+**Shape.** ``n`` rows, ``K`` classes, ``T`` trees with ``S`` splits in all: numbers ``(n, p)`` and codes ``(n, q)`` go
+in; leaves ``(n, T)`` are found, and scores ``(n, K)`` come out.
+"""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,4 +1,8 @@
-"""The network for tables, as a torch module: embeddings of every feature, then several perceptrons side by side."""
+"""The network for tables, as a torch module: embeddings of every feature, then several perceptrons side by side.
+
+**Shape.** ``n`` rows, ``K`` classes, ``p`` numbers, ``q`` categories with ``L`` codes in all, ``k`` heads: numbers
+``(n, p)`` and codes ``(n, q)`` go in; logits ``(k, n, K)`` come out. The paper (TabM) calls the heads ensemble members.
+"""
 
 import itertools
 import math

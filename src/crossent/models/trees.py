@@ -1,4 +1,8 @@
-"""Decision trees as frozen arrays, each index of which is checked: what the kernel reads, it can trust."""
+"""Decision trees as frozen arrays, each index of which is checked: what the kernel reads, it can trust.
+
+**Shape.** ``n`` rows, ``K`` classes, ``T`` trees with ``S`` splits and ``T + S`` leaves in all: numbers ``(n, p)`` and
+codes ``(n, q)`` go in; scores ``(n, K)`` come out.
+"""
 
 import math
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,8 @@
-"""Rows in memory, a batch at a time."""
+"""Rows in memory, a batch at a time.
+
+**Shape.** ``n`` rows: inputs ``(n, ...)`` and a target ``(n,)`` or ``(n, K)`` go in; batches of the same arrays with up
+to `size` rows come out.
+"""
 
 import itertools
 import math

@@ -1,5 +1,9 @@
 """Dropout whose draws are part of the batch: a row leaves out the same units, however the batch is cut in parts.
 
+**Shape.** ``k`` heads, ``n`` rows, layers of `width` units: hidden values ``(k, n, width)``. A draw of 64 bits decides
+about four units, so a row has draws ``(layers, width / 4)``. The paper calls 1 - `share` the probability p of keeping a
+unit.
+
 Source: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".
 """
 

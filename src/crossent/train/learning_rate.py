@@ -1,4 +1,7 @@
-"""The learning rate finder: a short training whose rate rises from step to step, until the loss rises too."""
+"""The learning rate finder: a short training whose rate rises from step to step, until the loss rises too.
+
+**Shape.** A search of ``s`` steps gives learning rates, losses and smoothed losses, each ``(s,)``.
+"""
 
 import copy
 import dataclasses

@@ -1,4 +1,8 @@
-"""The training loop of every network."""
+"""The training loop of every network.
+
+**Shape.** Batches of ``n`` rows go in; the network gives logits, and `held_out_logits` those of the held-out rows,
+``(m, K)``.
+"""
 
 import dataclasses
 import math

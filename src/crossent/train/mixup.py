@@ -1,5 +1,8 @@
 """Mixup: a network learns from rows between the rows.
 
+**Shape.** ``n`` rows, ``K`` classes: inputs ``(n, ...)`` and a target ``(n,)`` or ``(n, K)`` go in; inputs of the same
+shapes and a target ``(n, K)`` come out. The paper calls the share of a row lambda.
+
 Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
 """
 

@@ -1,4 +1,8 @@
-"""What the loop steps by: AdamW, and a schedule of the learning rate."""
+"""What the loop steps by: AdamW, and a schedule of the learning rate.
+
+**Shape.** ``P`` parameters in one vector: values, gradients and the running means of gradients and of their squares are
+``(P,)``. The paper calls the running means m and v, and the shares that they keep beta_1 and beta_2.
+"""
 
 import functools
 import math

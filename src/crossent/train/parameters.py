@@ -1,4 +1,8 @@
-"""The parameters of a network as one vector and their gradients as another, so that a step takes few calls."""
+"""The parameters of a network as one vector and their gradients as another, so that a step takes few calls.
+
+**Shape.** ``P`` parameters that learn: one vector ``(P,)`` of values and one of gradients, of which each parameter is a
+view.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,8 @@
-"""A network in training: all that a step changes, and so all that a checkpoint holds."""
+"""A network in training: all that a step changes, and so all that a checkpoint holds.
+
+**Shape.** ``P`` parameters ``(P,)``; batches of ``n`` rows of K classes, with inputs ``(n, ...)`` and a target ``(n,)``
+or ``(n, K)``.
+"""
 
 import contextlib
 import math
