@@ -12,7 +12,7 @@ from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 @final
 class CrossEntropyLoss(torch.nn.Module):
-    """`crossent.cross_entropy` with its options kept, in place of `torch.nn.CrossEntropyLoss`.
+    """`crossent.cross_entropy` with fixed options, in place of `torch.nn.CrossEntropyLoss`.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     linear
         The layer that gives the logits. To predict, call it: ``module.linear(input)``.
     loss
-        The options; without one, those of a new `CrossEntropyLoss`.
+        The options; by default those of a new `CrossEntropyLoss`.
 
     Examples
     --------

@@ -105,7 +105,7 @@ def save_bad_files(folder: Path) -> None:
         (("calibrate", "nan.npy", "labels.npy"), "Row 7 holds nan for class 2"),
         (("calibrate", "logits.npy", "new.npy"), "One label"),
         (("calibrate", "logits.npy", "words.csv"), "words.csv"),
-        (("calibrate", "logits.npy", "labels.npy", "-o", "."), "folder of its own"),
+        (("calibrate", "logits.npy", "labels.npy", "-o", "."), "folder that holds nothing else"),
         (("calibrate", "logits.npy", "labels.npy", "--method", "isotonic"), "isotonic"),
         (("apply-calibration", "nowhere", "new.npy"), "nowhere has none"),
         (("apply-calibration", "nowhere", "new.npy", "-o", "probs.txt"), "probs.txt ends in neither"),
