@@ -23,7 +23,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 @contextlib.contextmanager
 def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Yield a pool of threads and their number; meanwhile BLAS has one thread, as its other threads would wait by spinning."""
+    """Yield a pool of threads and their number; BLAS has one thread meanwhile, as more would wait by spinning."""
     threads = processors()
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         yield pool, threads

@@ -28,7 +28,7 @@ def check_bounded(name: str, values: npt.NDArray[Any], largest: float) -> None:
 def check_number(name: str, value: float, least: float, most: float) -> None:
     """Check that a number is within bounds, both included."""
     if not least <= value <= most:
-        raise ValueError(f"{name} is {value!r}, which is not between {least:g} and {most:g}")
+        raise ValueError(f"{name} is {value!r}, which is not from {least:g} to {most:g}")
 
 
 def check_distinct(name: str, values: Collection[Hashable]) -> None:

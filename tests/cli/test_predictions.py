@@ -147,7 +147,7 @@ def test_priors_as_they_are_written() -> None:
     written = parse_prior("a=b=0.5, c=0.25, 3=0.25", classes)
     assert written == {"a=b": 0.5, "c": 0.25, 3: 0.25}
     assert as_prior({"a=b": 0.5, "c": 0.25, 3: 0.25}, classes).tolist() == [0.5, 0.25, 0.25]
-    with pytest.raises(SettingError, match="That of 'c' is 'much'"):
+    with pytest.raises(SettingError, match="The share of 'c' is 'much'"):
         parse_prior("c=much", classes)
 
 
