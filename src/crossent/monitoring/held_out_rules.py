@@ -129,7 +129,10 @@ def label_noise(run: Curves) -> tuple[Finding, ...]:
         f"{share:.0%} of the held-out rows are predicted to be of another class as confidently as right ones; that is"
         f" {share / max(errors, share):.0%} of all errors, and stays so in the last {len(flagged)} epochs."
     )
-    remedy = "Read the rows of highest loss: about this share of the labels is probably wrong. Label smoothing limits the harm."
+    remedy = (
+        "Read the rows of highest loss: about this share of the labels is probably wrong. Label smoothing limits the"
+        " harm."
+    )
     return (Finding("label noise", seen, remedy),)
 
 
