@@ -74,6 +74,6 @@ def sparse_matrix(rows: FeatureRows) -> scipy.sparse.csr_array:
     kept = slice(int(ends[0]), int(ends[-1]))
     parts = (rows.sparse.values[kept], rows.sparse.columns[kept], ends - ends[0])
     found = scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))
-    # Otherwise SciPy would sort them in place at some operations, and they are the caller's.
+    # Otherwise some operations of SciPy would sort the arrays in place, and they belong to the caller.
     found.has_canonical_format = True
     return found

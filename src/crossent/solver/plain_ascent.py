@@ -1,4 +1,4 @@
-"""Dual ascent in NumPy, where there are no kernels: the same steps in the same order, so that it ends where they do."""
+"""Dual ascent in NumPy, where there are no kernels: the same steps in the same order, with the same result."""
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ def _with_each_column_once(rows: SparseRows, features: int) -> SparseRows:
 
 
 def _kept(log_duals: Array, label: int | None, least: float) -> npt.NDArray[np.intp]:
-    """Return the classes that may change: those with a neighbour above the least, and those beside the label."""
+    """Return the classes that may change: those with a neighbour above `least`, and the neighbours of the label."""
     large = log_duals > least
     if label is not None:
         large[label] = True
@@ -74,7 +74,7 @@ def _kept(log_duals: Array, label: int | None, least: float) -> npt.NDArray[np.i
 
 
 def _together(chosen: npt.NDArray[np.bool_], classes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Return, for some classes in ascending order, whether one that is together with them is chosen."""
+    """Return, for some classes in ascending order, whether any class of the same group is chosen."""
     group = classes // TOGETHER
     return np.asarray(np.bincount(group, chosen)[group] > 0)
 

@@ -1,4 +1,4 @@
-"""Rows that stand for all when a Hessian is approximated."""
+"""A sample of rows that represents all rows when a Hessian is approximated."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ CHUNK = 2048
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows that stand for all.
+    """A weighted sample of rows.
 
     Attributes
     ----------
     rows
         All n rows.
     chosen
-        ``(m,)`` int64: which of them stand for all.
+        ``(m,)`` int64 positions of the rows of the sample.
     probs
         ``(m, K)``.
     weight
@@ -44,7 +44,7 @@ class Sample:
         return found
 
     def largest(self) -> Real:
-        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: units whose squares are finite."""
+        """Return the ``(d + 1,)`` largest absolute values of features, or 1 for 0: units whose squares are finite."""
         found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
         for begin in range(0, len(self.chosen), CHUNK):
             np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
@@ -53,7 +53,7 @@ class Sample:
 
 
 def take_sample(data: RegressionData, probs: Real, kept: int) -> Sample:
-    """Return rows at even steps through their shares of the Hessian's trace, each for as much as it stands for.
+    """Return rows at even steps through their shares of the Hessian's trace, weighted by what each represents.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def take_sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     probs
         ``(n, K)``.
     kept
-        How many to take, if there are more.
+        Size of the sample, if there are more rows.
     """
     n, scale = len(data.rows), 1 / data.total_weight()
     weight, dtype = data.targets.row_weight, probs.dtype
@@ -73,7 +73,7 @@ def take_sample(data: RegressionData, probs: Real, kept: int) -> Sample:
     np.subtract(1, share, out=share)
     if weight is not None:
         share *= weight
-    # Rows that are all but certain count too: later steps may doubt them.
+    # Rows that are nearly certain count, too, because they may be less certain in later steps.
     share += share.dtype.type(1e-3 * float(share.mean(dtype=np.float64)) + 1e-30)
     ends = np.cumsum(share, dtype=np.float64)
     rows = np.searchsorted(ends, (np.arange(kept) + 0.5) / kept * ends[-1])
