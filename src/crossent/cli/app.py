@@ -140,6 +140,9 @@ def evaluate(
         Path, Parameter(help="File with the columns that the model was trained on, and the target column.")
     ],
     *,
+    weight: Annotated[
+        str | None, Parameter(help="Column of numbers: how many rows each row counts as; 0 leaves a row out.")
+    ] = None,
     encoding: Encoding = "utf-8",
     json: Json = False,
 ) -> None:
@@ -149,7 +152,7 @@ def evaluate(
     """
     from crossent.cli import commands
 
-    commands.evaluate(model, data, encoding, as_json=json)
+    commands.evaluate(model, data, encoding, weight=weight, as_json=json)
 
 
 @app.command
