@@ -45,12 +45,12 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
 ) -> Tensor:
     """Cross entropy of the logits ``input @ weight.T + bias``, which are never all in memory.
 
-    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: whatever the shape,
-    loss and gradients take about 64 MB besides the gradients themselves. Rows that are ignored are left out of the
-    matrix products. Half precision is computed in float32, the logits too.
+    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: for any shape, the
+    computation takes about 64 MB besides the gradients themselves. Rows that are ignored are left out of the matrix
+    products. Half precision is computed in float32, also the logits.
 
-    On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, the logits are
-    computed whole.
+    On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, all logits are
+    computed at once.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     Returns
     -------
     Tensor
-        A scalar, or one value a row; float32 or wider whatever the dtype of the input.
+        A scalar, or one value for each row; float32 or wider for any dtype of the input.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _logits(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor,
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
-    """Computes the gradients with the loss, while the logits of a tile are there, wherever one number is asked for."""
+    """Computes the gradients together with the loss, from the logits of each tile, if the loss is a single number."""
 
     @staticmethod
     def forward(
@@ -176,9 +176,9 @@ class _TiledCrossEntropy(torch.autograd.Function):
         inputs, weight, bias, target = ctx.saved_tensors
         layer = Layer(inputs, weight, bias)
         if torch.is_grad_enabled():
-            # Someone asks for derivatives of these gradients.
+            # Derivatives of these gradients are asked for.
             return (*_differentiable(layer, target, ctx.terms, grad_output, ctx.needs_input_grad), None, None)
-        # Handed over, not kept, so that the parameter's gradient need not be a copy.
+        # They are passed on and not stored, so that the gradient of the parameter need not be a copy.
         gradient, ctx.gradient = ctx.gradient, None
         of_rows = row_values(grad_output, real_dtype(inputs)) if ctx.terms.reduction == "none" else None
         if gradient is None or of_rows is not None:
@@ -189,7 +189,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
 
 
 def _sum_in_order(values: Tensor) -> Tensor:
-    """Return the float64 sum; the order of torch's own depends on the number of threads."""
+    """Return the float64 sum; in torch's sum the order depends on the number of threads."""
     return torch.tensor(values.detach().numpy().sum(dtype=np.float64))
 
 
