@@ -98,7 +98,9 @@ def build(cls: type[T], record: Mapping[str, Any]) -> T:
     if missing or unknown:
         parts = (("it lacks", missing), ("it has the unknown", unknown))
         raise ValueError(
-            ", and ".join(f"{words} {shorten(', '.join(map(repr, found)))}" for words, found in parts if found)
+            ", and ".join(
+                f"{words} {shorten(', '.join(map(repr, names_found)))}" for words, names_found in parts if names_found
+            )
         )
     return cls(**{name: _value(name, record[name], hints[name]) for name in names})
 

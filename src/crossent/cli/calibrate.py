@@ -74,9 +74,9 @@ def _table(calibration: Calibration) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("calibrator", "penalty", "log-loss", ""):
         table.add_column(heading, justify="right" if heading in {"penalty", "log-loss"} else "left")
-    for one in calibration.attempts:
-        penalty = f"x {one.strength:g}" if one.strength else ""
-        table.add_row(one.method, penalty, f"{one.log_loss:.4f}", "kept" if one.kept else "")
+    for attempt in calibration.attempts:
+        penalty = f"x {attempt.strength:g}" if attempt.strength else ""
+        table.add_row(attempt.method, penalty, f"{attempt.log_loss:.4f}", "kept" if attempt.kept else "")
     return table
 
 
@@ -94,5 +94,5 @@ def _record(calibration: Calibration) -> dict[str, object]:
         "log_loss_before": calibration.log_loss_before,
         "log_loss_after": calibration.log_loss_after,
         "note": calibration.note,
-        "attempts": [dataclasses.asdict(one) for one in calibration.attempts],
+        "attempts": [dataclasses.asdict(attempt) for attempt in calibration.attempts],
     }

@@ -163,10 +163,10 @@ def _finish(
     except BrokenPipeError:
         raise
     except (DiskError, OSError) as error:
-        found = without_name(error) if isinstance(error, OSError) else error
+        named = without_name(error) if isinstance(error, OSError) else error
         # The error itself says it, because the output may go to a file on the same disk.
-        fix = f"{found.fix} What was done is kept; go on with {_resume_command(folder)}"
-        raise DiskError(found.rule, found.met, fix) from error
+        fix = f"{named.fix} What was done is kept; go on with {_resume_command(folder)}"
+        raise DiskError(named.rule, named.met, fix) from error
 
 
 def _resume_command(folder: Path) -> str:

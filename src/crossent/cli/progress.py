@@ -30,14 +30,14 @@ class Progress:
         self._printing = self._unsaid = False
 
     def __enter__(self) -> "Progress":
-        self._previous = {one: signal.signal(one, self._on_signal) for one in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         if self._live is not None:
             self._live.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        for one, handler in self._previous.items():
-            signal.signal(one, handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
         if self._live is not None:
             self._live.stop()
 

@@ -43,13 +43,13 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
         if is_run(entry):
             continue
         if entry.is_dir():
-            found = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
+            texts_of_class = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
         elif entry.suffix.lower() == _LINES and entry.is_file():
-            found = [line for line in _read(entry, encoding).split("\n") if line.strip()]
+            texts_of_class = [line for line in _read(entry, encoding).split("\n") if line.strip()]
         else:
             continue
-        texts += found
-        classes += [_class_of(entry)] * len(found)
+        texts += texts_of_class
+        classes += [_class_of(entry)] * len(texts_of_class)
     if not texts:
         raise DataError(
             "A folder of texts holds a sub-folder of files for each class, or a .txt file of lines.",

@@ -193,8 +193,8 @@ def _every_threshold(ratio: FloatArray, rest: IntArray, target: IntArray, k: int
 def _few_thresholds(score: LabelScore) -> _Choose:
     def choose(ratio: FloatArray, rest: IntArray, target: IntArray, k: int) -> tuple[float, float]:
         # Equal shares of the rows of class k above each, for they are what a threshold is about.
-        own = ratio[target == k] if (target == k).any() else ratio
-        tried = np.unique(np.quantile(own, np.linspace(0, 1, _TRIED))) * (1 - _ROUNDING)
+        ratio_of_class = ratio[target == k] if (target == k).any() else ratio
+        tried = np.unique(np.quantile(ratio_of_class, np.linspace(0, 1, _TRIED))) * (1 - _ROUNDING)
         scores = [score(target, np.where(ratio > threshold, k, rest)) for threshold in tried]
         chosen = int(np.argmax(scores))
         return float(tried[chosen]), float(scores[chosen])
@@ -211,8 +211,10 @@ def _cross_fitted(
     fold[np.lexsort((rng.random(len(target)), target))] = np.arange(len(target)) % _FOLDS
     decided = np.empty(len(target), dtype=np.int64)
     for i in np.unique(fold):
-        own, rest = fold == i, fold != i
-        decided[own] = _decide(probs[own], _ascend(probs[rest], target[rest], score, choose)) if rest.any() else 0
+        in_fold, rest = fold == i, fold != i
+        decided[in_fold] = (
+            _decide(probs[in_fold], _ascend(probs[rest], target[rest], score, choose)) if rest.any() else 0
+        )
     return decided
 
 

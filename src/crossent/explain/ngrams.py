@@ -60,14 +60,14 @@ def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...
         return ()
     step = -(-len(dataset) // MOST_ROWS)
     dataset = dataset.take(np.arange(0, len(dataset), step))
-    found: list[Evidence] = []
+    all_evidence: list[Evidence] = []
     for encoding in predictor.encoder.encodings:
         if not isinstance(encoding, TextEncoding):
             continue
         of_column, weight = weight[: len(encoding.hashes)], weight[len(encoding.hashes) :]
-        found += _evidence_of_column(encoding, of_column, dataset)
+        all_evidence += _evidence_of_column(encoding, of_column, dataset)
     order = {label: i for i, label in enumerate(predictor.classes)}
-    return tuple(sorted(found, key=lambda evidence: (order[evidence.label], evidence.is_piece, -evidence.gain)))
+    return tuple(sorted(all_evidence, key=lambda evidence: (order[evidence.label], evidence.is_piece, -evidence.gain)))
 
 
 def _evidence_of_column(encoding: TextEncoding, weight: npt.NDArray[np.float32], dataset: Dataset) -> list[Evidence]:
@@ -106,7 +106,7 @@ def _names(
     by_column = features[:, wanted].tocsc()
     rows = {int(by_column.indices[begin]) for begin in by_column.indptr[:-1]}
     hashes = {int(encoding.hashes[column]): int(column) for column in wanted}
-    found: dict[int, str] = {}
+    by_hash: dict[int, str] = {}
     for row in sorted(rows):
-        found |= {hashes[hash_]: name for hash_, name in names(str(texts[row]), hashes).items()}
-    return found
+        by_hash |= {hashes[hash_]: name for hash_, name in names(str(texts[row]), hashes).items()}
+    return by_hash

@@ -56,8 +56,8 @@ def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decayin
 
     The first ``decaying`` values have weight decay.
     """
-    for name, one in (("values", values), ("gradient", gradient), ("mean", mean), ("square", square)):
-        check_tensor(name, one, (len(values),), torch.float32)
+    for name, tensor in (("values", values), ("gradient", gradient), ("mean", mean), ("square", square)):
+        check_tensor(name, tensor, (len(values),), torch.float32)
     if not 0 <= decaying <= len(values):
         raise ShapeError(
             "The number of values with weight decay is from 0 to the number of values.",

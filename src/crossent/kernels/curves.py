@@ -68,7 +68,9 @@ def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tens
     check_tensor("the gradient of the embeddings", out_gradient, (len(values), p * size), torch.float32)
     gradients = torch.empty_like(curves.weight), torch.empty_like(curves.line), torch.empty_like(curves.bias)
     problem.out_gradient = out_gradient.data_ptr()
-    problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (one.data_ptr() for one in gradients)
+    problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (
+        gradient.data_ptr() for gradient in gradients
+    )
     _kernels().backward(ctypes.byref(problem))
     return gradients
 

@@ -65,9 +65,9 @@ def info() -> KernelInfo:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         return _absent(f"the library {path} cannot be opened ({error}); plain torch is used")
-    found = int(library.crossent_abi_version())
-    if found != ABI_VERSION:
-        return _absent(f"the interface of {path} is version {found}, not {ABI_VERSION}; reinstall")
+    version = int(library.crossent_abi_version())
+    if version != ABI_VERSION:
+        return _absent(f"the interface of {path} is version {version}, not {ABI_VERSION}; reinstall")
     level = _text(library, "level", wanted)
     if not level:
         raise SettingError(

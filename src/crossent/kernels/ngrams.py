@@ -124,15 +124,15 @@ def count_ngrams(documents: Documents, alphabet: Alphabet) -> NgramCounts:
     counted = library.crossent_count_ngrams(ctypes.byref(problem))
     if not counted:
         raise MemoryError("the n-grams of these documents do not fit into memory")
-    found = NgramCounts(
+    ngrams = NgramCounts(
         ends=np.empty(len(documents) + 1, np.int64),
         ids=np.empty(problem.elements, np.int32),
         counts=np.empty(problem.elements, np.int32),
         hashes=np.empty(problem.distinct, np.uint64),
     )
-    arrays = (found.ends, found.ids, found.counts, found.hashes)
+    arrays = (ngrams.ends, ngrams.ids, ngrams.counts, ngrams.hashes)
     library.crossent_take_ngrams(counted, *(array.ctypes.data for array in arrays))
-    return found
+    return ngrams
 
 
 @functools.cache

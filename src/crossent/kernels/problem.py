@@ -160,7 +160,7 @@ def view(values: Tensor) -> tuple[int, int, int, int, int]:
 
 def can_run_native(*values: Tensor) -> bool:
     """Say whether there are kernels, and all tensors are float32 on the CPU, which every kernel can compute."""
-    return info().available and all(one.device.type == "cpu" and one.dtype == torch.float32 for one in values)
+    return info().available and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in values)
 
 
 @functools.cache

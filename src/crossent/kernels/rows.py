@@ -82,10 +82,10 @@ def forward(logits: Tensor, terms: RowTerms, normalizer: float, empty: float) ->
     BadTargetError
         If a class index of a row that counts is out of range.
     """
-    problem, found = _prepare(logits, terms, None, normalizer, empty)
+    problem, results = _prepare(logits, terms, None, normalizer, empty)
     if _kernels().forward(ctypes.byref(problem)):
         raise BadTargetError
-    return RowResult(*found, problem.grad_scale)
+    return RowResult(*results, problem.grad_scale)
 
 
 def forward_backward(
@@ -109,10 +109,10 @@ def forward_backward(
     BadTargetError
         If a class index of a row that counts is out of range; nothing is written then.
     """
-    problem, found = _prepare(logits, terms, gradient, normalizer, empty)
+    problem, results = _prepare(logits, terms, gradient, normalizer, empty)
     if _kernels().forward_backward(ctypes.byref(problem)):
         raise BadTargetError
-    return RowResult(*found, problem.grad_scale)
+    return RowResult(*results, problem.grad_scale)
 
 
 def backward(

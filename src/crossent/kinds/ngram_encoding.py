@@ -171,8 +171,8 @@ def learn_ngrams(
     """
     counts = count(strings_of(texts))
     rows = np.bincount(counts.ids, minlength=len(counts.hashes))
-    kept = np.flatnonzero(rows >= FEWEST_ROWS)
-    if not len(kept):
+    used = np.flatnonzero(rows >= FEWEST_ROWS)
+    if not len(used):
         raise DataError(
             "A column of text needs words that several rows share.",
             f"No two of the {len(texts):,} training rows of {texts.name!r} have a word, or a piece of one, in common.",
@@ -180,21 +180,21 @@ def learn_ngrams(
         )
     most = max(MOST_WEIGHTS // num_classes, FEWEST_NGRAMS)
     # Hashes ascend, so that n-grams of equal frequency have the same order on every machine.
-    kept = kept[np.argsort(-rows[kept], kind="stable")][:most]
-    idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
-    weights = np.sqrt(idf * _information(counts, kept, target, num_classes))
-    encoding = TextEncoding(str(texts.name), counts.hashes[kept], weights.astype(np.float32))
+    used = used[np.argsort(-rows[used], kind="stable")][:most]
+    idf = np.log((1 + len(texts)) / (1 + rows[used])) + 1
+    weights = np.sqrt(idf * _information(counts, used, target, num_classes))
+    encoding = TextEncoding(str(texts.name), counts.hashes[used], weights.astype(np.float32))
     return encoding, encoding.weighted(counts)
 
 
 def _information(
-    counts: NgramCounts, kept: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
+    counts: NgramCounts, used: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
 ) -> npt.NDArray[np.float64]:
     """Return, for each n-gram in use, the divergence in nats of the classes of its rows from the prior."""
     # There is a cell for each n-gram and class; n-grams that are not in use share the cells at the end.
-    first_cell = np.full(len(counts.hashes), len(kept) * num_classes)
-    first_cell[kept] = np.arange(len(kept)) * num_classes
-    cells = np.zeros((len(kept) + 1) * num_classes, np.int64)
+    first_cell = np.full(len(counts.hashes), len(used) * num_classes)
+    first_cell[used] = np.arange(len(used)) * num_classes
+    cells = np.zeros((len(used) + 1) * num_classes, np.int64)
     for begin in range(0, len(counts.ends) - 1, ROWS_AT_ONCE):
         ends = counts.ends[begin : begin + ROWS_AT_ONCE + 1]
         places = first_cell[counts.ids[ends[0] : ends[-1]]]
@@ -203,12 +203,12 @@ def _information(
     present = np.flatnonzero(cells[:-num_classes])
     column, label = np.divmod(present, num_classes)
     prior = np.bincount(target, minlength=num_classes) / len(target)
-    rows = np.bincount(column, cells[present], minlength=len(kept))
+    rows = np.bincount(column, cells[present], minlength=len(used))
     share = (cells[present] + PRIOR_ROWS * prior[label]) / (rows[column] + PRIOR_ROWS)
-    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(kept))
+    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(used))
     # Classes without a row that holds the n-gram retain this part of their prior.
     left = PRIOR_ROWS / (rows + PRIOR_ROWS)
-    told += (1 - np.bincount(column, prior[label], minlength=len(kept))) * left * np.log(left)
+    told += (1 - np.bincount(column, prior[label], minlength=len(used))) * left * np.log(left)
     return np.maximum(told, LEAST_INFORMATION)
 
 

@@ -143,8 +143,8 @@ def _flat_loss(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tens
 def _logits(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, terms: LossTerms) -> Tensor:
     """Return all logits, those of ignored rows without reading their input."""
     counts = counted_rows(target, inputs.shape[:1], terms)
-    kept = torch.where(counts.unsqueeze(-1), widen(inputs), 0.0)
-    return functional.linear(kept, weight.to(kept.dtype), None if bias is None else bias.to(kept.dtype))
+    counted = torch.where(counts.unsqueeze(-1), widen(inputs), 0.0)
+    return functional.linear(counted, weight.to(counted.dtype), None if bias is None else bias.to(counted.dtype))
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
@@ -209,5 +209,5 @@ def _differentiable(
     loss = plain_cross_entropy(_logits(layer.input, layer.weight, layer.bias, target, terms), target, terms)
     parts = (layer.input, layer.weight, layer.bias)
     leaves = [part for part, needs in zip(parts, needed, strict=False) if part is not None and needs]
-    found = iter(torch.autograd.grad(loss, leaves, grad_output, create_graph=True))
-    return [next(found) if part is not None and needs else None for part, needs in zip(parts, needed, strict=False)]
+    gradients = iter(torch.autograd.grad(loss, leaves, grad_output, create_graph=True))
+    return [next(gradients) if part is not None and needs else None for part, needs in zip(parts, needed, strict=False)]

@@ -59,9 +59,9 @@ def lie_in_memory(*tensors: Tensor | None) -> bool:
     """Say whether the elements of all given tensors are in the CPU's memory, at the addresses that they say."""
     # Subclasses may have other addresses than they say, and tensors of torch.func have none.
     return not torch._C._are_functorch_transforms_active() and all(
-        one.is_cpu and one.layout is torch.strided and type(one) in (Tensor, torch.nn.Parameter)
-        for one in tensors
-        if one is not None
+        tensor.is_cpu and tensor.layout is torch.strided and type(tensor) in (Tensor, torch.nn.Parameter)
+        for tensor in tensors
+        if tensor is not None
     )
 
 

@@ -63,17 +63,17 @@ def curves_of(history: Iterable[EpochRecord]) -> dict[str, dict[int, Curves]]:
         if record.fold not in folds:
             folds[record.fold] = CurveBuilder()
         folds[record.fold].add(record)
-    return {model: {fold: one.curves() for fold, one in folds.items()} for model, folds in builders.items()}
+    return {model: {fold: builder.curves() for fold, builder in folds.items()} for model, folds in builders.items()}
 
 
 def find(trainings: Mapping[str, Mapping[int, Curves]]) -> tuple[Finding, ...]:
     """Say what is wrong with the trainings whose curves `curves_of` gave."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     # Losses may be as large as floating numbers can be.
     with np.errstate(all="ignore"):
         for model, folds in trainings.items():
-            found.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
-    return tuple(found)
+            findings.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
+    return tuple(findings)
 
 
 def diagnosis_words(history: Sequence[EpochRecord], model: str) -> tuple[str, ...]:
@@ -85,32 +85,32 @@ def diagnosis_words(history: Sequence[EpochRecord], model: str) -> tuple[str, ..
     >>> diagnosis_words(history, "linear")
     ('Training went as it should: nothing in its losses asks for a change.',)
     """
-    own = [record for record in history if record.model == model]
-    if not own:
+    records = [record for record in history if record.model == model]
+    if not records:
         return ()
-    found = tuple(str(finding) for finding in diagnose(own))
-    return found or ("Training went as it should: nothing in its losses asks for a change.",)
+    sentences = tuple(str(finding) for finding in diagnose(records))
+    return sentences or ("Training went as it should: nothing in its losses asks for a change.",)
 
 
 def _of_one(run: Curves) -> tuple[Finding, ...]:
     few = few_rows(run)
     groups = _GROUPS[:2] if few else _GROUPS
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for group in groups:
-        found.extend(next((said for said in (rule(run) for rule in group) if said), ()))
+        findings.extend(next((said for said in (rule(run) for rule in group) if said), ()))
         # For a loss that diverges, the next group can still find the cause, which is the length of the steps.
-        if any(finding.name in _STOPPING for finding in found) and (
-            group is not _GROUPS[0] or found[0].name != "diverging"
+        if any(finding.name in _STOPPING for finding in findings) and (
+            group is not _GROUPS[0] or findings[0].name != "diverging"
         ):
             break
-    return (*few, *found)
+    return (*few, *findings)
 
 
 def _merge(folds: list[tuple[Finding, ...]], model: str) -> list[Finding]:
     """Return the findings that at least half of the folds show, with the figures of the first such fold."""
     merged = []
-    for name in dict.fromkeys(finding.name for found in folds for finding in found):
-        showing = [finding for found in folds for finding in found if finding.name == name]
+    for name in dict.fromkeys(finding.name for findings in folds for finding in findings):
+        showing = [finding for findings in folds for finding in findings if finding.name == name]
         if 2 * len(showing) < len(folds):
             continue
         where = ", ".join(

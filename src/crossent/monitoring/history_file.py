@@ -189,15 +189,15 @@ class HistoryWriter:
             self._keep(lambda _old: True)
         return dropped
 
-    def _keep(self, kept: Callable[[EpochRecord], bool]) -> None:
-        """Rewrite the file with the records for which `kept` is true, and nothing else."""
+    def _keep(self, is_kept: Callable[[EpochRecord], bool]) -> None:
+        """Rewrite the file with the records for which `is_kept` is true, and nothing else."""
         with naming(self._path), self._path.open("rb") as old, replacing(self._path) as new:
             for line in _lines(old):
                 try:
                     record = parse_record(line)
                 except ValueError:
                     continue
-                if kept(record):
+                if is_kept(record):
                     new.write(line)
 
 

@@ -68,17 +68,17 @@ def check_logits(
     if shape:
         return shape
     columns = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1]).astype(np.float64)
-    found = list(_value_findings(columns))
+    findings = list(_value_findings(columns))
     if np.issubdtype(given.dtype, np.floating):
-        return (*found, *_distribution_findings(np.moveaxis(given, 1, -1).reshape(columns.shape)))
+        return (*findings, *_distribution_findings(np.moveaxis(given, 1, -1).reshape(columns.shape)))
     indices = given.reshape(-1).astype(np.int64)
     counted = indices != _IGNORED
     columns, indices = columns[counted], indices[counted]
     outside = _outside_findings(indices, columns.shape[1])
     if outside or not len(indices):
-        return (*found, *outside)
+        return (*findings, *outside)
     if np.isnan(columns).any() or np.isposinf(columns).any():
-        return tuple(found)
+        return tuple(findings)
     log_probs = log_softmax(columns).astype(np.float64)
     with_target: tuple[Callable[[Array, Indices], tuple[Finding, ...]], ...] = (
         _impossible_findings,
@@ -87,8 +87,8 @@ def check_logits(
         *((_start_findings,) if at_start else ()),
     )
     for look in with_target:
-        found.extend(look(log_probs, indices))
-    return tuple(found)
+        findings.extend(look(log_probs, indices))
+    return tuple(findings)
 
 
 def _array(values: Tensor | npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -167,11 +167,11 @@ class _Paced:
 
 def curve_values(record: EpochRecord) -> list[Value]:
     """Return the measures of a record as points of curves."""
-    found = []
+    values = []
     for name, value in record.to_dict().items():
         if name not in _NOT_CURVES and isinstance(value, int | float):
-            found.append(summaries.scalar(_TAGS.get(name, f"training/{name.replace('_', ' ')}"), value))
-    return found
+            values.append(summaries.scalar(_TAGS.get(name, f"training/{name.replace('_', ' ')}"), value))
+    return values
 
 
 def histogram_values(held_out: LabelledLogits) -> list[Value]:

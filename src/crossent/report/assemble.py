@@ -85,18 +85,18 @@ def report_content(
 
 def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
     """Return the n-grams of each class, with a dot where a piece begins or ends a word; not those of its parts."""
-    found = []
-    for label, of_label in itertools.groupby(evidence, key=lambda one: one.label):
+    classes = []
+    for label, of_label in itertools.groupby(evidence, key=lambda item: item.label):
         words: list[str] = []
         pieces: list[str] = []
-        for one in of_label:
-            name = one.ngram.replace(" ", "·") if one.is_piece else one.ngram
-            shown = pieces if one.is_piece else words
+        for item in of_label:
+            name = item.ngram.replace(" ", "·") if item.is_piece else item.ngram
+            shown = pieces if item.is_piece else words
             # "·oil·", "oil·" and "oil" say the same; only the strongest of them is shown.
             if len(shown) < MOST_NGRAMS_SHOWN and not any(name in other or other in name for other in pieces):
                 shown.append(name)
-        found.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
-    return tuple(found)
+        classes.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
+    return tuple(classes)
 
 
 def next_commands(folder: Path) -> tuple[str, ...]:

@@ -132,11 +132,11 @@ def learning_figure(history: Sequence[EpochRecord]) -> str:
 
 
 def _draw_fold(axis: Axes, records: Sequence[EpochRecord], *, labelled: bool) -> None:
-    kept = records[:: max(1, len(records) // MOST_POINTS)]
-    steps = [record.epoch for record in kept]
+    drawn = records[:: max(1, len(records) // MOST_POINTS)]
+    steps = [record.epoch for record in drawn]
     for losses, colour, name in (
-        ([record.train_loss for record in kept], BLUE, "training rows"),
-        ([record.valid_loss for record in kept], ORANGE, "held-out rows"),
+        ([record.train_loss for record in drawn], BLUE, "training rows"),
+        ([record.valid_loss for record in drawn], ORANGE, "held-out rows"),
     ):
         axis.plot(steps, losses, color=colour, linewidth=1, alpha=0.8, label=name if labelled else None)
     held_out = [record for record in records if np.isfinite(record.valid_loss)]
@@ -201,12 +201,12 @@ def risk_coverage_figure(coverage: npt.NDArray[np.float64], risk: npt.NDArray[np
     area
         The area under the curve.
     """
-    kept = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
+    drawn = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
     with _style():
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axis = figure.subplots()
-        axis.plot(coverage[kept], risk[kept], color=BLUE, linewidth=1.4)
-        axis.fill_between(coverage[kept], risk[kept], color=BLUE, alpha=0.12, linewidth=0)
+        axis.plot(coverage[drawn], risk[drawn], color=BLUE, linewidth=1.4)
+        axis.fill_between(coverage[drawn], risk[drawn], color=BLUE, alpha=0.12, linewidth=0)
         axis.set_xlim(0, 1)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("share of rows that is answered, the surest first")

@@ -70,8 +70,8 @@ def _reliability(content: ReportContent) -> str:
 
 
 def _risk_coverage(content: ReportContent) -> str:
-    found = content.risk_coverage
-    return figures.risk_coverage_figure(found.coverage, found.risk, found.area) if found else ""
+    curve = content.risk_coverage
+    return figures.risk_coverage_figure(curve.coverage, curve.risk, curve.area) if curve else ""
 
 
 def write_report(path: Path, content: ReportContent) -> None:

@@ -49,10 +49,10 @@ def couple(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
     share = 1 / (size * np.tile(unit, num_classes))
 
     def divide(gradient: Real) -> Real:
-        found = np.zeros_like(gradient)
+        divided = np.zeros_like(gradient)
         flat, _ = scipy.linalg.lapack.dpotrs(factor, gradient[:, :num_classes].T.ravel() * share, lower=0)
-        found[:, :num_classes] = (flat * share).reshape(num_classes, d).T
-        return found
+        divided[:, :num_classes] = (flat * share).reshape(num_classes, d).T
+        return divided
 
     return divide
 
@@ -82,20 +82,20 @@ def _unfold(moments: Array, num_classes: int, d: int) -> Array:
     of_classes, of_features = _places(num_classes), _places(d).ravel()
     diagonal = moments[np.ix_(of_classes.diagonal(), _places(d).diagonal())]
     common = np.diag(np.full(d, diagonal.mean() + 1e-12))
-    found = np.zeros((num_classes * d,) * 2)
+    matrix = np.zeros((num_classes * d,) * 2)
     for k in range(num_classes):
         blocks = moments[of_classes[k, : k + 1]].take(of_features, axis=1).reshape(k + 1, d, d)
         blocks += common
-        found[k * d : (k + 1) * d, : (k + 1) * d] = blocks.transpose(1, 0, 2).reshape(d, -1)
-    return found
+        matrix[k * d : (k + 1) * d, : (k + 1) * d] = blocks.transpose(1, 0, 2).reshape(d, -1)
+    return matrix
 
 
 def _places(n: int) -> npt.NDArray[np.int64]:
     """Return the ``(n, n)`` places of pairs in their triangle."""
     first, second = np.triu_indices(n)
-    found = np.empty((n, n), np.int64)
-    found[first, second] = found[second, first] = np.arange(len(first))
-    return found
+    places = np.empty((n, n), np.int64)
+    places[first, second] = places[second, first] = np.arange(len(first))
+    return places
 
 
 def scale_to_ones(moments: Array, penalty: Array, ridge: float) -> Array:

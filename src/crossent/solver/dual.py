@@ -137,20 +137,20 @@ def ascend(data: RegressionData, penalty: float, start: DualStart, *, gap: float
     rows, strength = _sparse(data), _strength(data, penalty, duals.weight.dtype)
     bias = duals.weight[-1, :num_classes]
     # The optimum does not depend on the order; a fixed seed makes the passes the same each time.
-    rng, found, slow, last = np.random.default_rng(0), 0, 0, np.inf
+    rng, passes, slow, last = np.random.default_rng(0), 0, 0, np.inf
     take_pass = ascend_rows if info().available else plain_ascend
-    while found < min(max_passes, MOST_PASSES) and slow < 2:
+    while passes < min(max_passes, MOST_PASSES) and slow < 2:
         before = bias.astype(np.float64)
         order = rng.permutation(len(data.rows))
         _, left = take_pass(rows, data.targets.target, duals, num_classes, strength, order, NOTHING)
         missing += bias - before
-        found += 1
+        passes += 1
         if left * penalty <= gap:
             break
         bias += missing.astype(bias.dtype)
         slow = slow + 1 if left > SLOW * last else 0
         last = left
-    return Ascent(duals.weight[:, :num_classes].astype(np.float64), found)
+    return Ascent(duals.weight[:, :num_classes].astype(np.float64), passes)
 
 
 def _sparse(data: RegressionData) -> SparseRows:
@@ -161,9 +161,9 @@ def _sparse(data: RegressionData) -> SparseRows:
 
 def _strength(data: RegressionData, penalty: float, dtype: npt.DTypeLike) -> Real:
     weight, distribution = data.targets.row_weight, data.targets.distribution
-    found = np.full(len(data.rows), 1 / (penalty * data.total_weight()))
+    strength = np.full(len(data.rows), 1 / (penalty * data.total_weight()))
     if weight is not None:
-        found *= weight
+        strength *= weight
     if distribution is not None:
-        found *= distribution.sum(axis=1, dtype=np.float64)
-    return as_real(found, dtype)
+        strength *= distribution.sum(axis=1, dtype=np.float64)
+    return as_real(strength, dtype)

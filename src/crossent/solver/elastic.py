@@ -158,9 +158,9 @@ def _newton_among_signs(smooth: Objective, point: Point, penalty: ElasticPenalty
     inverse = smooth.rows.widen(free / curvature)
 
     def product(direction: Real) -> Real:
-        found = smooth.product(direction)
-        found *= mask
-        return found
+        product_of_free = smooth.product(direction)
+        product_of_free *= mask
+        return product_of_free
 
     step, _ = truncated_cg(product, smooth.rows.widen(-slopes / scale), lambda residual: residual * inverse)
     along, value, length = step[:, : point.theta.shape[1]] * np.float64(scale), _value(point, penalty), 1.0

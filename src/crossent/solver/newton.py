@@ -215,8 +215,8 @@ def _check_overlap(data: RegressionData, passes: Passes) -> None:
     target, weight = data.targets.target, data.targets.row_weight
     if target is None:
         return
-    own = passes.probs()[np.arange(len(target)), target]
-    if (own if weight is None else own[weight > 0]).min() > 0.5:
+    prob_of_target = passes.probs()[np.arange(len(target)), target]
+    if (prob_of_target if weight is None else prob_of_target[weight > 0]).min() > 0.5:
         raise DataError(
             "Without a penalty there is an optimum only if no weights classify all rows rightly.",
             "These rows are separable: the loss falls without end as the weights grow.",
@@ -254,20 +254,20 @@ class Objective:
     def product(self, direction: Real) -> Real:
         """Return the Hessian at the last gradient times a direction; the next pass overwrites the result."""
         self.passes += 1
-        found = self.rows.product(direction)
-        found *= found.dtype.type(self._scale)
-        found += as_real(self.penalty[:, None], direction.dtype) * direction
-        return found
+        hessian_product = self.rows.product(direction)
+        hessian_product *= hessian_product.dtype.type(self._scale)
+        hessian_product += as_real(self.penalty[:, None], direction.dtype) * direction
+        return hessian_product
 
 
 def _centred(theta: Array) -> Array:
     """Return weights with sum zero over the classes; an equal shift of all classes changes only the penalty."""
     # Zeros that nothing is written to take no memory.
-    found = np.zeros(theta.shape)
+    centred = np.zeros(theta.shape)
     for part in (slice(-1, None), slice(0, -1)):
         if theta[part].any():
-            np.subtract(theta[part], theta[part].mean(axis=1, keepdims=True), out=found[part])
-    return found
+            np.subtract(theta[part], theta[part].mean(axis=1, keepdims=True), out=centred[part])
+    return centred
 
 
 def _ascended(
@@ -284,11 +284,11 @@ def _ascended(
         begin = start_at_targets(data, start[-1])
     # The objective falls during the ascent, and the bound by the gradient is larger than the gap of the dual.
     gap = tolerance * max(value, LEAST_OBJECTIVE) / 10
-    found = ascend(data, float(objective.penalty[0]), begin, gap=gap, max_passes=most)
+    ascent = ascend(data, float(objective.penalty[0]), begin, gap=gap, max_passes=most)
     del begin
-    objective.passes += found.passes
-    following = objective.at(found.theta)
-    return following if following.objective < value else objective.at(start), found.passes
+    objective.passes += ascent.passes
+    following = objective.at(ascent.theta)
+    return following if following.objective < value else objective.at(start), ascent.passes
 
 
 def _loss_without_weights(data: RegressionData, bias: Array) -> float:
@@ -332,14 +332,14 @@ def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real,
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break
-        found = product(direction)
-        curvature = float(np.vdot(direction, found))
+        along = product(direction)
+        curvature = float(np.vdot(direction, along))
         if curvature <= 0:
             break
         length = size / curvature
         step += residual.dtype.type(length) * direction
-        found *= residual.dtype.type(length)
-        residual -= found
+        along *= residual.dtype.type(length)
+        residual -= along
         decrease = length * size / 2
         model += decrease
         scaled = divide(residual)
@@ -358,17 +358,17 @@ def _searched(objective: Objective, point: Point, step: Array) -> Point | None:
     Another pass for a better length often saves a step. The objective was last computed at the returned point.
     """
     slope, length = _dot(point.gradient, step), 1.0
-    found: Point | None = None
+    lower: Point | None = None
     while length >= SMALLEST_STEP:
         following = objective.at(point.theta + length * step)
-        if found is not None:
-            return following if following.objective <= found.objective else objective.at(found.theta)
+        if lower is not None:
+            return following if following.objective <= lower.objective else objective.at(lower.theta)
         rise, end = following.objective - point.objective, _dot(following.gradient, step)
         change = lowest_along(slope * length, rise, end * length)
         if rise <= LEAST_SHARE * length * slope:
             if abs(end) <= -STEEP * slope or -slope <= objective.rounding(point):
                 return following
-            found = following
+            lower = following
         else:
             # If rounding hides the fall, the slopes may ask for longer and longer steps.
             change = min(change, 0.5)

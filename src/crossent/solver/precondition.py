@@ -106,13 +106,13 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
         rotated: Real = gradient[:, :num_classes] @ modes
 
         def part(i: int) -> Real:
-            found: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
-            return found
+            divided: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
+            return divided
 
-        found = np.zeros_like(gradient)
+        divided = np.zeros_like(gradient)
         parts = as_real(np.hstack(spread(part, range(count))), gradient.dtype)
-        found[:, :num_classes] = parts @ modes.T
-        return found
+        divided[:, :num_classes] = parts @ modes.T
+        return divided
 
     return divide
 
@@ -130,9 +130,9 @@ def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide
     inverse = as_real(1 / (total + penalty[:, None] + 1e-9), probs.dtype)
 
     def divide(gradient: Real) -> Real:
-        found = np.zeros_like(gradient)
-        found[:, :num_classes] = ((gradient[:, :num_classes] @ modes) * inverse) @ modes.T
-        return found
+        divided = np.zeros_like(gradient)
+        divided[:, :num_classes] = ((gradient[:, :num_classes] @ modes) * inverse) @ modes.T
+        return divided
 
     return divide
 
@@ -174,8 +174,8 @@ def _curvature(probs: Real, modes: Real) -> Real:
     """Return ``m' (diag(p) - p p') m`` of each row p and mode m."""
     if modes.shape[0] > MOST_MODES:
         return probs * (1 - probs)
-    found: Real = np.maximum(probs @ np.square(modes) - np.square(probs @ modes), 0)
-    return found
+    curvature: Real = np.maximum(probs @ np.square(modes) - np.square(probs @ modes), 0)
+    return curvature
 
 
 def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:

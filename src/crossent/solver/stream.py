@@ -82,26 +82,26 @@ def draw_sample(batches: Batches, n: int) -> RegressionData:
     n
         Number of all rows.
     """
-    rng, kept = np.random.default_rng(0), list[RegressionData]()
+    rng, parts = np.random.default_rng(0), list[RegressionData]()
     for batch in batches():
         share = SAMPLE_BYTES / (n * max(batch.rows.dense.itemsize * batch.rows.features, 1))
         chosen = np.flatnonzero(rng.random(len(batch.rows)) < share)
         target, weight = batch.targets.target, batch.targets.row_weight
         assert target is not None
-        kept.append(
+        parts.append(
             replace(
                 batch,
                 rows=replace(batch.rows, dense=batch.rows.dense[chosen]),
                 targets=RowTargets(target[chosen], None, None if weight is None else weight[chosen]),
             )
         )
-    targets = [part.targets.target for part in kept if part.targets.target is not None]
-    weights = [part.targets.row_weight for part in kept if part.targets.row_weight is not None]
+    targets = [part.targets.target for part in parts if part.targets.target is not None]
+    weights = [part.targets.row_weight for part in parts if part.targets.row_weight is not None]
     joined = RowTargets(
         np.concatenate(targets), None, as_real(np.concatenate(weights), weights[0].dtype) if weights else None
     )
-    dense = as_real(np.concatenate([part.rows.dense for part in kept]), kept[0].rows.dense.dtype)
-    return RegressionData(replace(kept[0].rows, dense=dense), joined, kept[0].num_classes)
+    dense = as_real(np.concatenate([part.rows.dense for part in parts]), parts[0].rows.dense.dtype)
+    return RegressionData(replace(parts[0].rows, dense=dense), joined, parts[0].num_classes)
 
 
 def minimise_stream(

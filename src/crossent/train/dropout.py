@@ -69,5 +69,5 @@ def drop(hidden: Tensor, draws: Tensor, share: float) -> Tensor:
     tensor([[[2., 2., 0., 2.]]])
     """
     bits = draws.transpose(0, 1).view(torch.int16)[..., : hidden.shape[2]]
-    kept = bits >= round(share * 2**16) - 2**15
-    return hidden * kept.to(hidden.dtype).div_(1 - share)
+    stays = bits >= round(share * 2**16) - 2**15
+    return hidden * stays.to(hidden.dtype).div_(1 - share)

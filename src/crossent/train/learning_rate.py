@@ -185,10 +185,10 @@ def _suggest(rates: Array, losses: Array, smoothed: Array, steps: int, usual: fl
             f"At no rate did the loss fall by more than batches differ, so the usual rate of {usual:g} is used.",
         )
     fitting = float(rates[lowest] / math.sqrt(max(steps / FEW_STEPS, 1.0)))
-    found = (
+    reason = (
         f"As the rate rose, the loss fell from {start:.3f} to {end:.3f} at a rate of {rates[lowest]:.2g}; for a"
         f" training of {steps:,} steps that suggests {fitting:.2g}"
     )
     if usual / LEAST_FACTOR <= fitting <= usual * LEAST_FACTOR:
-        return usual, f"{found}, which is too near to the usual {usual:g} to be surely better."
-    return fitting, f"{found}, in place of the usual {usual:g}."
+        return usual, f"{reason}, which is too near to the usual {usual:g} to be surely better."
+    return fitting, f"{reason}, in place of the usual {usual:g}."

@@ -66,10 +66,10 @@ class Mixup:
         even = torch.rand(n, generator=self.generator, dtype=torch.float64)
         return torch.from_numpy(scipy.special.betaincinv(self.alpha, self.alpha, even.numpy())).float()
 
-    def _mix(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    def _mix(self, row: Tensor, other: Tensor, share: Tensor) -> Tensor:
         # Draws are made on the CPU, so that they are the same for every device.
-        share = share.reshape(-1, *[1] * (own.ndim - 1))
-        if own.is_floating_point():
-            return torch.lerp(other, own, share.to(own.device, own.dtype))
-        kept = torch.rand(own.shape, generator=self.generator) < share
-        return torch.where(kept.to(own.device), own, other)
+        share = share.reshape(-1, *[1] * (row.ndim - 1))
+        if row.is_floating_point():
+            return torch.lerp(other, row, share.to(row.device, row.dtype))
+        from_row = torch.rand(row.shape, generator=self.generator) < share
+        return torch.where(from_row.to(row.device), row, other)

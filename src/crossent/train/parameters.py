@@ -63,23 +63,23 @@ class FlatParameters:
         ordered = [*weights, *others]
         if not ordered:
             raise ValueError("a network without parameters that learn cannot be trained")
-        sizes = [one.numel() for one in ordered]
-        self.values = torch.cat([one.detach().flatten() for one in ordered])
+        sizes = [parameter.numel() for parameter in ordered]
+        self.values = torch.cat([parameter.detach().flatten() for parameter in ordered])
         self.gradient = torch.zeros_like(self.values)
         parts = torch.split(self.values, sizes), torch.split(self.gradient, sizes)
-        for one, values, gradient in zip(ordered, *parts, strict=True):
-            one.data = values.view_as(one)
-            one.grad = gradient.view_as(one)
-        self.decaying = sum(one.numel() for one in weights)
+        for parameter, values, gradient in zip(ordered, *parts, strict=True):
+            parameter.data = values.view_as(parameter)
+            parameter.grad = gradient.view_as(parameter)
+        self.decaying = sum(parameter.numel() for parameter in weights)
         weights, others = _learning(network if layers is None else layers)
         # If there are no weights, the first and the last parameter.
         ends = (weights or others)[0], (weights or others)[-1]
-        self._end_gradients = [one.grad for one in ends if one.grad is not None]
-        self._scales = self.values.new_tensor([1.0, *(one.numel() ** -0.5 for one in ends)])
+        self._end_gradients = [parameter.grad for parameter in ends if parameter.grad is not None]
+        self._scales = self.values.new_tensor([1.0, *(parameter.numel() ** -0.5 for parameter in ends)])
 
     def gradient_lengths(self) -> Tensor:
         """Return the length of the gradient, and those of the first and the last weight by the root of their size."""
-        lengths = torch.stack([one.norm() for one in (self.gradient, *self._end_gradients)])
+        lengths = torch.stack([gradient.norm() for gradient in (self.gradient, *self._end_gradients)])
         return lengths.mul_(self._scales)
 
     def shorten_gradient(self, length: Tensor, longest: float) -> None:
@@ -91,9 +91,13 @@ class FlatParameters:
 
 def _learning(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the weights that learn, and the other parameters, in their order; parameters of size 0 are left out."""
-    learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad and one.numel()]
-    weights = [one for name, one in learning if is_weight(name)]
-    return weights, [one for name, one in learning if not is_weight(name)]
+    learning = [
+        (name, parameter)
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and parameter.numel()
+    ]
+    weights = [parameter for name, parameter in learning if is_weight(name)]
+    return weights, [parameter for name, parameter in learning if not is_weight(name)]
 
 
 def is_weight(name: str) -> bool:

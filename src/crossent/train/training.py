@@ -162,8 +162,8 @@ class Training:
     def _own_parts(self, batch: Batch) -> Iterator[Batch]:
         """Yield the rows of a batch that belong to this process, in parts of nearly equal size; none is empty."""
         halves = 2 if self._processes.count == 1 and self._batches.size >= LEAST_DIVIDED else 1
-        own = _split(batch, self._processes.count)[self._processes.rank]
-        yield from (part for part in _split(own, halves * self._accumulation) if len(part[1]))
+        own_rows = _split(batch, self._processes.count)[self._processes.rank]
+        yield from (part for part in _split(own_rows, halves * self._accumulation) if len(part[1]))
 
     def _sum_over_processes(self, sums: Tensor, *, goes_on: bool = True) -> tuple[Tensor, bool]:
         """Sum gradients, losses and right answers over the processes; return the last two, and what the leader says."""
