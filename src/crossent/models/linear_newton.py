@@ -66,7 +66,7 @@ def fit_by_newton(C: float | None, task: Task) -> LinearSolution:  # noqa: N803 
 
 
 class _Progress:
-    """Counts steps over the whole path, and passes them on as epochs."""
+    """Counts the steps over the whole path, and passes them on as epochs."""
 
     def __init__(self, task: Task, epochs: int) -> None:
         self._task = task

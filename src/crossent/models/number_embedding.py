@@ -16,9 +16,9 @@ from crossent.kernels import curves
 from crossent.kernels.problem import can_run_native
 from crossent.value_checks import LARGEST_WEIGHT, check_bounded
 
-# Numbers are bent so that none counts as farther out than this.
+# Numbers are bent so that their absolute value stays below this.
 FARTHEST = 3.0
-# Nearer knots than this, in a column of unit order, tell nothing apart.
+# Knots that are nearer than this are merged; features are of the order of 1.
 SHORTEST_PIECE = 1e-6
 
 
@@ -35,7 +35,7 @@ class NumberEmbedding(nn.Module):
     line, bias
         ``(p, 1, s)`` vectors of p numbers to start with.
     pieces
-        The most of a curve.
+        Largest number of pieces of a curve.
     """
 
     left: Tensor
@@ -44,7 +44,7 @@ class NumberEmbedding(nn.Module):
     def __init__(self, line: Tensor, bias: Tensor, pieces: int) -> None:
         super().__init__()
         p, _, size = line.shape
-        # Set from the training rows, not learned. A piece of slope zero is not there.
+        # Set from the training rows, not learned. A slope of zero means that a curve does not have this piece.
         self.register_buffer("left", torch.zeros(p, pieces))
         self.register_buffer("slope", torch.zeros(p, pieces))
         self.weight = nn.Parameter(torch.zeros(p, pieces, size))

@@ -175,14 +175,14 @@ def _diverged(losses: list[float]) -> bool:
 def _suggest(rates: Array, losses: Array, smoothed: Array, steps: int, usual: float) -> tuple[float, str]:
     """Return the rate for a training of this number of steps, and the reason in words."""
     if len(losses) <= FIRST_STEPS:
-        return usual, f"The loss diverged at once, so the usual rate of {usual:g} is used."
+        return usual, f"The loss diverged at once, so the rate is the usual {usual:g}."
     lowest = int(smoothed.argmin())
     start, end = float(losses[:FIRST_STEPS].mean()), float(smoothed[lowest])
     # Batches differ because of their rows; differences of neighbouring steps do not contain the effect of training.
     if start - end <= np.diff(losses[: lowest + 1]).std() / math.sqrt(2):
         return (
             usual,
-            f"At no rate did the loss fall by more than batches differ, so the usual rate of {usual:g} is used.",
+            f"At no rate did the loss fall by more than batches differ, so the rate is the usual {usual:g}.",
         )
     fitting = float(rates[lowest] / math.sqrt(max(steps / FEW_STEPS, 1.0)))
     reason = (
