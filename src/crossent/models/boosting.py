@@ -145,7 +145,7 @@ def fit(settings: Boosting, task: Task) -> FittedBoosting:
     train, valid, objective = task.train, task.valid, task.objective
     parameters = _parameters(settings, train, int(task.rng.integers(2**31)))
     own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
-    # LightGBM begins its own objective at the shares of the classes; a given one begins at the scores that it gets.
+    # LightGBM starts its own objective at the class shares; a custom objective starts at the scores that it gets.
     bias = np.zeros(train.classes) if own is None else train.log_prior()
     if own is not None:
         parameters |= {"objective": own, "metric": "none"}

@@ -92,7 +92,7 @@ class _NativeCurves(torch.autograd.Function):
 
 def _plain_curves(numbers: Tensor, left: Tensor, slope: Tensor, weight: Tensor, line: Tensor, bias: Tensor) -> Tensor:
     by_feature = numbers.T[..., None]
-    # In place: nothing is learned before this, and a copy would cost as much as the numbers.
+    # In place, because nothing is learned before this and a copy would take as long as the computation.
     encoded = (by_feature - left[:, None]).mul_(slope[:, None]).clamp_(0, 1)
     bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
     embedded = torch.baddbmm(bias + bent * line, encoded, weight)

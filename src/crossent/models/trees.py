@@ -138,7 +138,7 @@ class Trees:
     def _check_links(self) -> None:
         """Check that exactly one path leads from the first split of a tree to each split and each leaf.
 
-        As links lead to later splits alone, there is no circle; then it is enough that each is linked to once.
+        Links lead only to later splits, so there is no cycle; then it is enough that each is linked to once.
         """
         splits = len(self.feature)
         trees = np.arange(len(self.leaf_counts))
