@@ -185,3 +185,10 @@ def test_a_record_whose_type_is_no_name_is_refused(name: object) -> None:
 
     with pytest.raises(ModelFileError):
         RecordDecoder({}, {}, former=False).decode({"type": name, "fields": {"x": 1.0}}, Point, "")
+
+
+def test_an_array_without_dimensions_is_refused() -> None:
+    record = {"array": "value", "dtype": "float32", "shape": []}
+    decoder = RecordDecoder({"value": np.array(1.0, np.float32)}, {}, former=False)
+    with pytest.raises(ModelFileError, match="without dimensions"):
+        decoder.decode(record, npt.NDArray[np.float32], "value")

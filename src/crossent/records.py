@@ -228,6 +228,9 @@ class RecordDecoder:
         expected = typing.get_args(typing.get_args(hint)[1])[0]
         if array.dtype != expected or str(array.dtype) != record["dtype"] or list(array.shape) != record["shape"]:
             raise _unknown(key, f"{array.dtype} {array.shape}")
+        # No dataclass holds one: its checks may take the length of every array for granted.
+        if not array.ndim:
+            raise _unknown(key, "an array without dimensions")
         return array
 
     def _taken(self, values: dict[str, Any], record: dict[str, Any], what: str, key: str) -> Any:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossent.calibration.choose import choose_calibration
+from crossent.calibration.choose import Choice, choose_calibration
 from crossent.logits import mean_cross_entropy
 from tests.calibration.draw import draw, draw_skewed
 
@@ -116,3 +116,21 @@ def test_a_matrix_with_more_weights_than_rows_allow_gives_way_to_a_vector() -> N
     assert calibration.method == "vector"
     assert "300 rows are too few" in calibration.note
     assert "matrix" not in {one.method for one in choose_calibration(logits, target, "auto").attempts}
+
+
+@pytest.mark.parametrize("method", ["auto", "temperature", "vector", "matrix"])
+def test_equal_weights_change_nothing(method: Choice) -> None:
+    logits, target = draw_skewed(600)
+    without = choose_calibration(logits, target, method)
+    weighted = choose_calibration(logits, target, method, weight=np.full(600, 2.5))
+    np.testing.assert_allclose(weighted.logits(logits), without.logits(logits), rtol=1e-4, atol=1e-4)
+    assert weighted.log_loss_after == pytest.approx(without.log_loss_after)
+
+
+def test_what_is_kept_is_chosen_for_the_rows_that_weigh() -> None:
+    (honest, of_honest), (sure, of_sure) = draw(1000, 1.0), draw(1000, 4.0, seed=1)
+    logits, target = np.concatenate([honest, sure]), np.concatenate([of_honest, of_sure])
+    heavy = np.repeat([1.0, 1e-6], 1000), np.repeat([1e-6, 1.0], 1000)
+    temperatures = [choose_calibration(logits, target, "temperature", weight=weight).temperature for weight in heavy]
+    assert temperatures[0] == pytest.approx(1, abs=0.15)
+    assert temperatures[1] == pytest.approx(4, rel=0.15)

@@ -23,7 +23,7 @@ def test_one_member_keeps_its_logits_to_the_bit() -> None:
     assert equal_say(1).logits([logits]).tobytes() == logits.tobytes()
 
 
-@pytest.mark.parametrize("weight", [[], [0.5, 0.6], [1.5, -0.5], [np.nan, 1.0]])
+@pytest.mark.parametrize("weight", [[], 1.0, [[1.0]], [0.5, 0.6], [1.5, -0.5], [np.nan, 1.0]])
 def test_weights_that_are_no_shares_are_refused(weight: list[float]) -> None:
     with pytest.raises(ValueError, match="member"):
         WeightedMean(np.array(weight))

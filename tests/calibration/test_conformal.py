@@ -255,3 +255,66 @@ def test_bad_input_gets_one_error() -> None:
         conformal_sets(logits, target.astype(float), logits)
     with pytest.raises(ShapeError, match="fold holds the number of a model"):
         LabelledLogits(logits, target, np.full(50, -1))
+
+
+@pytest.mark.parametrize("method", ["lac", "aps", "raps"])
+@pytest.mark.parametrize("by", ["overall", "class"])
+def test_equal_weights_change_nothing(method: Method, by: By) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, size=(900, 3))
+    target = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    of_rows = logits[:500], target[:500], logits[500:]
+    without = conformal_sets(*of_rows, coverage=0.9, method=method, by=by)
+    for weight in (1.0, 0.1, 7.0):
+        weighted = conformal_sets(*of_rows, coverage=0.9, method=method, by=by, sample_weight=np.full(500, weight))
+        np.testing.assert_array_equal(weighted, without)
+
+
+def test_the_threshold_is_the_weighted_quantile() -> None:
+    # Minus the log-probability of the right label is 0.1, 0.2, … 2.0; the heaviest row weighs 4.
+    score = np.arange(1, 21) / 10
+    held_out = np.log(np.column_stack([np.exp(-score), 1 - np.exp(-score)]))
+    weight = np.tile([1.0, 4.0], 10)
+    new_score = np.linspace(0.05, 2.5, 200)
+    new = np.log(np.column_stack([np.exp(-new_score), 1 - np.exp(-new_score)]))
+    sets = conformal_sets(held_out, np.zeros(20, int), new, coverage=0.8, sample_weight=weight)
+    mass = 0.8 * (weight.sum() + weight.max())
+    lower = np.array([weight[score < one - 1e-6].sum() for one in new_score])
+    np.testing.assert_array_equal(sets[:, 0], lower < mass)
+
+
+def test_a_row_of_weight_zero_is_no_row() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, size=(300, 3))
+    target = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    weight = np.tile([0.0, 1.0], 100)
+    sets = conformal_sets(logits[:200], target[:200], logits[200:], sample_weight=weight)
+    np.testing.assert_array_equal(sets, conformal_sets(logits[1:200:2], target[1:200:2], logits[200:]))
+
+
+@pytest.mark.parametrize("method", ["lac", "aps"])
+def test_the_coverage_holds_where_rows_come_in_the_shares_of_the_weights(method: Method) -> None:
+    rng = np.random.default_rng(0)
+    covered, without = [], []
+    for _ in range(60):
+        logits = rng.normal(0, 2, size=(1200, 3))
+        sure = logits[:, 0] > 1
+        target = np.where(sure, rng.integers(3, size=1200), (logits + rng.gumbel(size=logits.shape)).argmax(axis=1))
+        weight = np.where(sure, 5.0, 1.0)
+        # New rows are drawn as the weights say.
+        new = rng.choice(np.arange(400, 1200), 400, p=weight[400:] / weight[400:].sum())
+        for found, of_rows in ((covered, weight[:400]), (without, None)):
+            sets = conformal_sets(
+                logits[:400], target[:400], logits[new], coverage=0.8, method=method, sample_weight=of_rows
+            )
+            found.append(sets[np.arange(400), target[new]].mean())
+    assert 0.79 < np.mean(covered) < 0.82
+    assert np.mean(without) < 0.75
+
+
+def test_rows_of_which_one_weighs_too_much_promise_nothing() -> None:
+    logits = np.random.default_rng(0).normal(size=(60, 3))
+    weight = np.ones(50)
+    weight[7] = 30
+    with pytest.raises(SettingError, match=r"weigh 2\.63 times that one"):
+        conformal_sets(logits[:50], np.zeros(50, int), logits[50:], sample_weight=weight)

@@ -119,3 +119,18 @@ def test_a_strong_penalty_leaves_the_temperature_solution(structure: Structure) 
             LabelledFeatures(features, target, np.ones(len(target))), structure, 1e6, no_change(structure, 4), pool
         )
     assert np.abs(found).max() < 1e-4
+
+
+@pytest.mark.parametrize("structure", ["vector", "matrix"])
+def test_weights_are_copies_beside_the_penalty_of_as_many_rows(structure: Structure) -> None:
+    logits, target = draw_skewed(300)
+    features = np.ascontiguousarray(scipy.special.log_softmax(logits.astype(np.float64), axis=1).T)
+    weight = np.random.default_rng(0).integers(1, 4, size=300)
+    rows = np.repeat(np.arange(300), weight)
+    weighted = LabelledFeatures(features, target, weight.astype(np.float64))
+    copies = LabelledFeatures(features[:, rows], target[rows], np.ones(len(rows)))
+    with open_threads() as (pool, _):
+        found = fit_structured(weighted, structure, 1.0, no_change(structure, 4), pool)
+        # The penalty is by the number of rows.
+        expected = fit_structured(copies, structure, len(rows) / 300, no_change(structure, 4), pool)
+    np.testing.assert_allclose(found, expected, atol=2e-3)

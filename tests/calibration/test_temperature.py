@@ -73,3 +73,12 @@ def test_the_search_ends_soon_wherever_the_root_is(seed: int, u: float, rows: in
         patch.setattr("crossent.calibration.temperature.scaled_rows", count)
         fit_temperature(logits.astype(np.float64), target, pool)
     assert len(passes) <= 25
+
+
+def test_weights_are_copies() -> None:
+    logits, target = draw(200, 3.0)
+    weight = np.random.default_rng(0).integers(1, 4, size=200)
+    rows = np.repeat(np.arange(200), weight)
+    weighted = best_temperature(logits, target, weight.astype(np.float64))
+    assert weighted == pytest.approx(best_temperature(logits[rows], target[rows]), rel=1e-5)
+    assert weighted != pytest.approx(best_temperature(logits, target), rel=1e-3)

@@ -172,6 +172,28 @@ def test_evaluate_in_words_and_for_machines(folder: Path) -> None:
     assert figures["metrics"]["accuracy"]["value"] == pytest.approx(accuracy)
 
 
+def test_a_column_of_weights_in_training_and_evaluation(folder: Path) -> None:
+    weight = np.random.default_rng(0).integers(0, 4, size=200)
+    draw_table(200).assign(w=weight).to_csv(folder / "weighted.csv", index=False)
+    arguments = ["train", "weighted.csv", "--target", "label", "--weight", "w", "--model", "linear", "--folds", "2"]
+    done = crossent(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    rows, absent = int((weight > 0).sum()), int((weight == 0).sum())
+    assert f"{absent} rows have weight 0 in 'w' and are left out." in done.stdout
+    assert f"{rows} rows count by their weight in 'w', {weight.sum()} in all." in done.stdout
+    held_out = json.loads((folder / "runs" / "weighted" / "metrics.json").read_text())["rows"]
+    assert abs(held_out - rows / 4) <= 3
+    figures = [
+        json.loads(crossent("evaluate", "runs/weighted", "weighted.csv", *more, "--json", cwd=folder).stdout)
+        for more in ([], ["--weight", "w"])
+    ]
+    assert [each["rows"] for each in figures] == [200, rows]
+    predictor = ce.load(folder / "runs" / "weighted" / "model")
+    right = np.array(predictor.predict(folder / "weighted.csv")) == draw_table(200)["label"]
+    assert figures[1]["metrics"]["accuracy"]["value"] == pytest.approx(np.average(right, weights=weight))
+    assert "no column 'v'" in crossent("evaluate", "runs/weighted", "weighted.csv", "--weight", "v", cwd=folder).stderr
+
+
 def test_settings_come_from_a_file_and_flags_overrule_it(folder: Path) -> None:
     (folder / "recipe.toml").write_text('model = "linear"\nfolds = 1\nseed = 7\n')
     arguments = ["train", "jobs.csv", "--target", "label", "--config", "recipe.toml", "--seed", "9", "--name", "set"]

@@ -307,3 +307,35 @@ def test_promises_that_no_held_out_row_is_left_for_are_refused() -> None:
     assert decide([new], absent, DecisionRule()).predicted.shape == (5,)
     with pytest.raises(SettingError, match="It had none of 'rare'"):
         decide([new], absent, DecisionRule(prior="uniform"))
+
+
+def test_the_risk_holds_where_rows_come_in_the_shares_of_their_weights() -> None:
+    def weigh(logits: np.ndarray) -> np.ndarray:
+        # The rows that are hard to tell weigh more.
+        return np.where(probs_of(logits).max(axis=1) < 0.6, 8.0, 1.0)
+
+    new, _ = draw(20_000, 10**6 + 1)
+    weight = weigh(new)
+    risk = 0.3
+    broken = {"weighted": 0, "not": 0}
+    for seed in range(40):
+        basis = basis_of(3000, seed)
+        held_out = dataclasses.replace(basis.held_out, weight=weigh(basis.held_out.logits))
+        for name, rows in (("weighted", held_out), ("not", basis.held_out)):
+            rule = DecisionRule(risk=risk, seed=seed)
+            answered = ~decide([new], dataclasses.replace(basis, held_out=rows), rule).abstains  # type: ignore[operator]
+            right = np.take_along_axis(probs_of(new), new.argmax(axis=1)[:, None], axis=1)[:, 0]
+            broken[name] += np.average(1 - right[answered], weights=weight[answered]) > risk
+    assert broken["weighted"] <= 4
+    assert broken["not"] >= 20
+
+
+def test_equal_weights_decide_as_none() -> None:
+    new, _ = draw(200, 1)
+    basis = basis_of(500, 0)
+    weighted = dataclasses.replace(basis, held_out=dataclasses.replace(basis.held_out, weight=np.full(500, 3.0)))
+    rule = DecisionRule(scoring="f1_macro", coverage=0.8, method="aps", risk=0.3, prior=[0.4, 0.4, 0.2])
+    expected, found = decide([new], basis, rule), decide([new], weighted, rule)
+    np.testing.assert_array_equal(found.predicted, expected.predicted)
+    np.testing.assert_array_equal(found.sets, expected.sets)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.abstains, expected.abstains)  # type: ignore[arg-type]

@@ -36,9 +36,9 @@ class WeightedMean:
     weight: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        if self.weight.ndim != 1 or not len(self.weight):
+            raise ValueError(f"the say of the members has shape {self.weight.shape}; there is one member or more")
         check_shares("the say of the members", self.weight, self.weight.shape)
-        if not len(self.weight):
-            raise ValueError("an ensemble has one member or more")
 
     def logits(self, logits_of_members: Sequence[Logits]) -> Logits:
         """Return the ``(n, K)`` float32 logits of the ensemble, from the ``(n, K)`` logits of each member."""

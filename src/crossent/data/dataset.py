@@ -98,9 +98,16 @@ class Dataset:
             distribution=None if self.distribution is None else self.distribution[rows],
             weight=None if self.weight is None else self.weight[rows],
         )
+        return self._hand_on(taken, rows)
+
+    def with_weight(self, weight: npt.NDArray[np.float64]) -> "Dataset":
+        """Return the same rows, each counted as many times as its ``(n,)`` weight says."""
+        return self._hand_on(dataclasses.replace(self, weight=weight), np.arange(len(self)))
+
+    def _hand_on(self, other: "Dataset", rows: npt.NDArray[Any]) -> "Dataset":
         for name in _LOOKED_FOR_ONCE & self.__dict__.keys():
-            taken.__dict__[name] = self.__dict__[name][rows]
-        return taken
+            other.__dict__[name] = self.__dict__[name][rows]
+        return other
 
 
 # What a dataset hands on to its parts, once it was worked out.

@@ -1,7 +1,5 @@
 """Copies of a row as one row, which counts as all of them."""
 
-import dataclasses
-
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +44,7 @@ def merge_copies(dataset: Dataset, duplicates: Duplicates) -> Dataset:
         return dataset
     first = np.unique(copy, return_index=True)[1]
     weight = np.bincount(copy, dataset.weight, minlength=count)
-    merged = dataclasses.replace(dataset.take(first), weight=weight.astype(np.float64))
+    merged = dataset.take(first).with_weight(weight.astype(np.float64))
     return merged.take(_order(merged))
 
 

@@ -30,8 +30,11 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
 
     Examples
     --------
-    >>> read_weights(pd.Series(["1", "2.5", "0"], name="w"))
-    (array([1. , 2.5, 0. ]), ["1 row has weight 0 in 'w' and is left out."])
+    >>> weight, notes = read_weights(pd.Series(["1", "2.5", "0"], name="w"))
+    >>> weight
+    array([1. , 2.5, 0. ])
+    >>> notes
+    ["1 row has weight 0 in 'w' and is left out.", "2 rows count by their weight in 'w', 3.5 in all."]
     """
     weight = pd.to_numeric(plain_series(values), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     # Written so that NaN is bad too.
@@ -49,7 +52,9 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
     if absent := int((weight == 0).sum()):
         rows = "1 row has" if absent == 1 else f"{absent:,} rows have"
         notes.append(f"{rows} weight 0 in {values.name!r} and {'is' if absent == 1 else 'are'} left out.")
-    return weight, [*notes, *unusual_weights(weight[weight > 0])]
+    counted = weight[weight > 0]
+    usual = f"{len(counted):,} rows count by their weight in {values.name!r}, {counted.sum():,.6g} in all."
+    return weight, [*notes, *(unusual_weights(counted) or [usual])]
 
 
 def weights_that_differ(weight: FloatArray) -> FloatArray | None:

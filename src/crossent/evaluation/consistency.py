@@ -68,7 +68,7 @@ def calibration_p_value(
     bin_index = np.empty(probs.shape, dtype=np.int8)
     for k in range(probs.shape[1]):
         bin_index[:, k] = bin_of(probs[:, k], BINS)
-    weight = np.ones(len(target)) if sample_weight is None else sample_weight
+    weight = np.ones(len(target)) if sample_weight is None else sample_weight / sample_weight.mean()
     top_bin, top_expected = bin_index[rows, top], _sums(bin_index[rows, top], weight * probs[rows, top], BINS)
     expected = np.concatenate([_sums(bin_index[:, k], weight * probs[:, k], BINS) for k in range(probs.shape[1])])
     entropy = weight @ scipy.special.entr(probs).sum(axis=1)
