@@ -269,8 +269,8 @@ def clear_end(code: int | None, folder: Path, said: str) -> bool:
         return True
     if code == 128 + signal.SIGTERM:
         return f"--resume {folder}" in said
-    # Before its first output (while it imports), before there is a folder, or after the report, the signal ends a process
-    # as usual.
+    # Before its first output (while it imports), before there is a folder, or after the report, the signal ends a
+    # process as usual.
     begun = bool(said) and folder.exists() and not (folder / "report.html").exists()
     return code == -signal.SIGTERM and (not begun or "--resume" in said)
 
