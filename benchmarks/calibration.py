@@ -2,8 +2,8 @@
 
 pip install probmetrics==1.3.0 numba
 python benchmarks/calibration.py                 the models on the data sets
-python benchmarks/calibration.py --development   on those that penalties and rules were chosen on
-python benchmarks/calibration.py --methods crossent    only those whose name begins so
+python benchmarks/calibration.py --development   on the data sets for which penalties and rules were chosen
+python benchmarks/calibration.py --methods crossent    only methods whose name begins with this
 python benchmarks/calibration.py --many          seconds with 50,000 rows of 1,000 classes
 """
 
@@ -28,7 +28,7 @@ from crossent.calibration.choose import Choice
 from crossent.logits import log_softmax
 
 Probs = npt.NDArray[np.float64]
-# From logits and labels to what maps logits to probabilities.
+# A function from logits and labels to a function from logits to probabilities.
 Fit = Callable[[Logits, Target], Callable[[Logits], Probs]]
 
 
@@ -52,7 +52,7 @@ class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.num_classes = num_classes
 
     def fit(self, _features: Logits, _target: Target) -> "Given":
-        """Do nothing: it is fitted."""
+        """Do nothing, because it is already fitted."""
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -64,7 +64,7 @@ class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.arange(self.num_classes)
 
     def decision_function(self, logits: Logits) -> Logits:
-        """Return them as they are; with two classes scikit-learn wants one column."""
+        """Return the features unchanged; with two classes, one column, as scikit-learn expects."""
         return logits if self.num_classes > 2 else logits[:, 1] - logits[:, 0]
 
     def predict(self, logits: Logits) -> Target:
@@ -78,7 +78,7 @@ class Given(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def sklearn_fit(method: str) -> Fit:
     def fit(logits: Logits, target: Target) -> Callable[[Logits], Probs]:
-        # It fails where no row to calibrate on is of some class: such classes are kept from it, and get no probability.
+        # It fails if a class has no row to calibrate on: such classes are hidden from it, and get no probability.
         present, labels = np.unique(target, return_inverse=True)
         given = FrozenEstimator(Given(len(present)))
         model = CalibratedClassifierCV(given, method=method).fit(logits[:, present], labels)
@@ -114,7 +114,7 @@ METHODS: dict[str, Fit] = {
 
 
 def log_loss(probs: Probs, target: Target) -> float:
-    """Return the mean cross entropy; what got the probability 0 counts as 1e-15, as it did in scikit-learn."""
+    """Return the mean cross entropy; a probability of 0 counts as 1e-15, as it did in scikit-learn."""
     return float(-np.log(np.maximum(probs[np.arange(len(target)), target], 1e-15)).mean())
 
 

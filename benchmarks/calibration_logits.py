@@ -1,7 +1,7 @@
 """Logits of nine kinds of models on public data, for the benchmark of calibration; kept in benchmarks/.cache.
 
-Each data set is cut into rows to train on, rows to calibrate on and rows to test on. What a model gives the
-probability 0, or less than a millionth, gets a millionth, for calibrators of logits cannot take -inf.
+Each data set is divided into rows to train on, rows to calibrate on and rows to test on. Probabilities below a
+millionth become a millionth, because calibrators of logits cannot use -inf.
 """
 
 import warnings
@@ -98,7 +98,7 @@ SOURCES = (
     Source("letter", table(letter), 4_000, 5_000),
     Source("fashion", pictures, 4_000, 10_000),
 )
-# Penalties and rules were chosen on these alone.
+# Penalties and rules were chosen only on these.
 DEVELOPMENT = (
     Source("contraceptive", table(lambda: keel("contraceptive")), 500, 450),
     Source("segment", table(lambda: keel("segment")), 700, 600),
@@ -127,7 +127,7 @@ def models() -> dict[str, Any]:
 
 
 def cases(sources: tuple[Source, ...]) -> list[Case]:
-    """Return the logits of every model on every data set, fitted now where they are not in the cache."""
+    """Return the logits of every model on every data set; models are fitted if the cache does not have them."""
     found = []
     for source in sources:
         for model in models():
@@ -157,7 +157,7 @@ def _fit(source: Source) -> None:
     test, test_labels = test[:TEST_ROWS], test_labels[:TEST_ROWS]
     for name, model in models().items():
         with warnings.catch_warnings():
-            # Training is cut short on purpose, and LightGBM's columns have names of its own.
+            # Training is cut short on purpose, and LightGBM gives its own names to columns.
             warnings.simplefilter("ignore")
             model.fit(train, train_labels)
             logits, test_logits = (_log_probs(model, some, int(target.max()) + 1) for some in (held_out, test))

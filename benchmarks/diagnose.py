@@ -1,11 +1,11 @@
-"""Whether diagnose names what was planted: networks really trained, wrongly and well.
+"""Whether `diagnose` names planted faults: networks are really trained, wrongly and well.
 
 python benchmarks/diagnose.py
 
 The rules of crossent.monitoring.diagnose were written by reasoning, and tried on Letter with seeds 0 to 2 (--data
-letter --seed 0) and on drawn rows. A first run on digits and hpc, with seed 2026, named 17 of 22 and called 6 of 10
-healthy; three rules were then changed (gradients by the first batch, underfitting by dropout, label noise by rightly
-predicted rows). The seed of the table was not looked at before, its two data sets once.
+letter --seed 0) and on drawn rows. A first run on digits and hpc, with seed 2026, named 17 of 22 faults and called 6 of
+10 sound trainings healthy. Then three rules were changed (gradients by the first batch, underfitting by dropout, label
+noise by rightly predicted rows). The seed of the table was not used before, its two data sets once.
 """
 
 import argparse
@@ -139,7 +139,7 @@ def few_held_out(rows: Rows, count: int) -> Rows:
 
 
 def wrong_labels(rows: Rows, share: float) -> Rows:
-    """Give a share of all rows, those held out too, another class at random."""
+    """Give a share of all rows, including held-out rows, another class at random."""
 
     def spoil(target: Tensor) -> Tensor:
         other = (target + torch.randint(1, rows.classes, target.shape)) % rows.classes
@@ -169,7 +169,7 @@ def as_it_is(rows: Rows) -> Rows:
 
 
 def planted() -> list[tuple[str, str, Change, Plan]]:
-    """Return what is planted: the finding that names it, how it is done, the change of the rows, the plan."""
+    """Return the planted faults: the finding that names each, how it is planted, the change of the rows, the plan."""
     sound = Plan()
     deep = replace(sound, hidden=(64,) * 12, dropout=0.0)
     large = replace(sound, hidden=(512, 512), dropout=0.0, epochs=60)

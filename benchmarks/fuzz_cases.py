@@ -1,7 +1,7 @@
 """Cases that may kill the process that runs them: each runs in a child, which is replaced when it dies or hangs.
 
-A campaign is a script with a function from a seed to a word that says what came of it, such as "answered" or the name
-of an error. The script calls `main` with it; the child is the script itself, called again with ``--child``.
+A campaign is a script with a function from a seed to a word for its outcome, such as "answered" or the name of an
+error. The script calls `main` with this function; the child is the script itself, called again with ``--child``.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SECONDS_TO_START = 120.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one case.
+    """The outcome of a case.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Outcome:
     word
         What `case` returned, the name of the exception that it raised, ``"signal 11"``, ``"exit 3"`` or ``"hang"``.
     peak
-        Bytes of memory at the highest point, over those of the idle child.
+        Peak memory in bytes, minus the memory of the idle child.
     """
 
     seed: int
@@ -51,22 +51,23 @@ def main(
     memory: int | None = None,
     prepare: Callable[[], object] = bool,
 ) -> int:
-    """Run a campaign and print what came of it; return 1 if any outcome is not allowed.
+    """Run a campaign and print its outcomes; return 1 if any outcome is not allowed.
 
     Parameters
     ----------
     case
-        Runs the case of a seed in this process, and returns a word for what came of it.
+        Runs the case of a seed in this process, and returns a word for its outcome.
     allowed
-        The words that are no fault.
+        The words that are not faults.
     count
         Number of cases, unless ``--count`` says otherwise.
     description
         The script's own docstring.
     seconds
-        Most of a case, before it counts as a hang.
+        Time limit of a case, after which it counts as a hang.
     memory
-        Most bytes of a case over those of the idle child; what takes more has the outcome ``"memory"``.
+        Memory limit of a case in bytes, above the memory of the idle child; a case above it has the outcome
+        ``"memory"``.
     prepare
         Run once in each child, before it counts its memory as idle.
     """
@@ -152,9 +153,9 @@ def _ended_within(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 
 def _serve(case: Callable[[int], str]) -> None:
-    """Run the seeds that come in, one a line, and answer each with its outcome."""
+    """Read seeds, one in each line, and answer each with its outcome."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a case prints is no answer
+    os.dup2(2, 1)  # the output of a case is not an answer
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     idle = _peak_memory()
     answers.write("ready\n")

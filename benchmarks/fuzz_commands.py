@@ -1,10 +1,10 @@
-"""Commands that fail, many times, two at once beside a busy core: each must end with its one error and exit code 2.
+"""Commands that fail, many times, two at once beside a busy core: each must end with one error and exit code 2.
 
 python benchmarks/fuzz_commands.py                  300 commands
 python benchmarks/fuzz_commands.py --count 20
 
-A process that has printed its error still has threads of its libraries to end. One that dies of them has another exit
-code, and a script that called it takes a wrong path.
+A process that has printed its error must still end the threads of its libraries. If these kill it, it has another exit
+code, and a script that called it takes the wrong path.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def run(count: int) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run all, and return 1 where one ended in another way."""
+    """Run all commands, and return 1 if any ended in another way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300)
     counts = collections.Counter(run(parser.parse_args().count))

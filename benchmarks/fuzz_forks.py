@@ -1,4 +1,4 @@
-"""Processes load a model, predict or not, and fork: each child must answer in the bits of its parent, or refuse.
+"""Processes load a model, perhaps predict, and fork: each child must answer with the bits of its parent, or refuse.
 
 python benchmarks/fuzz_forks.py                20 processes that fork 10 children each, all with two threads of OpenMP
 python benchmarks/fuzz_forks.py --count 4
@@ -30,7 +30,7 @@ MODELS = ("linear", "boosting", "network", "text", "auto")
 MOMENTS = ("after load", "after predict")
 WAYS = ("os.fork", "os.fork in a thread", "os.fork beside a thread that predicts", "multiprocessing")
 CHILDREN, SECONDS, LATE, ROWS = 10, 10.0, 2.0, (1, 20, 3000)
-# From best to worst; the word of a process is that of its worst child.
+# From best to worst; the word of a process is the word of its worst child.
 WORDS = ("answered within 2 s", "refused", "answered later", "other bits", "died", "hang")
 FOLDER = Path(os.environ.get("CROSSENT_FORKS", "."))
 
@@ -85,7 +85,7 @@ def be_parent(name: str, moment: str, seed: int) -> None:
 
 
 def _path_of_answer(folder: Path, name: str, rows: int) -> Path:
-    """Return the file of the hash of what a process that never forked answered."""
+    """Return the file with the hash of the answer of a process that never forked."""
     return folder / f"{name}-{rows}.sha256"
 
 
@@ -95,7 +95,7 @@ def answer(predictor: ce.Predictor, frame: pd.DataFrame) -> str:
 
 
 def _word_of_child(predictor: ce.Predictor, frame: pd.DataFrame, expected: str, way: str) -> str:
-    """Fork a child that predicts; return what became of it."""
+    """Fork a child that predicts; return its outcome."""
     reader, writer = os.pipe()
 
     def work() -> None:
@@ -150,7 +150,7 @@ def _fork(work: Callable[[], None], way: str) -> int:
 
 
 def _read(reader: int, child: int) -> str:
-    """Return what a child writes, or how it ends without a word."""
+    """Return what a child writes, or how it ends if it writes nothing."""
     os.set_blocking(reader, False)
     ends = time.monotonic() + SECONDS
     while time.monotonic() < ends:

@@ -3,9 +3,9 @@
 python benchmarks/fuzz_losses.py                 4,000 calls
 python benchmarks/fuzz_losses.py --only 17       the call of one seed, with its traceback
 
-Every array that a call is given, the place of the gradient too, lies flush with a page that kills the process which
-reads or writes it, and among bytes that must stay as they are. Losses and gradients are compared with the definition in
-plain float64 operations, and those in the place of the logits with those apart, bit for bit.
+Every array of a call, also the one for the gradient, borders on a page whose access kills the process, and on bytes
+that must not change. Losses and gradients are compared with the definition in plain float64 operations; gradients that
+overwrite the logits are compared, bit for bit, with gradients that do not.
 """
 
 import ctypes
@@ -52,10 +52,10 @@ SIZES = [
     5000,
 ]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
-# Error of what is computed in a dtype, and of what is rounded to it besides, both of the largest number of a row.
+# Error of a computation in a dtype, and of rounding to it, both relative to the largest number of a row.
 STEP = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 1e-5, torch.float16: 1e-5}
 ROUNDING = {torch.float32: 0.0, torch.float64: 0.0, torch.bfloat16: 4e-3, torch.float16: 5e-4}
-# Numbers closer together than this, float16 does not tell apart.
+# float16 does not distinguish numbers that are closer than this.
 SMALLEST_STEP = {torch.float32: 1e-37, torch.float64: 1e-300, torch.bfloat16: 1e-37, torch.float16: 6e-8}
 CANARY = 0xA5
 PAGE = mmap.PAGESIZE
@@ -82,7 +82,7 @@ class Arena:
         self._canaries: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
 
     def place(self, values: Tensor) -> Tensor:
-        """Return the values in memory of their own, laid out as they are."""
+        """Return a copy of the values in the arena, with the same layout."""
         last = sum((size - 1) * step for size, step in zip(values.shape, values.stride(), strict=True))
         bytes_needed = (last + 1) * values.element_size()
         inside = -(-bytes_needed // PAGE) * PAGE
@@ -95,11 +95,11 @@ class Arena:
         return room.as_strided(values.shape, values.stride()).copy_(values)
 
     def is_whole(self) -> bool:
-        """Say whether no byte beside the arrays has changed."""
+        """Say whether the bytes beside the arrays are unchanged."""
         return all((canary == CANARY).all() for canary in self._canaries)
 
     def close(self) -> None:
-        """Give the memory back; nothing that was placed may be used after that."""
+        """Release the memory; arrays that were placed in it must not be used afterwards."""
         self._canaries.clear()
         for begin, size in self._maps:
             _LIBC.munmap(begin, size)
@@ -128,7 +128,7 @@ def arena_of(generator: np.random.Generator) -> Iterator[Arena]:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """What a loss is called with, besides what its logits are made of."""
+    """The arguments of a loss, besides its logits."""
 
     target: Tensor
     options: dict[str, Any]
@@ -221,7 +221,7 @@ def is_close(found: Tensor, exact: Tensor, bound: Tensor) -> bool:
 
 
 def loss_is_right(found: Tensor, exact: Tensor, dtype: torch.dtype, logits: Tensor) -> bool:
-    # Logits are rounded where they are capped or divided, and a sum has the errors of all its rows.
+    # Capped or divided logits are rounded, and a sum has the errors of all its rows.
     scale = 1 + exact[exact.isfinite()].abs().sum() + logits[logits.isfinite()].abs().amax()
     return is_close(found, exact, STEP[dtype] * scale)
 
@@ -303,7 +303,7 @@ def of_a_layer(generator: np.random.Generator, arena: Arena) -> str:
 
 def case(seed: int) -> str:
     generator = np.random.default_rng(seed)
-    # A second thread, in the way of others on a busy machine, for a few.
+    # A few cases use a second thread, which disturbs others on a busy machine.
     torch.set_num_threads(2 if seed % 8 == 0 else 1)
     with arena_of(generator) as arena:
         word = of_logits(generator, arena) if generator.random() < 0.75 else of_a_layer(generator, arena)

@@ -1,9 +1,9 @@
-"""Hostile model folders: what a saved model holds is changed, with the checksums made right, and then it must predict.
+"""Hostile model folders: a saved model is changed and gets right checksums, and then it must predict or be refused.
 
-Each case saves a small model, changes one to three things as an attacker could who knows the format - values, types and
-keys of the record, shapes, dtypes and numbers of arrays, texts, bytes, lengths and names of files, links - writes the
-folder with checksums that are right, loads it and predicts rows. It must end in a ModelFileError, or in probabilities
-that are finite, from 0 to 1, with a sum of 1. An error of the rows is allowed only where the columns were renamed.
+Each case saves a small model and changes one to three things, like an attacker who knows the format: values, types and
+keys of the record, shapes, dtypes and numbers of arrays, texts, bytes, lengths and names of files, links. It writes the
+folder with right checksums, loads it and predicts rows. The result must be a ModelFileError, or probabilities that are
+finite, from 0 to 1, with a sum of 1. An error about the rows is allowed only if columns were renamed.
 
 python benchmarks/fuzz_models.py --model all              10,000 cases of each model
 python benchmarks/fuzz_models.py --model text --only 12   one case, with its traceback
@@ -57,13 +57,13 @@ RECIPES = {
 }
 ALLOWED = ("ModelFileError", "answered", "answered otherwise", "DataError of renamed columns")
 CASES = 10_000
-# Trees as they were saved before: their text is read by code of our own, once.
+# Trees of an earlier format, whose text our own code reads.
 OLD, OLD_FOLDER = "boosting-format-1", Path(__file__).parents[1] / "tests" / "format_1" / "boosting"
-# A case takes 30 ms; on a machine with other work it may wait for long.
+# A case takes 30 ms; on a busy machine it may wait long.
 SECONDS = 60.0
 TRAINING_ROWS, NEW_ROWS = 240, 20
 IN_MEMORY = Path("/dev/shm")
-# The environment variable by which a child learns what its parent was asked for.
+# The environment variable that tells a child which model its parent was asked for.
 CHOSEN = "FUZZ_MODEL"
 
 
@@ -85,7 +85,7 @@ CHANGES: tuple[Callable[[hostile_models.Saved, np.random.Generator], None], ...]
 
 @dataclass(frozen=True)
 class Original:
-    """What the cases of a model start from.
+    """The start of the cases of a model.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def draw_texts(n: int, seed: int) -> pd.DataFrame:
 
 @functools.cache
 def original(model: str) -> Original:
-    """Train the model, or take the old one, and take apart what is saved."""
+    """Train the model, or take the old one, and separate the parts of its saved form."""
     draw = draw_texts if model == "text" else draw_table
     if model == OLD:
         return _taken_apart(OLD_FOLDER, draw(NEW_ROWS, 1))
@@ -153,7 +153,7 @@ def _taken_apart(folder: Path, rows: pd.DataFrame) -> Original:
 
 
 def case(model: str, seed: int) -> str:
-    """Run the case of a seed, and say what came of it."""
+    """Run the case of a seed, and return its outcome."""
     begun, rng = original(model), np.random.default_rng(seed)
     saved = copy.deepcopy(begun.saved)
     folder = Path(tempfile.mkdtemp(dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
@@ -191,13 +191,13 @@ def _outcome(begun: Original, saved: hostile_models.Saved, folder: Path) -> str:
 
 
 def _predict_sets(predictor: Predictor, rows: pd.DataFrame) -> None:
-    """Predict sets, or learn that the conformal rows are too few for it."""
+    """Predict sets, or get the error that there are too few conformal rows."""
     with contextlib.suppress(SettingError):
         predictor.decide(rows, DecisionRule(coverage=0.8))
 
 
 def _with_scaling(predictor: Predictor, method: Literal["vector", "matrix"]) -> Predictor:
-    """Return a predictor whose calibration has all the steps of a method, whatever the rows would have chosen."""
+    """Return a predictor whose calibration has all the steps of a method, even if the rows would choose another one."""
     classes = len(predictor.classes)
     weight, bias = np.full(classes, 1.1), np.linspace(0, 0.1, classes)
     scaling = MatrixScaling(np.diag(weight), bias) if method == "matrix" else VectorScaling(weight, bias)

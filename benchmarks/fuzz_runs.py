@@ -4,9 +4,8 @@ python benchmarks/fuzz_runs.py                1,000 cases
 python benchmarks/fuzz_runs.py --count 100
 
 A case takes one of four interrupted runs and damages it in one place: its description, its history, a file of a
-checkpoint or of a fitted fold, with or without the checksums put right, or the kind of a file. Where nothing but the
-history was damaged, or checksums were left as they were, a run that goes on must end in the weights of one that
-nothing happened to.
+checkpoint or of a fitted fold, with or without corrected checksums, or the kind of a file. If only the history was
+damaged, or checksums were not corrected, a run that continues must end with the weights of an undisturbed run.
 """
 
 import contextlib
@@ -50,7 +49,7 @@ ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1, 3, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "a", "\ud800"),
     *("\x1b[31m", "\0", "../../etc/passwd", "x" * 300, [], [1], ["a", None], {}, {"a": 1}, {"type": "FoldFit"}),
 )
-# Names the folder that the first process makes the interrupted runs in, for all that it starts.
+# The environment variable with the folder in which the first process makes the interrupted runs, for its children.
 ROOT = "CROSSENT_FUZZ_RUNS"
 
 
@@ -108,7 +107,7 @@ def sha256_of_weights(folder: Path) -> str:
 
 
 def case(seed: int) -> str:
-    """Damage a run, ask all three commands about it, and say what came of it."""
+    """Damage a run, call all three commands on it, and return the outcome."""
     rng = random.Random(seed)
     base = bases()[rng.choice(sorted(RECIPES))]
     root = Path(tempfile.mkdtemp(prefix="fuzz-run-"))
@@ -128,7 +127,7 @@ def case(seed: int) -> str:
 
 
 def run(*arguments: str) -> int:
-    """Run a command in this process; what is not a clear error is raised."""
+    """Run a command in this process; exceptions that are not clear errors are raised."""
     sys.argv = ["crossent", *arguments]
     try:
         app.main()
@@ -175,7 +174,7 @@ def unsealed(folder: Path, rng: random.Random) -> None:
 
 
 def sealed_checkpoint(folder: Path, rng: random.Random) -> None:
-    """Change a checkpoint, and put its checksums right."""
+    """Change a checkpoint, and correct its checksums."""
     found = sorted((folder / "checkpoints").glob("*/checkpoint.json"))
     if not found:
         return sealed_fold(folder, rng)
@@ -192,7 +191,7 @@ def sealed_checkpoint(folder: Path, rng: random.Random) -> None:
 
 
 def sealed_fold(folder: Path, rng: random.Random) -> None:
-    """Change a fitted fold, and put its checksums right."""
+    """Change a fitted fold, and correct its checksums."""
     path = rng.choice(sorted((folder / "checkpoints").glob("*/fitted/model.json")))
     index = json.loads(path.read_text())
     if rng.random() < 0.5:
@@ -285,7 +284,7 @@ def mutated_bytes(data: bytes, rng: random.Random) -> bytes:
 def mutated_tensors(data: bytes, rng: random.Random) -> bytes:
     """Return safetensors with another tensor, shape, type, value or header."""
     if rng.random() < 0.3:
-        # The header, whose length stays: nothing else would be read.
+        # The length of the header stays the same, because otherwise nothing would be read.
         length = int.from_bytes(data[:8], "little")
         header = mutated_bytes(data[8 : 8 + length], rng)[:length].ljust(length)
         return data[:8] + header + data[8 + length :]

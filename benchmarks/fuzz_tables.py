@@ -28,13 +28,13 @@ from crossent.errors import CrossentError
 
 COUNT = 5000
 MEMORY = 1 << 30
-# One case in so many is an odd table, the others are mutated files.
+# One in this number of cases is an unusual table; the others are mutated files.
 ODD = 5
 ROWS = 60
 
 
 def case(seed: int) -> str:
-    """Make the file of a seed, read it, and say what came of it."""
+    """Make the file of a seed, read it, and return the outcome."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = odd_file(Path(folder), rng) if seed % ODD == 0 else mutated_file(Path(folder), rng)
@@ -133,7 +133,7 @@ def change_a_number(data: bytearray, rng: random.Random) -> None:
 
 
 def change_notes(data: bytearray, rng: random.Random) -> None:
-    """Change the notes of pandas, which are JSON, without a change of their length."""
+    """Change the notes of pandas, which are JSON, without changing their length."""
     begin = data.find(b'{"index_columns"')
     if begin < 0:
         flip_bytes(data, rng)
@@ -198,7 +198,7 @@ def arrow_types() -> list[pa.DataType]:
 
 
 def values_of(kind: pa.DataType, rng: random.Random, count: int) -> pa.Array:
-    """Return an array of a type; those of numbers and dates by their bytes, so that every value is tried."""
+    """Return an array of a type; numbers and dates are made of random bytes, so that every value is possible."""
     if pa.types.is_null(kind):
         array = pa.nulls(count)
     elif pa.types.is_dictionary(kind):
@@ -240,7 +240,7 @@ def odd_file(folder: Path, rng: random.Random) -> Path:
 
 
 def of_a_type(folder: Path, rng: random.Random) -> Path:
-    """Write a table with a column of some type, which is the target now and then."""
+    """Write a table with a column of some type, which is sometimes the target."""
     values = values_of(rng.choice(arrow_types()), rng, ROWS)
     if rng.random() < 0.4 and not isinstance(values, pa.ExtensionArray | pa.RunEndEncodedArray | pa.DictionaryArray):
         values = pa.concat_arrays([values.slice(0, ROWS - 1), pa.nulls(1, values.type)])

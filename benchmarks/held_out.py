@@ -1,4 +1,4 @@
-"""What a classifier says of rows that it was not trained on: prediction sets and class mixes start from it."""
+"""Probabilities of a classifier for held-out rows, from which prediction sets and class shares are computed."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ def digits() -> tuple[pd.DataFrame, str]:
 
 
 def held_out_rows() -> list[HeldOut]:
-    """Train `ce.Classifier` on half of each of three data sets, and return what it says of the other half."""
+    """Train `ce.Classifier` on half of each of three data sets, and return its probabilities for the other half."""
     found = []
     for source, model in ((digits, "linear"), (hpc, "auto"), (letter, "linear")):
         frame, label = source()

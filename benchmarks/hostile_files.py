@@ -1,4 +1,4 @@
-"""What an author with bad intent may change beside the record and the arrays: lists of files, bytes, texts, links."""
+"""Changes that an attacker may make outside of the record and the arrays: lists of files, bytes, texts, links."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ import numpy as np
 
 from hostile_models import Random, Saved, change_array, places, scalars
 
-# -- Changes of the index and of files, with checksums that are right
+# -- Changes of the index and of files, with right checksums
 
 
 def change_index(saved: Saved, rng: Random) -> None:
-    """Change what stands beside the record: versions, lists of files and texts."""
+    """Change the index outside of the record: versions, lists of files and texts."""
     index = saved.index
     match int(rng.integers(6)):
         case 0:
@@ -49,7 +49,7 @@ def change_entries(saved: Saved, rng: Random) -> None:
             files[first] = choice[1]
         elif way == 2:
             files[choice[0]] = {"sha256": hashlib.sha256(b"").hexdigest(), "bytes": 0}
-        elif isinstance(files[first], dict):  # another change may have made something else of it
+        elif isinstance(files[first], dict):  # another change may have replaced it
             files[first][["bytes", "sha256"][int(rng.integers(2))]] = scalars(rng, 8)
 
     saved.entry_changes.append(change)
@@ -125,7 +125,7 @@ def change_text(saved: Saved, rng: Random) -> None:
             flipped[int(rng.integers(len(flipped)))] = int(rng.integers(256))
             lines = [bytes(flipped)]
         case _:
-            # Of the lines of numbers, so that it is seldom noise.
+            # One of the lines of numbers, so that the change usually has an effect.
             lines = _with_other_number(lines, rng)
     saved.files[name] = b"\n".join(lines)
 
@@ -160,7 +160,7 @@ def _with_other_number(lines: list[bytes], rng: Random) -> list[bytes]:
 
 
 def change_folder(path: Path, rng: Random) -> None:
-    """Change a file of a model folder, without a change of what ``model.json`` says of it."""
+    """Change a file of a model folder, but not its entry in ``model.json``."""
     match int(rng.integers(6)):
         case 0:
             os.truncate(path, int(rng.integers(path.stat().st_size)))

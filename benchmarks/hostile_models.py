@@ -1,4 +1,4 @@
-"""A saved model taken apart, and what an author with bad intent may change in its record and its arrays."""
+"""The parts of a saved model, and changes that an attacker may make in its record and its arrays."""
 
 import copy
 import hashlib
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Saved:
-    """A saved model, taken apart so that any part can be changed.
+    """A saved model in parts, so that any part can be changed.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Saved:
     arrays
         By key.
     files
-        Bytes of all other files but that of the arrays.
+        Bytes of all files except for the file of the arrays.
     array_changes, entry_changes
-        Of the bytes of the arrays' file, and of the list of files, once all else is written.
+        Changes of the bytes of the arrays' file, and of the list of files, which are made at the end.
     renamed
         Whether columns may have other names than the rows.
     """
@@ -75,7 +75,7 @@ def places(record: Any) -> list[tuple[Any, Any]]:
 
 
 def array_records(record: Any, key: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """Return the records of arrays and long texts, with the keys that they should have where they stand."""
+    """Return the records of arrays and long texts, with the keys that belong to their places."""
     if isinstance(record, list):
         return [item for i, value in enumerate(record) for item in array_records(value, f"{key}.{i}")]
     if not isinstance(record, dict):
@@ -87,7 +87,7 @@ def array_records(record: Any, key: str = "") -> list[tuple[str, dict[str, Any]]
 
 
 def give_keys(saved: Saved) -> None:
-    """Name all arrays and texts by where they stand, as after a change by code and not by hand; drop the unused."""
+    """Name all arrays and texts by their places, as a program would after a change; drop unused ones."""
     names = saved.index.get("texts")
     if not isinstance(names, dict):
         return
@@ -107,7 +107,7 @@ def give_keys(saved: Saved) -> None:
 
 
 def scalars(rng: Random, value: Any) -> Any:
-    """Return a value in the place of another one."""
+    """Return a value that replaces another one."""
     near: list[Any] = []
     if isinstance(value, bool):
         near = [not value, int(value)]
@@ -159,7 +159,7 @@ def change_scalar(saved: Saved, rng: Random) -> None:
 
 
 def change_list(saved: Saved, rng: Random) -> None:
-    """Drop, double, move or empty the items of a list, and name arrays anew."""
+    """Drop, double, move or empty the items of a list, and rename arrays."""
     lists = [box[key] for box, key in places(saved.index["value"]) if isinstance(box[key], list) and box[key]]
     if not lists:
         return
@@ -253,7 +253,7 @@ def _other_dtype(array: Array, rng: Random) -> Array:
 
 
 def _other_values(array: Array, rng: Random) -> Array:
-    """Change a few values by numbers of their own order."""
+    """Change a few values by numbers of similar size."""
     changed = array.copy()
     flat = changed.reshape(-1)
     if not flat.size:
@@ -300,7 +300,7 @@ def _far_values(array: Array, rng: Random) -> Array:
 
 
 def change_pair(saved: Saved, rng: Random) -> None:
-    """Change all arrays that share a length alike, as for one class, feature or row less or more."""
+    """Change all arrays of the same length in the same way, as for one class, feature or row less or more."""
     lengths = sorted({length for array in saved.arrays.values() for length in array.shape if 1 < length < 1000})
     if not lengths:
         return

@@ -1,9 +1,9 @@
-"""Remedies of imbalance: do they find more of the rare classes, and do the probabilities stay honest.
+"""Remedies of imbalance: whether they find more rows of rare classes, and whether probabilities stay calibrated.
 
 python benchmarks/imbalance.py
 
-Each remedy is trained on three data sets and five splits. "Plain" is the remedy as it is commonly used: the
-probabilities of the remedied model as they come, and the most probable class by them. The model is otherwise the same.
+Each remedy is trained on three data sets and five splits. "Plain" is the remedy as it is commonly used: the uncorrected
+probabilities of the model, and the most probable class by them. The model is otherwise the same.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def fit(train: pd.DataFrame, test: pd.DataFrame, target: str, model: str, imbala
 
 
 def plain_logits(predictor: ce.Predictor, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the mean log-probabilities of the models as they come, without any correction."""
+    """Return the mean log-probabilities of the models without any correction."""
     features = predictor.encoder.encode(rows)
     return np.asarray(np.mean([log_softmax(member.model.logits(features)) for member in predictor.members], axis=0))
 

@@ -1,16 +1,15 @@
-"""Trainings are killed at any moment, or their disk fills up, and go on: each must end as if nothing had happened.
+"""Trainings are killed at any moment, or their disk fills up, and are resumed: all must end like undisturbed trainings.
 
 python benchmarks/kills.py                                          200 kills, 100 signals, disks of 20 sizes
 python benchmarks/kills.py --kills 10 --signals 4 --disks 2
-python benchmarks/kills.py --folder /mnt/disk/kills                 on another disk than that of the project
+python benchmarks/kills.py --folder /mnt/disk/kills                 on another disk than the project
 
-A run of a network, of trees or of softmax regression is killed with SIGKILL again and again until it comes to its end;
-then the next run begins. Half of the kills come at moments drawn evenly from the time that a whole training takes, the
-others before a file is opened, renamed or removed, drawn evenly from all such events of a whole training: the start
-before there is a folder, the last save, the report and what follows it are among both. SIGTERM comes at drawn moments.
-After each, what the run has kept must be readable, and no output may hold a traceback; at the end the weights must have
-the sha256 of those of a run that nothing happened to, and nothing temporary may be left. Disks are small tmpfs, which
-takes root.
+A run of a network, of trees or of softmax regression is killed with SIGKILL again and again until it reaches its end;
+then the next run begins. Half of the kills come at random moments of the time that a whole training takes. The others
+come before a file is opened, renamed or removed, at a random event of all such events in a whole training. Both include
+the start before there is a folder, the last save, the report and what follows it. SIGTERM comes at random moments.
+After each signal, the files of the run must be readable, and no output may contain a traceback. At the end, the weights
+must have the sha256 of an undisturbed run, and no temporary file may be left. Disks are small tmpfs, which need root.
 """
 
 import argparse
@@ -46,24 +45,24 @@ SETTINGS = {
 }
 # The smallest disk; the largest is nearly as large as a run.
 LEAST_KIB = 40
-# What Python reports before it touches a file.
+# Events that Python reports before it changes a file.
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "shutil.rmtree"}
 
 
 @dataclass(frozen=True)
 class Straight:
-    """A run that nothing happens to.
+    """An undisturbed run.
 
     Attributes
     ----------
     weights
         The sha256 of its arrays.
     seconds
-        That it takes.
+        Duration of the run.
     events
-        How often it touches a file of its runs folder.
+        Number of times that it touches a file in the folder of runs.
     kib
-        What it takes of a disk, checkpoints too.
+        Space that it needs on a disk, including checkpoints.
     """
 
     weights: str
@@ -74,7 +73,7 @@ class Straight:
 
 @dataclass
 class Tally:
-    """What came of the runs of a part of the campaign."""
+    """The outcome of a part of the campaign."""
 
     runs: int = 0
     harmed: int = 0
@@ -98,7 +97,7 @@ class Tally:
 
 
 def command(folder: Path, model: str) -> list[str]:
-    """Return what begins a run, or goes on with it."""
+    """Return the command that begins or resumes a run."""
     if folder.exists():
         return ["train", "--resume", str(folder)]
     where = ["--target", "class", "--runs", str(folder.parent), "--name", folder.name]
@@ -106,7 +105,7 @@ def command(folder: Path, model: str) -> list[str]:
 
 
 def child(arguments: list[str], output: Path, runs: Path, kill_at: int, events: Path | None) -> None:
-    """Run a command in this process, killed before an event of so high a number; 0 is none."""
+    """Run a command in this process, and kill it before the event with this number; with 0, never."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -129,7 +128,7 @@ def child(arguments: list[str], output: Path, runs: Path, kill_at: int, events: 
 
 
 class Campaign:
-    """Starts trainings as processes of their own, forked from one that has the libraries loaded and nothing else."""
+    """Starts trainings in separate processes, forked from a process that has only loaded the libraries."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.draws = root, random.Random(seed)
@@ -165,7 +164,7 @@ class Campaign:
         return Straight(weights, time.monotonic() - started, int(events.read_text()), kib)
 
     def kill(self, kills: int) -> Tally:
-        """Kill runs until there were so many kills."""
+        """Kill runs until there were `count` kills."""
         tally = Tally()
         while tally.harmed < kills:
             model = sorted(SETTINGS)[tally.runs % len(SETTINGS)]
@@ -186,7 +185,7 @@ class Campaign:
         return tally
 
     def terminate(self, signals: int) -> Tally:
-        """Send SIGTERM at a drawn moment, and resume, until so many were sent."""
+        """Send SIGTERM at a random moment, and resume, until `count` were sent."""
         tally = Tally()
         while tally.harmed < signals:
             model = sorted(SETTINGS)[tally.runs % len(SETTINGS)]
@@ -235,7 +234,7 @@ class Campaign:
         return (folder / "report.html").exists()
 
     def _look(self, tally: Tally, folder: Path, output: Path) -> str:
-        """Return what a process said, and read what its run has kept."""
+        """Return the output of a process, and read the files of its run."""
         said = output.read_text() if output.exists() else ""
         bad = "Traceback" in said or "Exception ignored" in said
         tally.tracebacks += bad
@@ -270,8 +269,8 @@ def clear_end(code: int | None, folder: Path, said: str) -> bool:
         return True
     if code == 128 + signal.SIGTERM:
         return f"--resume {folder}" in said
-    # Before a process has said anything (it still imports), before there is a folder, or after the report, the signal
-    # does what it always does.
+    # Before its first output (while it imports), before there is a folder, or after the report, the signal ends a
+    # process as usual.
     begun = bool(said) and folder.exists() and not (folder / "report.html").exists()
     return code == -signal.SIGTERM and (not begun or "--resume" in said)
 
@@ -282,7 +281,7 @@ def sha256_of_weights(folder: Path) -> str:
 
 
 def check_readable(folder: Path) -> None:
-    """Read all that a run has kept; anything torn is an error but for the last line of the history."""
+    """Read all files of a run; any incomplete one is an error, except for the last line of the history."""
     read_description(folder)
     if (folder / "history.jsonl").exists():
         reader = HistoryReader(folder / "history.jsonl")
@@ -306,7 +305,7 @@ def used_kib(folder: Path) -> int:
 
 @contextmanager
 def disk(folder: Path, kib: int) -> Iterator[Path]:
-    """Give a disk of its own of a size."""
+    """Yield a separate disk of a given size."""
     folder.mkdir()
     mount(folder, f"size={kib}k")
     try:
@@ -316,12 +315,12 @@ def disk(folder: Path, kib: int) -> Iterator[Path]:
 
 
 def mount(folder: Path, options: str) -> None:
-    """Put a disk of its own at a folder, or change it."""
+    """Mount a separate disk at a folder, or change its size."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
 
 
 def main() -> int:
-    """Run all three, and return 1 where anything was lost."""
+    """Run all three parts, and return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--signals", type=int, default=100)

@@ -1,9 +1,9 @@
-"""Ways to read a learning rate off a range test, judged by what training with it gives on rows held out.
+"""Rules that choose a learning rate from a range test, compared by the held-out loss of trainings with their rates.
 
-Each case is trained with six rates; between them the log-loss is interpolated. Takes 20 minutes on one core:
+Each case is trained with six rates; the log-loss is interpolated between them. It takes 20 minutes on one core:
 
     .venv/bin/python benchmarks/learning_rate.py            # all cases
-    .venv/bin/python benchmarks/learning_rate.py segment    # those whose name begins so
+    .venv/bin/python benchmarks/learning_rate.py segment    # cases whose name begins with this
     .venv/bin/python benchmarks/learning_rate.py --whole    # find_lr against the usual rate, in all that training does
 """
 
@@ -47,7 +47,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A table of KEEL, so many training rows of it, settings, and what is done to it: noise, thin or many classes."""
+    """A table of KEEL, a number of its training rows, settings, and changes: label noise, rare or many classes."""
 
     table: str
     rows: int
@@ -86,7 +86,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What a draw of a case gave: the curve, the steps of a training, and the log-loss with each of `RATES`."""
+    """The results of a draw of a case: the curve, the steps of a training, and the log-loss with each of `RATES`."""
 
     curve: LearningRateCurve
     steps: int

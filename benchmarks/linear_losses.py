@@ -29,7 +29,7 @@ def unfused(inputs: Tensor, weight: Tensor, target: Tensor) -> Tensor:
 def chunked(inputs: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     options = torch.nn.LinearCrossEntropyOptions()
     if len(weight) >= 1_000_000:
-        # Left to itself it takes one row at a time, and minutes.
+        # With its own choice it takes one row at a time, and minutes.
         options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=128, chunking_method=None)
     return functional.linear_cross_entropy(inputs, weight, target, options=options)
 
@@ -61,7 +61,7 @@ def times(rounds: int) -> None:
         competitors: dict[str, Run] = {
             name: partial(forward_backward, loss, inputs, weight, target) for name, loss in LOSSES.items()
         }
-        # Short calls are the noisier ones.
+        # Short calls are noisier.
         seconds = seconds_by_round(competitors, 10 * rounds if shape[2] < 10_000 else rounds)
         ratios.append(min(median_ratio(seconds, name, "crossent") for name in ("unfused", "chunked")))
         cells = " | ".join(f"{1e3 * statistics.median(values):.1f} ms" for values in seconds.values())
@@ -75,7 +75,7 @@ def peak_bytes() -> int:
 
 
 def measure_scratch(name: str, shape: tuple[int, int, int]) -> None:
-    """Print the most memory taken beyond what is there before the call and the gradients that are there after it."""
+    """Print the peak memory, minus the memory before the call and the gradients after it."""
     torch.set_num_threads(2)
     small = draw((256, shape[1], 100))
     forward_backward(LOSSES[name], *small)

@@ -1,10 +1,10 @@
-"""The price of watching: steps a second of our training loop against a bare loop of the same network and batches.
+"""The cost of monitoring: steps in a second of our training loop and of a bare loop with the same network and batches.
 
     python benchmarks/loop.py
 
-Bare is what a page of a tutorial has: torch's cross entropy, backward, AdamW; nothing measured, nothing held out. Ours
-is the loop alone (clipping, schedule, average, an epoch's record with its rows held out), and then with all that
-``crossent train`` keeps: history, TensorBoard, checkpoints.
+The bare loop is the one of a tutorial: torch's cross entropy, backward, AdamW, without measurements or held-out rows.
+Ours is first the loop itself (clipping, schedule, average, a record of each epoch with held-out rows), and then with
+everything that ``crossent train`` writes: history, TensorBoard, checkpoints.
 """
 
 import argparse

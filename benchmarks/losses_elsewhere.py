@@ -2,7 +2,7 @@
 
 python benchmarks/losses_elsewhere.py jax|tensorflow [--rounds 7]
 
-They take another torch-free Python, because their versions of shared libraries are not those of the project:
+They need another Python without torch, because they use other versions of shared libraries than the project:
 python -m venv /tmp/jax && /tmp/jax/bin/pip install jax optax    (or tensorflow-cpu)
 """
 

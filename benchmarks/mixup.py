@@ -1,8 +1,8 @@
-"""Mixup for networks on tables: does it lower the log-loss of rows held out.
+"""Mixup for networks on tables: whether it lowers the log-loss of held-out rows.
 
 python benchmarks/mixup.py
 
-The same splits and seeds with and without; what is judged is the whole classifier, calibration included.
+Splits and seeds are the same with and without it; the whole classifier is evaluated, including calibration.
 """
 
 import argparse

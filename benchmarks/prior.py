@@ -1,4 +1,4 @@
-"""The class mix of new rows, by estimate_prior and by counting predicted labels, on test sets of drawn mixes.
+"""The class shares of new rows, by estimate_prior and by counting predicted labels, on test sets with random shares.
 
 python benchmarks/prior.py
 """
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def draw(rows: HeldOut, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Draw rows with the classes in shares that are drawn first, any mix as likely as any other."""
+    """Draw rows with class shares that are drawn first, uniformly among all class shares."""
     class_count = len(rows.prior)
     wanted = rng.choice(class_count, size=ROWS, p=rng.dirichlet(np.ones(class_count)))
     of_class = [np.flatnonzero(rows.target == k) for k in range(class_count)]

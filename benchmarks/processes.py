@@ -1,4 +1,4 @@
-"""Networks by one and by two processes: seconds an epoch, on drawn rows like those of Letter.
+"""Networks trained by one and by two processes: seconds for an epoch, on drawn rows like those of Letter.
 
 python benchmarks/processes.py
 

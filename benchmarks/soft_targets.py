@@ -1,10 +1,10 @@
-"""Several annotators who disagree: is it better to learn the shares of their votes, or the majority.
+"""Several annotators who disagree: whether it is better to learn the shares of their votes, or the majority.
 
 python benchmarks/soft_targets.py
 
-The votes are simulated, for no public table has them: trees are fitted to half the rows, and what they say of the
-others, which they have not seen, stands for what people think of them. Each of these rows gets five votes drawn by it.
-A quarter of them is held out, and judged by the mean log-loss of one more vote, which at best is the entropy.
+The votes are simulated, because no public table has them: trees are fitted to half of the rows, and their probabilities
+for the other half stand for the opinions of people. Each of these rows gets five votes, drawn from its probabilities. A
+quarter of them is held out, and evaluated by the mean log-loss of one more vote, whose lowest value is the entropy.
 """
 
 import argparse

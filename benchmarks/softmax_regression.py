@@ -2,11 +2,11 @@
 
 python benchmarks/softmax_regression.py [--data letter fashion correlated newsgroups] [--stream 10000000]
 
-All get ever tighter tolerances until one is tight enough, and the time of that one counts, for peers with one or two
-threads of BLAS, whichever is faster; a peer that takes more than so many times as long as crossent is stopped. Each fit
-has a process of its own, and fits a few rows first, so that libraries and threads are there. Memory is the peak of the
-fit less what is there before. The path is C="auto": ten penalties, compared on rows held out, and the best fitted to
-all rows.
+Each solver gets tighter and tighter tolerances until one is tight enough, and the time with this tolerance counts;
+peers have one or two threads of BLAS, whichever is faster. A peer that takes longer than ``--most-times`` times the
+time of crossent is stopped. Each fit has a separate process, and fits a few rows first, so that libraries are loaded
+and threads are started. Memory is the peak of the fit minus the memory before it. The path is C="auto": ten penalties,
+compared on held-out rows, and the best one fitted to all rows.
 """
 
 import argparse
@@ -179,7 +179,7 @@ def peer(solver: str, tolerance: float) -> Any:
 
 
 def until_near(solver: str, problem: Problem, best: float, limit: float) -> tuple[float, str]:
-    """Return the seconds of the loosest tolerance that gets near, infinite if none does in time."""
+    """Return the seconds with the loosest tolerance that is exact enough, infinite if none is in time."""
     last = "| |"
     for tolerance in TOLERANCES:
         model = peer(solver, tolerance)
@@ -196,7 +196,7 @@ def until_near(solver: str, problem: Problem, best: float, limit: float) -> tupl
 
 
 def fit_file(path: Path, sender: Connection) -> None:
-    # Libraries and threads are to be there.
+    # Libraries must be loaded and threads started.
     ce.SoftmaxRegression().fit(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2)
     Path("/proc/self/clear_refs").write_text("5")
     before, start = resident("VmRSS"), time.perf_counter()

@@ -83,7 +83,7 @@ def logistic_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> 
 
 
 def catboost_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
-    """Fit with the defaults, until rows held out gain nothing for 50 rounds."""
+    """Fit with the defaults, until held-out rows gain nothing for 50 rounds."""
     from catboost import CatBoostClassifier  # noqa: PLC0415 - a peer, not a dependency
 
     rows, held_out, labels, held_out_labels = train_test_split(
@@ -97,7 +97,7 @@ def catboost_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> 
 
 
 def realmlp_fit(train: pd.DataFrame, target: pd.Series, test: pd.DataFrame) -> Probs:
-    """Fit with the tuned defaults, but for what its authors advise for log-loss."""
+    """Fit with the tuned defaults, except for settings that the authors advise for log-loss."""
     from pytabkit import RealMLP_TD_Classifier  # noqa: PLC0415 - a peer, not a dependency
 
     model = RealMLP_TD_Classifier(
@@ -165,7 +165,7 @@ TABLES: dict[str, Source] = {
 
 @dataclass(frozen=True)
 class Result:
-    """Of one model on the rows of one table that it has not seen, and the seconds to fit and predict."""
+    """The scores of a model on held-out rows of a table, and the seconds to fit and predict."""
 
     log_loss: float
     accuracy: float

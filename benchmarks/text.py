@@ -43,7 +43,7 @@ FOR_MANY_CLASSES: dict[str, object] = {"analyzer": "char_wb", "C": 10, "most": 2
 
 @dataclass(frozen=True)
 class Result:
-    """What one peer came to, seconds without imports."""
+    """The result of a peer, with seconds without imports."""
 
     accuracy: float
     log_loss: float

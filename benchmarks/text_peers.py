@@ -1,6 +1,6 @@
-"""One peer of benchmarks/text.py, in a process of its own; it prints its figures as JSON.
+"""One peer of benchmarks/text.py, in a separate process; it prints its results as JSON.
 
-It imports nothing of the project before it is asked for it, since fastText runs in another environment.
+It imports the project only when crossent is asked for, because fastText runs in another environment.
 """
 
 import csv

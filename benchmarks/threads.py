@@ -1,9 +1,9 @@
-"""Threads of a training on Letter, on a machine at rest and beside a program that keeps a processor busy.
+"""Threads of a training on Letter, on an idle machine and beside a program that keeps a processor busy.
 
     python benchmarks/threads.py
 
-One thread, as many as there are processors, and the number that the loop chooses as it goes. The machine must have
-nothing else to do.
+It compares one thread, one for each processor, and the number that the loop chooses during training. The machine must
+have no other work.
 """
 
 import argparse

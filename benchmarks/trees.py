@@ -1,7 +1,7 @@
-"""How fast scores of boosted trees are computed: crossent's kernel and LightGBM, on the same trees.
+"""Time to compute scores of boosted trees: crossent's kernel and LightGBM, on the same trees.
 
-Each round runs both on the same rows, one after the other in an order that turns; times are medians of the rounds, and
-ratios medians of the ratios within a round. Before, all scores are compared bit by bit.
+Each round runs both on the same rows, one after the other in alternating order; times are medians of the rounds, and
+ratios are medians of the ratios within a round. Before that, all scores are compared bit by bit.
 
 "One thread" is the kernel and LightGBM with ``num_threads=1``; "default" is what a user calls: as many threads as each
 chooses.
@@ -89,7 +89,7 @@ def competitors(one: Model, rows: int) -> dict[str, Run]:
 
 def line(one: Model, rows: int, rounds: int) -> str:
     seconds = seconds_by_round(competitors(one, rows), rounds)
-    # What Python takes to call the kernel is in the time of a call with no rows.
+    # A call without rows shows the time that Python takes to call the kernel.
     kernel = statistics.median(seconds["kernel"]) - statistics.median(seconds["no rows"])
     speeds = {name: rows / statistics.median(values) for name, values in seconds.items()}
     alone = median_ratio(seconds, "LightGBM, one thread", "kernel")

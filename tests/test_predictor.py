@@ -127,7 +127,7 @@ def test_save_and_load_refuse_what_is_no_model(result: FitResult, tmp_path: Path
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ModelFileError, match="holds other files"):
         result.predictor.save(tmp_path)
-    with pytest.raises(ModelFileError, match="has none"):
+    with pytest.raises(ModelFileError, match=r"has no model\.json"):
         load(tmp_path)
 
 

@@ -142,7 +142,7 @@ def test_arrays_under_names_with_dots_stay_apart() -> None:
 @pytest.mark.parametrize(
     ("value", "place"),
     [
-        (Point("1", "a"), "x is '1' (str), and declared as float"),  # type: ignore[arg-type]
+        (Point("1", "a"), "x is '1' (str); the class declares float"),  # type: ignore[arg-type]
         (Point(True, "a"), "x is True"),
         (Point(2**53 + 1, "a"), "x is 9007199254740993"),
         (Point(10**400, "a"), "x is 1000"),

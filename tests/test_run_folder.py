@@ -86,7 +86,7 @@ def test_what_a_run_is_made_from_comes_back(tmp_path: Path) -> None:
 def test_other_versions_are_named(tmp_path: Path) -> None:
     folder = make(tmp_path)
     change(folder, environment=versions() | {"numpy": "1.0"})
-    assert [found.split(",")[0] for found in changed_versions(read_description(folder))] == ["numpy was 1.0"]
+    assert [change.split(" and")[0] for change in changed_versions(read_description(folder))] == ["numpy was 1.0"]
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(tmp_path: Path) -> None:

@@ -192,9 +192,9 @@ def test_links_and_special_files_are_refused_without_a_look_at_them(tmp_path: Pa
             ("symbolic link", lambda path: path.symlink_to(tmp_path / "outside")),
             ("symbolic link", lambda path: path.symlink_to(path)),
             ("hard link", lambda path: path.hardlink_to(tmp_path / "outside")),
-            ("no plain file|has none", lambda path: path.mkdir()),
+            ("not a plain file|has no model.json", lambda path: path.mkdir()),
             # To wait for a writer would last for ever.
-            ("no plain file|has none", os.mkfifo),
+            ("not a plain file|has no model.json", os.mkfifo),
             ("symbolic link", lambda path: path.symlink_to("/dev/zero")),
         ]
         for what, change in changes:

@@ -84,7 +84,7 @@ def test_links_pipes_and_long_files_are_not_read(tmp_path: Path) -> None:
         read_object(path, 4)
     (tmp_path / "link").symlink_to(path)
     os.mkfifo(tmp_path / "pipe")
-    for name, why in (("link", "symbolic link"), ("pipe", "no plain file"), ("nowhere", "missing")):
+    for name, why in (("link", "symbolic link"), ("pipe", "not a plain file"), ("nowhere", "missing")):
         with pytest.raises(ValueError, match=f"^it is .*{why}|^the file is {why}"):
             read_object(tmp_path / name, 5)
 

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-# For what it does to forked children, whichever part of the package their parent used.
+# Imported for its effect on forked children, whichever part of the package their parent used.
 import crossent.threads  # noqa: F401
 
 __version__ = "0.1.0"
@@ -12,6 +12,6 @@ _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> object:
-    # Kept, so that the next use costs no more than any other name's.
+    # Stored, so that the next use is as quick as for any other name.
     value = globals()[name] = _import(name)
     return value

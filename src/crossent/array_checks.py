@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crossent.errors import ShapeError
 
 Scores = npt.NDArray[np.floating[Any]]
-# The rounding of 1,000 float32 probabilities stays well below.
+# Larger than the rounding error in the sum of 1,000 float32 probabilities.
 _SUM_TOLERANCE = 1e-3
 
 
@@ -18,10 +18,11 @@ def check_logits_array(name: str, logits: npt.NDArray[Any]) -> None:
     Raises
     ------
     ShapeError
-        Unless it is of real numbers, ``(n, K)`` with K of 2 or more, and finite; it names the first value that is not.
+        Unless it holds finite real numbers and has the shape ``(n, K)`` with K of 2 or more. The error names the first
+        value that is not finite.
     """
     _check_matrix(name, logits)
-    # The sum of a row is finite only if all of it is: no array of flags is needed.
+    # The sum of a row is finite only if all of its values are, so no array of flags is needed.
     sums = logits.sum(axis=1, dtype=np.float64)
     if not np.isfinite(sums).all():
         row = int(np.argmin(np.isfinite(sums)))
@@ -29,7 +30,7 @@ def check_logits_array(name: str, logits: npt.NDArray[Any]) -> None:
         raise ShapeError(
             f"{name}: all values are finite.",
             f"Row {row} holds {logits[row, column]} for class {column}.",
-            "Clip probabilities before their log, at 1e-6 or so; find out where a NaN arose.",
+            "Clip probabilities at about 1e-6 before you take their log; find out where a NaN came from.",
         )
 
 
@@ -39,12 +40,12 @@ def check_probs_array(name: str, probs: Scores) -> None:
     Raises
     ------
     ShapeError
-        Unless it is floating, ``(n, K)`` with K of 2 or more, and each row is from 0 to 1 and sums to 1; it names the
-        first row that does not.
+        Unless it is floating, has the shape ``(n, K)`` with K of 2 or more, and each row has values from 0 to 1 that
+        sum to 1. The error names the first row that does not.
     """
     _check_matrix(name, probs)
     sums = probs.sum(axis=1, dtype=np.float64)
-    # Written so that NaN is bad too.
+    # Written so that NaN counts as bad, too.
     good = (probs >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE)
     if not good.all():
         row = int(good.argmin())
@@ -61,13 +62,14 @@ def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_cou
     Raises
     ------
     ShapeError
-        Unless it holds one whole number from 0 to K - 1 for each row, and there are rows; it names the first outside.
+        Unless it holds a whole number from 0 to K - 1 for each row, and there is at least one row. The error names the
+        first number outside.
     """
     if target.shape != (rows,) or not rows:
         raise ShapeError(
-            f"{name} holds the class index of each of the {rows} rows, of which there are some.",
+            f"{name} holds the class index of each of the {rows} rows, and there is at least one row.",
             f"Its shape is {target.shape}.",
-            "Give one label for each row.",
+            "Give one class index for each row.",
         )
     if target.dtype.kind not in "iu":
         raise ShapeError(
@@ -113,7 +115,7 @@ def check_weight_array(name: str, weight: npt.NDArray[Any], rows: int) -> None:
 def _check_matrix(name: str, values: npt.NDArray[Any]) -> None:
     if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
         raise ShapeError(
-            f"{name} is an array of real numbers of shape (n, K), a column for each of 2 or more classes.",
+            f"{name} is an array of real numbers of shape (n, K), with a column for each of 2 or more classes.",
             f"It is {values.dtype} of shape {values.shape}.",
-            "With one score a row for two classes, put a column of zeros before it.",
+            "If it has one score for each row of two classes, put a column of zeros before it.",
         )

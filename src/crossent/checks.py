@@ -1,7 +1,7 @@
 """Checks at public boundaries: shape, dtype and range of tensors and settings, each with one clear error.
 
-None reads the values of a tensor on the path of a correct call: on a GPU that would wait for the device, and under
-`torch.func.vmap` there is no one value to read. They are looked at only to explain a failure that has happened already.
+No check reads the values of a tensor in a correct call: on a GPU it would have to wait for the device, and under
+`torch.func.vmap` there is no single value to read. Values are read only to explain a failure that has already happened.
 """
 
 import math
@@ -15,7 +15,7 @@ from crossent.errors import SettingError, ShapeError
 
 
 def check_tensor(name: str, value: object) -> None:
-    """Check that a value is a tensor, and no list or array: none is converted behind the caller's back.
+    """Check that a value is a tensor and not a list or an array; nothing is converted without the caller's knowledge.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_logits(logits: Tensor) -> None:
     check_tensor("logits", logits)
     if not logits.is_floating_point() or not logits.ndim:
         raise ShapeError(
-            "Logits are floating, with a dimension of the classes.",
+            "Logits are floating, with a dimension for the classes.",
             f"They are {logits.dtype} of shape {tuple(logits.shape)}.",
             "Give the raw scores of the model.",
         )
@@ -67,7 +67,7 @@ def check_target(logits: Tensor, target: Tensor) -> None:
     shape = logits.shape[:1] + logits.shape[2:] if logits.ndim > 1 else logits.shape[:0]
     if logits.shape[min(logits.ndim - 1, 1)] == 0:
         raise ShapeError(
-            "Logits have at least one class.", f"Their shape is {tuple(logits.shape)}.", "Add the classes."
+            "Logits are for at least one class.", f"Their shape is {tuple(logits.shape)}.", "Add the classes."
         )
     if target.is_floating_point() and target.shape != logits.shape:
         raise ShapeError(
@@ -89,7 +89,7 @@ def _fix_of_distribution(target: Tensor, shape: torch.Size) -> str:
         return "Are these class indices? Convert them: target.long()."
     if target.shape == (*shape, 1):
         return "Are these class indices? Convert them: target.squeeze(-1).long()."
-    return "Give one probability a class."
+    return "Give one probability for each class."
 
 
 def _fix_of_indices(logits: Tensor, target: Tensor, shape: torch.Size) -> str:
@@ -108,7 +108,7 @@ def check_class_indices(target: Tensor, num_classes: int) -> None:
     Raises
     ------
     ShapeError
-        If one is outside 0 to K - 1; it names the first.
+        If an index is outside 0 to K - 1; the error names the first one.
     """
     outside = (target < 0) | (target >= num_classes)
     if bool(outside.any()):
@@ -122,7 +122,7 @@ def check_class_indices(target: Tensor, num_classes: int) -> None:
 
 
 def check_per_class(name: str, values: Tensor, num_classes: int) -> None:
-    """Check a tensor of one value a class.
+    """Check a tensor that holds one value for each class.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def check_per_class(name: str, values: Tensor, num_classes: int) -> None:
 
 
 def check_per_row(name: str, values: Tensor, shape: torch.Size) -> None:
-    """Check a tensor of one value a row.
+    """Check a tensor that holds one value for each row.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def check_out(logits: Tensor, out: Tensor) -> None:
     Raises
     ------
     ShapeError
-        Unless it is of shape, dtype and device of the logits, each element in a place of its own.
+        Unless it has the shape, dtype and device of the logits, and each element has its own place in memory.
     """
     check_tensor("out", out)
     if (out.shape, out.dtype, out.device) != (logits.shape, logits.dtype, logits.device):
@@ -170,14 +170,15 @@ def check_out(logits: Tensor, out: Tensor) -> None:
         )
     if not (out.is_contiguous() or _has_separate_elements(out)):
         raise ShapeError(
-            "Each element of out has a place of its own, each dimension within one step of the next larger one.",
+            "Each element of out has its own place in memory, and each dimension lies within one step of the next"
+            " larger one.",
             f"Its shape is {tuple(out.shape)} and its strides are {out.stride()}: it was expanded or overlaps itself.",
             "Give torch.empty_like(logits), or the logits themselves.",
         )
 
 
 def _has_separate_elements(values: Tensor) -> bool:
-    """Say whether the strides of a tensor, from the smallest on, each step over all that is within."""
+    """Say whether each stride of a tensor steps over everything that the dimensions of smaller strides span."""
     extent = 1
     for step, size in sorted(zip(values.stride(), values.shape, strict=True)):
         if size > 1:
@@ -200,7 +201,7 @@ def check_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     fits = inputs.ndim > 0 and weight.ndim == 2 and inputs.shape[-1] == weight.shape[1] and len(weight) > 0
     if not fits or not inputs.is_floating_point() or inputs.dtype != weight.dtype:
         raise ShapeError(
-            "The input is (..., d) and the weight (C, d), both of one floating dtype.",
+            "The input is (..., d) and the weight (C, d), both of the same floating dtype.",
             f"The input is {inputs.dtype} of shape {tuple(inputs.shape)},"
             f" the weight {weight.dtype} of shape {tuple(weight.shape)}.",
             "Give the weight as torch.nn.Linear holds it: one row for each class.",
@@ -266,7 +267,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
     try:
         fits = bool(low <= value <= high and value < math.inf)
     except (TypeError, ValueError, RuntimeError):
-        # A text, or several numbers.
+        # The value is a text, or has several numbers.
         fits = False
     if not fits:
         bounds = f"from {low:g} to {high:g}" if high < math.inf else f"finite and at least {low:g}"
@@ -274,7 +275,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
 
 
 def is_int64(value: SupportsIndex) -> bool:
-    """Say whether a value is a whole number that 64 bits hold, and so does not become another one in a kernel."""
+    """Say whether a value is a whole number that fits into 64 bits, so that a kernel sees the same number."""
     try:
         return -(2**63) <= operator.index(value) < 2**63
     except TypeError:

@@ -23,7 +23,7 @@ _FIX = {
 }
 _RULE = "Files must be readable and writable."
 _OTHER_FIX = "Check the path and the disk, or choose another folder."
-# What errors call the screen, or the file that it goes to.
+# What errors call the terminal, or the file that its output goes to.
 SCREEN = Path("standard output")
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-z_]{8}\Z")
 
@@ -42,7 +42,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write to, which takes the place of another one at the end, if nothing went wrong until then."""
+    """Yield a file to write to; it replaces the file at `path` at the end, if nothing went wrong."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -58,7 +58,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replaced_name(temporary: str) -> str | None:
-    """Return the name of the file that one of this temporary name would have replaced; None for other names.
+    """Return the name of the file that a temporary file was written for; None for names that are not temporary.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def naming(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Whoever read the output has seen enough: no fault of a disk.
+        # The program that read the output has ended; the disk is not at fault.
         raise
     except OSError as error:
         raise cannot_write(path, error, needed) from error
@@ -121,7 +121,7 @@ def cannot_write(path: Path, error: OSError, needed: int | None = None) -> DiskE
 
 
 def without_name(error: OSError) -> DiskError:
-    """Return the error for one that met no `naming`: what has no name is the screen, or the file that it goes to."""
+    """Return the error for a failure outside of `naming`: then the terminal, or the file of its output, failed."""
     return cannot_write(Path(error.filename or SCREEN), error)
 
 
@@ -141,7 +141,7 @@ def size_words(size: int) -> str:
 
 
 def _free(path: Path) -> int | None:
-    """Return the free bytes of the disk of a path; None where the system does not say."""
+    """Return the free bytes on the disk of a path; None where the system does not say."""
     for folder in path.absolute().parents:
         try:
             return shutil.disk_usage(folder).free

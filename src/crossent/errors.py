@@ -54,4 +54,4 @@ class CheckpointError(CrossentError):
 
 
 class ProcessError(CrossentError):
-    """A process of a training that is gone."""
+    """A process that takes part in a training has ended early."""

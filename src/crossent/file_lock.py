@@ -1,4 +1,4 @@
-"""Locks that tell a process that is alive from a dead one: the system lets them go when a process ends, however."""
+"""Locks that show whether a process is alive: the system releases them when the process ends, however it ends."""
 
 import os
 import sys
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-# "held" by this process; "taken" by another one; "unknown" where the system or the disk has no such locks.
+# "held" by this process, "taken" by another process, or "unknown" where the system or the disk has no such locks.
 LockState = Literal["held", "taken", "unknown"]
 _LOOK_SECONDS = 0.05
 
 
 @contextmanager
 def lock(path: Path, seconds: float) -> Iterator[LockState]:
-    """Hold the lock of a file or folder, where that can be had.
+    """Hold the lock of a file or folder, if it is free.
 
     Parameters
     ----------
     path
-        A file or folder that is there; what it holds is not touched.
+        A file or folder that exists; its content is not touched.
     seconds
-        How long to wait for another process to let it go.
+        How long to wait for another process to release it.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def lock(path: Path, seconds: float) -> Iterator[LockState]:
         yield "unknown"
         return
     try:
-        # Some network disks lock only files that are open for writing.
+        # Some network disks can lock only files that are open for writing.
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except OSError:
         yield "unknown"
@@ -44,7 +44,7 @@ def lock(path: Path, seconds: float) -> Iterator[LockState]:
     try:
         yield _take(descriptor, seconds)
     finally:
-        # Closed is let go.
+        # Closing the file releases the lock.
         os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Attributes that are worked out when they are first read."""
+"""Attributes that are computed when they are first read."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, final, overload
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 @final
 class lazy_property(Generic[T]):  # noqa: N801 - used as a decorator, like `property`
-    """What `functools.cached_property` is from Python 3.12 on, without the lock that it holds before.
+    """The `functools.cached_property` of Python 3.12, which holds no lock; that of Python 3.11 does.
 
-    A child of `os.fork` inherits that lock as it is: where another thread of the parent was just working out the value,
-    the child would wait for it without an end. Two threads that read the attribute at once may both work it out.
+    A child of `os.fork` inherits such a lock as it is: if another thread of the parent was computing the value at that
+    moment, the child would wait forever. Two threads that read the attribute at the same time may both compute it.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from crossent.kernels.log_softmax import write_log_softmax
 from crossent.kernels.regression import Real, as_real
 from crossent.threads import processors
 
-# Elements that one thread computes in less time than others take to begin.
+# With fewer elements, one thread is done before further threads have started.
 ELEMENTS_FOR_THREADS = 1 << 18
 # Of the focal exponent in a saved model: what it multiplies stays within float32.
 LARGEST_GAMMA = 1e6
@@ -168,7 +168,7 @@ def shift_prior(
 ) -> npt.NDArray[np.float32]:
     """Move logits from one class prior to another: the log-odds of each class change by log(new / old).
 
-    That is right where the classes come in other shares while the rows of each class look the same.
+    This is right if the class shares change while the rows of each class look the same.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def posterior_logits(logits: npt.NDArray[np.floating], gamma: float) -> npt.NDAr
     logits
         ``(n, K)``.
     gamma
-        The exponent of the focal loss; 0 changes nothing but a constant a row.
+        The exponent of the focal loss; 0 changes only a constant in each row.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Reading of a model's files: plain files within stated limits, each checked before it is read or believed.
+"""Reading the files of a model: plain files within stated limits, each checked before it is read or trusted.
 
 Nothing here follows a link, waits for a device, or reads a file whose size is not what the model says.
 """
@@ -23,7 +23,7 @@ MIB = 1 << 20
 INDEX_LIMIT, MOST_INDEX_MIB = "CROSSENT_MODEL_JSON_MIB", 64
 TOTAL_LIMIT, MOST_TOTAL_MIB = "CROSSENT_MODEL_MIB", 16_384
 
-# A FIFO must not be waited for. Windows has neither of the first three, and reads bytes only if it is asked to.
+# Opening must not wait for a FIFO. Windows lacks the first three flags, and needs the last one to read plain bytes.
 _FLAGS = os.O_RDONLY
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
@@ -35,14 +35,14 @@ def read_file(path: Path, check_size: Callable[[int], None]) -> bytes:
     Parameters
     ----------
     path
-        The file. It must have one name only: what another link to it changes, nobody would notice here.
+        The file. It must have only one name: a change through another link would not be noticed here.
     check_size
-        Called with its size in bytes before it is read; raises if it is not what it should be.
+        Called with the size in bytes before the file is read; raises an error if the size is wrong.
 
     Raises
     ------
     ModelFileError
-        If it is missing, cannot be read, is a link, has further hard links, or is no plain file.
+        If it is missing, cannot be read, is a link, has further hard links, or is not a plain file.
     """
     if path.is_symlink():
         raise damaged(path, "it is a symbolic link")
@@ -55,7 +55,7 @@ def read_file(path: Path, check_size: Callable[[int], None]) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise damaged(path, "it is no plain file")
+            raise damaged(path, "it is not a plain file")
         if status.st_nlink > 1:
             raise damaged(path, f"it is a hard link; the file has {status.st_nlink} names")
         check_size(status.st_size)
@@ -73,23 +73,25 @@ def check_limit(what: str, size: int, variable: str, most_mib: int) -> None:
     Raises
     ------
     ModelFileError
-        If it is above; the error names the variable.
+        If the size is above the limit; the error names the variable.
     SettingError
-        If the variable is no whole number above 0.
+        If the variable is not a whole number above 0.
     """
     text = os.environ.get(variable, str(most_mib))
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SettingError(f"{variable} is a whole number of MiB.", f"It is {text[:80]!r}.", "Give one, or unset it.")
+        raise SettingError(
+            f"{variable} is a whole number of MiB.", f"It is {text[:80]!r}.", "Set it to a whole number, or unset it."
+        )
     if size > int(text) * MIB:
         raise ModelFileError(
             f"{what} has at most {int(text):,} MiB.",
-            f"There are {-(-size // MIB):,} MiB.",
+            f"This one has {-(-size // MIB):,} MiB.",
             f"If the model is yours, set the environment variable {variable} to more.",
         )
 
 
 def parse_json(data: bytes) -> Any:
-    """Return what JSON holds.
+    """Return the value that a JSON text holds.
 
     Raises
     ------

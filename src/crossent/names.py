@@ -8,14 +8,14 @@ from typing import Any
 
 from crossent.errors import DataError
 
-# A message holds no more names, and no more characters of each.
+# The largest number of names in a message, and of characters of each name.
 MOST_NAMES, MOST_CHARACTERS = 12, 60
-# Names that are compared with one that is not there; the time grows with their number and with their length squared.
+# The largest number of names that are compared with an unknown name; the time grows with the square of their length.
 _MOST_COMPARED = 10_000
 
 
 def shortened(value: Any) -> str:
-    """Return a value for a message: as Python writes it, its middle left out if it is long.
+    """Return a value for a message: as Python writes it, and cut if it is long.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def listed(values: Iterable[Any], most: int = MOST_NAMES) -> str:
 
 
 def nearest(name: str, names: Iterable[Any], cutoff: float = 0.6) -> str | None:
-    """Return the name that is most like one that is not there, or None."""
+    """Return the name that is most like an unknown name, or None."""
     if len(name) > MOST_CHARACTERS:
         return None
     short = [str(other) for other in itertools.islice(names, _MOST_COMPARED) if len(str(other)) <= 2 * MOST_CHARACTERS]
@@ -52,7 +52,7 @@ def nearest(name: str, names: Iterable[Any], cutoff: float = 0.6) -> str | None:
 
 
 def check_distinct(names: Iterable[str], source: str) -> None:
-    """Check that no two columns have one name.
+    """Check that no two columns have the same name.
 
     Raises
     ------

@@ -5,15 +5,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from crossent.checks import check_tensor
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.linear_cross_entropy import linear_cross_entropy
-from crossent.losses.terms import Empty, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 @final
 class CrossEntropyLoss(torch.nn.Module):
-    """`crossent.cross_entropy` with its options kept, in place of `torch.nn.CrossEntropyLoss`.
+    """`crossent.cross_entropy` with fixed options, in place of `torch.nn.CrossEntropyLoss`.
 
     Parameters
     ----------
@@ -57,11 +56,21 @@ class CrossEntropyLoss(torch.nn.Module):
         smoothing: Smoothing = "weighted",
     ) -> None:
         super().__init__()
-        check_reduction(reduction, normalizer, empty)
-        check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
-        for name, values in (("class_weight", class_weight), ("log_prior", log_prior)):
-            if values is not None:
-                check_tensor(name, values)
+        # Bad options are refused when the module is made, not in its first step.
+        LossTerms(
+            class_weight=class_weight,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+            temperature=temperature,
+            log_prior=log_prior,
+            z_loss=z_loss,
+            softcap=softcap,
+            focal_gamma=focal_gamma,
+            normalizer=normalizer,
+            empty=empty,
+            smoothing=smoothing,
+        )
         self.register_buffer("class_weight", class_weight)
         self.register_buffer("log_prior", log_prior)
         self.ignore_index = ignore_index
@@ -134,7 +143,7 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     linear
         The layer that gives the logits. To predict, call it: ``module.linear(input)``.
     loss
-        The options; without one, those of a new `CrossEntropyLoss`.
+        The options; by default those of a new `CrossEntropyLoss`.
 
     Examples
     --------

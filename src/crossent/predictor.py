@@ -1,4 +1,4 @@
-"""The frozen whole that predicts: encoder, models, calibration and classes."""
+"""The predictor: encoder, models, combination, calibration and classes in one frozen object."""
 
 import importlib.metadata
 import platform
@@ -24,7 +24,7 @@ from crossent.models.format_1 import AnyFormer, of_format_1
 from crossent.storage import load_folder, save_folder
 from crossent.value_checks import check_distinct, check_shares
 
-# Rows encoded and predicted at once, so that memory does not grow with the table.
+# Number of rows that are encoded and predicted at once, so that memory does not grow with the table.
 CHUNK = 100_000
 
 
@@ -108,7 +108,7 @@ class Predictor:
         classes, widths = len(self.classes), self.encoder.widths
         if len(self.members) != len(self.combination.weight) or classes < 2:
             raise ValueError(f"{len(self.members)} models of {classes} classes make no predictor")
-        # 1, 1.0 and True are equal to Python.
+        # Python treats 1, 1.0 and True as equal.
         check_distinct("classes", [(type(label), label) for label in self.classes])
         check_distinct("names of columns", [column.name for column in self.columns])
         self.encoder.check_columns(self.columns)
@@ -195,7 +195,7 @@ class Predictor:
 
     @property
     def decision_basis(self) -> DecisionBasis:
-        """What decisions rest on beside the logits of the models."""
+        """What decisions depend on besides the logits of the models."""
         return DecisionBasis(
             classes=self.classes,
             prior=self.prior,

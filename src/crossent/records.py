@@ -23,10 +23,10 @@ Array = npt.NDArray[Any]
 
 
 class RecordEncoder:
-    """Turns a value into JSON, putting arrays and long texts aside under their dotted key.
+    """Turns a value into JSON, and collects arrays and long texts under their dotted key.
 
-    What it takes is what `RecordDecoder` gives back, equal: strings, booleans, numbers, None, literals, arrays of the
-    type that is declared, tuples, string-keyed mappings, and dataclasses of these.
+    It takes only values that `RecordDecoder` gives back equal: strings, booleans, numbers, None, literals, arrays of
+    the declared type, tuples, string-keyed mappings, and dataclasses of these.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class RecordEncoder:
         Raises
         ------
         ModelFileError
-            If the value is not what the hint says, or of a type that has no record.
+            If the value is not what the hint says, or its type has no record.
         """
         if isinstance(value, np.generic):
             value = value.item()
@@ -53,7 +53,7 @@ class RecordEncoder:
         if origin is tuple:
             return [self.encode(item, _item_hint(hint, i), f"{key}.{i}") for i, item in enumerate(value)]
         if origin is dict:
-            # By place: names may hold dots.
+            # The key has the position, not the name, because names may contain dots.
             of_items = typing.get_args(hint)[1]
             items = enumerate(value.items())
             return {"items": [[name, self.encode(item, of_items, f"{key}.{i}")] for i, (name, item) in items]}
@@ -64,7 +64,7 @@ class RecordEncoder:
     def _of_union(self, value: Any, options: tuple[Any, ...], key: str) -> Any:
         option = _option_of(value, options)
         record = None if option is None else self.encode(value, option, key)
-        # Of two types with records alike it could not be told which was meant.
+        # If two types had equal records, the loader could not tell which one was meant.
         if option is None or sum(_could_be(record, other) for other in options) != 1:
             raise _unsaveable(key, value, " | ".join(getattr(other, "__name__", str(other)) for other in options))
         return record
@@ -85,12 +85,12 @@ class RecordEncoder:
 
 @functools.cache
 def _hints(cls: type) -> dict[str, Any]:
-    """Return the type hints of a dataclass: to find them takes longer than all else that is done with a small one."""
+    """Return the type hints of a dataclass; finding them takes longer than everything else for a small one."""
     return typing.get_type_hints(cls, include_extras=True)
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    """Say whether a value is of a type that has a record; what is inside it is looked at in its turn."""
+    """Say whether a value is of a type that has a record; the values inside it are checked later."""
     origin = typing.get_origin(hint)
     if origin is not None:
         return origin in _IS_OF and _IS_OF[origin](value, typing.get_args(hint))
@@ -119,7 +119,7 @@ _IS_OF: dict[Any, Callable[[Any, tuple[Any, ...]], bool]] = {
 
 
 def _option_of(value: Any, options: tuple[Any, ...]) -> Any:
-    """Pick the member of a union that a value is of: a whole number is a float only where it can be nothing else."""
+    """Pick the member of a union that a value is of: a whole number counts as a float only if nothing else fits."""
     fitting = [option for option in options if _is_of(value, option)]
     exact = [option for option in fitting if not (option is float and type(value) is int)]
     return next(iter(exact or fitting), None)
@@ -135,8 +135,8 @@ def _is_exact(value: int) -> bool:
 def _unsaveable(key: str, value: object, hint: Any) -> ModelFileError:
     kind = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)[:80]
     return ModelFileError(
-        "What is saved holds values of the types that it declares, which alone can be read back.",
-        f"{_place(key)} is {kind} ({type(value).__name__}), and declared as {getattr(hint, '__name__', hint)}.",
+        "A saved value has the type that its class declares, because only such a value can be loaded.",
+        f"{_place(key)} is {kind} ({type(value).__name__}); the class declares {getattr(hint, '__name__', hint)}.",
         "Give a value of this type.",
     )
 
@@ -149,12 +149,12 @@ def _encode_scalar(value: Any, hint: Any) -> object:
 
 
 class RecordDecoder:
-    """Builds what a type hint asks for, and nothing else, from a JSON record and the arrays and texts beside it.
+    """Builds what a type hint asks for, and nothing else, from a JSON record with its arrays and texts.
 
     Parameters
     ----------
     arrays, texts
-        By dotted key; `decode` takes out what it uses, and what is left belongs to nothing.
+        By dotted key; `decode` removes those that it uses, so that those that are left belong to nothing.
     former
         Whether the record is of format 1.
     """
@@ -206,7 +206,7 @@ class RecordDecoder:
         upgrade = getattr(cls, "from_format_1", None) if self._former else None
         former = None if upgrade is None else typing.get_type_hints(upgrade)["former"]
         names = [cls.__name__] if former is None else [cls.__name__, former.__name__]
-        # Not a set: what a hostile record has there may have no hash.
+        # Not a set, because a value in a hostile record may have no hash.
         if record["type"] not in names:
             raise _unknown(key, record["type"])
         return self._built(upgrade or cls, record["fields"], former or cls, key)
@@ -246,7 +246,7 @@ def _part(record: Any, keys: set[str], key: str) -> dict[str, Any]:
 
 
 def _chosen(record: Any, options: tuple[Any, ...], key: str) -> Any:
-    """Pick the one member of a union that the record can be."""
+    """Choose the only member of a union that the record can be."""
     fitting = [option for option in options if _could_be(record, option)]
     if len(fitting) != 1:
         raise _unknown(key, record)
@@ -254,7 +254,7 @@ def _chosen(record: Any, options: tuple[Any, ...], key: str) -> Any:
 
 
 def _could_be(record: Any, option: Any) -> bool:
-    """Say whether a record can be of a member of a union, by a look at its outside."""
+    """Say whether a record can be of a member of a union, without looking at the values inside it."""
     origin = typing.get_origin(option)
     if isinstance(record, dict) and "type" in record:
         return bool(getattr(option, "__name__", "") == record["type"])
@@ -284,7 +284,7 @@ def _decode_scalar(record: Any, hint: Any, key: str) -> Any:
 
 
 def _is_text(value: object) -> bool:
-    """Say whether a value is a string without half of a surrogate pair, which could be neither shown nor written."""
+    """Say whether a value is a string without half of a surrogate pair, which can be neither shown nor written."""
     if not isinstance(value, str):
         return False
     try:

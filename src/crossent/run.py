@@ -1,4 +1,4 @@
-"""One training run, from a dataset to a folder that holds everything about it."""
+"""A training run, from a dataset to a folder that holds everything about it."""
 
 import dataclasses
 import shlex
@@ -49,7 +49,7 @@ from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.processes import Processes
 from crossent.typed_json import shorten
 
-# Longer than another process takes to look for what is left in a run folder.
+# Longer than another process takes to search a run folder for leftover files.
 LOCK_SECONDS = 5.0
 
 
@@ -71,7 +71,7 @@ class Run:
     evaluation
         Of the rows held out.
     result
-        What training found.
+        The result of training.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    # What cannot be divided or trained is reported before there is a folder.
+    # Rows that cannot be split or trained on are reported before a folder is made.
     _sides(dataset, recipe, held_out)
     check_trainable(dataset, recipe)
     sweep_runs(runs)
@@ -178,7 +178,7 @@ def finish_run(
         train, test = dataset.take(sides == 0), dataset.take(sides == 1)
         result = _fit(folder, train, recipe, on_epoch, interrupted, on_note, processes)
         run = _save(folder, dataset, train, test, recipe, result, begun.created)
-        # Whoever is killed before this leaves them to `sweep_run`.
+        # A process that is killed before this leaves them to `sweep_run`.
         remove(folder / CHECKPOINTS)
     return run
 
@@ -217,7 +217,7 @@ def _save(
     if result.learning_rate is not None:
         write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
     with naming(folder / MODEL):
-        # A model that a crash left unfinished is in the way.
+        # Remove a model that a crash left unfinished.
         remove(folder / MODEL)
         result.predictor.save(folder / MODEL)
     judgement = judge(result.predictor, test, recipe.seed)

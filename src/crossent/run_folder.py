@@ -25,9 +25,9 @@ DESCRIPTION, HISTORY, REPORT = RUN_FILE, "history.jsonl", "report.html"
 CHECKPOINTS, MODEL, BOARD = "checkpoints", "model", "tensorboard"
 # Characters of a name that comes from a file; a temporary name is longer, and most disks end at 255 bytes.
 _MOST_NAME = 50
-# Tables of very many columns have long descriptions; longer ones are no descriptions.
+# Tables with very many columns have long descriptions; a file that is longer than this is not a description.
 _MOST_BYTES = 256_000_000
-# Another process needs the folder of all runs for milliseconds.
+# Another process holds the lock of the folder of all runs for milliseconds only.
 _LOCK_SECONDS = 10.0
 
 
@@ -37,7 +37,7 @@ _BEGIN_ANEW = "Give the folder of a whole run, or begin a new run."
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What ``run.json`` says of a run that is to go on.
+    """What ``run.json`` says of a run that is resumed.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class RunDescription:
     environment
         Versions of the libraries that it began with.
     request
-        What it takes to read the rows again; whoever began the run knows its types.
+        What is needed to read the rows again; the caller that began the run knows its types.
     """
 
     created: str
@@ -68,7 +68,7 @@ class RunDescription:
 
 @dataclass(frozen=True)
 class _Record:
-    """The same as JSON holds it."""
+    """The same, as JSON can hold it."""
 
     created: str
     source: str
@@ -87,7 +87,7 @@ _READ = {field.name for field in dataclasses.fields(_Record)}
 
 
 def describe_run(dataset: Dataset, recipe: Recipe, held_out: float, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``run.json`` says of a run: all that it takes to train, and what it rests on.
+    """Return what ``run.json`` says of a run: everything that training needs, and what the results depend on.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def describe_run(dataset: Dataset, recipe: Recipe, held_out: float, request: Map
     held_out
         Share of the rows that training never sees.
     request
-        What it takes to read the rows again, as JSON can hold it.
+        What is needed to read the rows again, as JSON can hold it.
     """
     return {
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -118,7 +118,7 @@ def describe_run(dataset: Dataset, recipe: Recipe, held_out: float, request: Map
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return a sha256 of the rows, labels and weights, so that two runs can be told to rest on the same data."""
+    """Return a sha256 of the rows, labels and weights, which shows whether two runs use the same data."""
     digest = hashlib.sha256(repr((list(dataset.frame.columns), dataset.classes)).encode())
     digest.update(dataset.row_hashes.tobytes())
     digest.update(dataset.target.tobytes())
@@ -128,7 +128,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def name_of_run(source: Path) -> str:
-    """Return what the run of a file or a folder is called: its name, without the ending that says how it is written.
+    """Return the name of the run of a file or folder: its name without the ending that tells the format.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def name_of_run(source: Path) -> str:
 
 
 def make_run_folder(description: Mapping[str, Any], runs: Path, name: str) -> Path:
-    """Make ``<runs>/<name>``, or ``<name>-2`` and on where that is taken; none is ever seen without its description.
+    """Make ``<runs>/<name>``, or ``<name>-2`` and so on if it is taken; it never exists without its description.
 
     Raises
     ------
@@ -151,11 +151,13 @@ def make_run_folder(description: Mapping[str, Any], runs: Path, name: str) -> Pa
     """
     with naming(runs / name):
         runs.mkdir(parents=True, exist_ok=True)
-        # Held while there is a folder without a name: whoever holds it knows that such folders are left from a crash.
+        # The lock is held while the folder has only a temporary name. The process that holds it therefore knows that
+        # any other
+        # folder with a temporary name was left by a crash.
         with lock(runs, _LOCK_SECONDS):
             unnamed = Path(tempfile.mkdtemp(dir=runs, prefix=f".{name}."))
             try:
-                # mkdtemp makes folders that only their owner can read.
+                # mkdtemp makes folders that only the owner can read.
                 unnamed.chmod(runs.stat().st_mode)
                 write_json(unnamed / DESCRIPTION, description)
                 return _rename_to_free_name(unnamed, runs / name)
@@ -165,14 +167,14 @@ def make_run_folder(description: Mapping[str, Any], runs: Path, name: str) -> Pa
 
 
 def _rename_to_free_name(folder: Path, wanted: Path) -> Path:
-    """Give a folder the name that is wanted, or that with ``-2`` and on where it is taken."""
+    """Rename a folder to the wanted name, or to that name with ``-2`` and so on if it is taken."""
     name, number = wanted, 1
     while True:
         try:
             if not name.exists():
                 return folder.rename(name)
         except OSError as error:
-            # Somebody else was faster.
+            # Another process took the name first.
             if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
                 raise
         number += 1
@@ -189,21 +191,21 @@ def check_unfinished(folder: Path) -> None:
     """
     if (folder / REPORT).is_file():
         raise DataError(
-            "A run that is finished has nothing to go on with.",
-            f"{folder / REPORT} is there.",
+            "A finished run cannot be resumed.",
+            f"{folder / REPORT} exists.",
             "Begin a new run with crossent train FILE --target COLUMN.",
         )
 
 
 def changed_versions(description: RunDescription) -> tuple[str, ...]:
-    """Return, in words, the libraries of a run that have another version now: results may differ by them."""
+    """Return, in words, the libraries that now have another version than when the run began: results may differ."""
     begun, now = description.environment, versions()
     changed = [name for name in now if begun.get(name) != now[name]]
-    return tuple(f"{name} was {shorten(begun.get(name, 'missing'))}, is {now[name]}" for name in changed)
+    return tuple(f"{name} was {shorten(begun.get(name, 'missing'))} and is now {now[name]}" for name in changed)
 
 
 def read_description(folder: Path) -> RunDescription:
-    """Return what ``run.json`` holds.
+    """Return the content of ``run.json``.
 
     Raises
     ------
@@ -238,9 +240,9 @@ def read_settings(path: Path, cls: type[T], settings: Mapping[str, Any], environ
         met = f"{error.rule} {error.met}" if isinstance(error, SettingError) else str(error)
         version = shorten(environment.get("crossent", ""))
         raise DataError(
-            "A run goes on with settings that this version of crossent knows.",
+            "A run is resumed with settings that this version of crossent knows.",
             f"Those of {path}: {met.rstrip('.')}.",
-            f"Go on with the version that began it, crossent {version}, or begin a new run.",
+            f"Resume it with crossent {version}, which began it, or begin a new run.",
         ) from error
 
 

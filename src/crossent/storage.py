@@ -38,7 +38,7 @@ __all__ = ["LongText", "load_folder", "save_folder"]
 
 FORMAT = "crossent-model"
 FORMAT_VERSION = 2
-# Models of the first format are brought to the second as they are loaded.
+# Models of the first format are converted to the second when they are loaded.
 FIRST_FORMAT = 1
 INDEX = "model.json"
 MOST_FILES = 1_000
@@ -55,7 +55,7 @@ def save_folder(path: Path, value: object, versions: Mapping[str, str]) -> None:
     Parameters
     ----------
     path
-        The folder; made if it is not there. A model that is there already is replaced, all of it or nothing.
+        The folder; made if it does not exist. A model that is there already is replaced completely or not at all.
     value
         A dataclass of strings, numbers, arrays, tuples, string-keyed mappings and further dataclasses, each of the type
         that its field declares: it is loaded equal. A whole number in a field of float is loaded as that float.
@@ -131,7 +131,7 @@ def load_folder(path: Path, cls: type[T]) -> T:
 def _files_to_replace(path: Path) -> set[str]:
     if not path.exists():
         return set()
-    rule, fix = "A model is saved to a folder of its own.", "Give a new folder, or one that holds a model."
+    rule, fix = "A model is saved to a folder that holds nothing else.", "Give a new folder, or one that holds a model."
     if not path.is_dir():
         raise ModelFileError(rule, f"{path} is a file.", fix)
     if not any(path.iterdir()):
@@ -142,16 +142,16 @@ def _files_to_replace(path: Path) -> set[str]:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    """Return the index, all of it checked but the record of the value."""
+    """Return the index; all of it is checked except for the record of the value."""
     file = path / INDEX
     rule, fix = f"A saved model is a folder with a {INDEX}.", "Give the folder that `save` wrote."
     try:
         is_there = file.is_file() or file.is_symlink()
     except OSError as error:
-        # A name that is too long, or a folder that may not be read.
+        # The name is too long, or the folder may not be read.
         raise ModelFileError(rule, f"{str(path)[:200]!r} cannot be read ({error.strerror}).", fix) from error
     if not is_there:
-        raise ModelFileError(rule, f"{path} has none.", fix)
+        raise ModelFileError(rule, f"{path} has no {INDEX}.", fix)
     data = read_file(file, lambda size: check_limit(f"The {INDEX} of a model", size, INDEX_LIMIT, MOST_INDEX_MIB))
     try:
         index = parse_json(data)

@@ -1,7 +1,7 @@
-"""Removes what processes that were killed left in the folders of runs; what is not known to be theirs stays.
+"""Removes what killed processes left in the folders of runs; everything that is not known to be theirs stays.
 
-Only a process that has ended can have left anything: a run that is trained holds the lock of its ``run.json``, and a
-folder without its final name is only made by who holds the lock of the folder of all runs.
+The locks show that the process has ended: a process that trains a run holds the lock of its ``run.json``, and a process
+that makes a folder under a temporary name holds the lock of the folder of all runs.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _UNNAMED = re.compile(r"\..+\.[0-9a-z_]{8}")
 
 
 def sweep_runs(runs: Path) -> None:
-    """Remove what killed processes left in a folder of runs, as far as this process may.
+    """Remove what killed processes left in a folder of runs, as far as this process has the permission.
 
     Parameters
     ----------
     runs
-        Holds run folders, and whatever else; it may be missing.
+        Holds run folders and perhaps other things; it may be missing.
     """
     with contextlib.suppress(OSError), lock(runs, 0) as state:
         if state != "held":
@@ -45,7 +45,7 @@ def sweep_runs(runs: Path) -> None:
 def sweep_run(folder: Path) -> None:
     """Remove what a killed process left in the folder of a run, of which this process holds the lock.
 
-    These are files under temporary names and, where the report is there and the run so finished, its checkpoints.
+    These are files under temporary names and, if the report exists and the run is therefore finished, its checkpoints.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -63,5 +63,5 @@ def _holds_a_description_at_most(folder: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Say whether a path is a file itself, and no link to one."""
+    """Say whether a path is a file and not a link to a file."""
     return stat.S_ISREG(path.lstat().st_mode)

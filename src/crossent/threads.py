@@ -1,9 +1,9 @@
 """Threads: how many processors there are, pools for NumPy and the kernels, and what a forked child may use.
 
-A child of `os.fork` has only the thread that forked. OpenMP, which torch, LightGBM and scikit-learn compute with, does
-not know it: where the parent had several of its threads, the child waits for them without an end. So a forked child
-gets one thread of OpenMP; pools of Python threads, which live no longer than a call, and NumPy's BLAS, which begins its
-threads anew, keep theirs.
+A child of `os.fork` has only the thread that called it. OpenMP, which torch, LightGBM and scikit-learn use, does not
+know this: if it had several threads in the parent, the child waits for them forever. So a forked child gets one thread
+of OpenMP. Pools of Python threads, which live no longer than a call, and NumPy's BLAS, which starts its threads again,
+keep their numbers.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 @contextlib.contextmanager
 def open_threads() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Give threads, and their number, and BLAS none of its own, which would wait by spinning."""
+    """Yield a pool of threads and their number; BLAS has one thread meanwhile, as more would wait by spinning."""
     threads = processors()
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         yield pool, threads
@@ -47,8 +47,8 @@ def processors(control_groups: Path = CONTROL_GROUPS) -> int:
 
 
 def _limit(control_groups: Path) -> float:
-    """Return the seconds of processor time that a second may take; infinite for no limit."""
-    # As version 2 of the control groups writes it, and version 1.
+    """Return the seconds of processor time that the process may use in a second; infinite if there is no limit."""
+    # Version 2 of the control groups writes the limit in one file, version 1 in two.
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with contextlib.suppress(OSError, ValueError):
             quota, period = " ".join((control_groups / name).read_text() for name in names).split()
@@ -59,25 +59,26 @@ def _limit(control_groups: Path) -> float:
 
 @functools.cache
 def _blas() -> ThreadpoolController:
-    """Return the switch of the threads of BLAS; to find it in each fit would take as long as a few passes."""
+    """Return the switch of the threads of BLAS; finding it in each fit would take as long as a few passes."""
     return ThreadpoolController()
 
 
 @final
 class _OneThreadInForks:
-    """Leaves a forked child one thread of OpenMP."""
+    """Limits a forked child to one thread of OpenMP."""
 
     def __init__(self) -> None:
         self._openmp: ThreadpoolController | None = None
 
     def before(self) -> None:
-        # Libraries are looked for in the parent, where another thread that loads one lets go of the loader's lock.
+        # The parent searches for the libraries: there, another thread that is loading a library will release the
+        # loader's lock.
         self._openmp = ThreadpoolController().select(user_api="openmp")
 
     def in_child(self) -> None:
         if self._openmp is not None:
             self._openmp.limit(limits=1)
-        # Torch keeps a number of its own besides, for MKL and for threads that the child starts.
+        # Torch has a separate number of threads for MKL and for threads that the child starts.
         set_num_threads = getattr(sys.modules.get("torch"), "set_num_threads", None)
         if set_num_threads is not None:
             set_num_threads(1)

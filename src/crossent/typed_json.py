@@ -1,4 +1,4 @@
-"""JSON that others may have changed: read with care, and made a dataclass only where every name and type is right."""
+"""JSON that others may have changed: it becomes a dataclass only if every name and type is right."""
 
 import dataclasses
 import json
@@ -26,12 +26,12 @@ def read_object(path: Path, most: int) -> dict[str, Any]:
     path
         Of the file; a link is not followed.
     most
-        Bytes that it may have.
+        Largest number of bytes.
 
     Raises
     ------
     ValueError
-        If it is missing, no plain file, too long, or holds something else.
+        If it is missing, not a plain file, too long, or holds something else.
     """
 
     def check_size(size: int) -> None:
@@ -50,7 +50,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it holds something else, a key twice, or numbers that are none.
+        If it holds something else, the same key twice, or numbers that are not finite.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     value = parse_json(data)
     if not isinstance(value, dict):
         raise ValueError("it does not hold an object in braces")
-    # Half a character, as \\ud800 is, would be an error wherever it is shown or written.
+    # Half a character, such as \\ud800 is, would be an error wherever it is shown or written.
     json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -73,7 +73,7 @@ def build(cls: type[T], record: Mapping[str, Any]) -> T:
     cls
         Its fields are strings, numbers, booleans, literals, mappings of them, None, or further such dataclasses.
     record
-        Its values by name, all of them and no others.
+        The values of all fields by name, and no others.
 
     Raises
     ------
@@ -98,7 +98,9 @@ def build(cls: type[T], record: Mapping[str, Any]) -> T:
     if missing or unknown:
         parts = (("it lacks", missing), ("it has the unknown", unknown))
         raise ValueError(
-            ", and ".join(f"{words} {shorten(', '.join(map(repr, found)))}" for words, found in parts if found)
+            ", and ".join(
+                f"{words} {shorten(', '.join(map(repr, names_found)))}" for words, names_found in parts if names_found
+            )
         )
     return cls(**{name: _value(name, record[name], hints[name]) for name in names})
 

@@ -76,7 +76,7 @@ def test_no_row_of_a_file_without_names_is_taken_for_names(folder: Path) -> None
 
 def test_logits_that_need_nothing_are_left_as_they_are(folder: Path) -> None:
     done = crossent("calibrate", "logits.npy", "labels.npy", "--method", "identity", cwd=folder)
-    assert "Left as they are" in done.stdout
+    assert "The logits stay as they are" in done.stdout
 
 
 def test_help_teaches(folder: Path) -> None:
@@ -103,11 +103,11 @@ def save_bad_files(folder: Path) -> None:
         (("calibrate", "objects.npy", "labels.npy"), "objects.npy is damaged or holds objects"),
         (("calibrate", "damaged.npy", "labels.npy"), "damaged.npy is damaged"),
         (("calibrate", "nan.npy", "labels.npy"), "Row 7 holds nan for class 2"),
-        (("calibrate", "logits.npy", "new.npy"), "One label"),
+        (("calibrate", "logits.npy", "new.npy"), "One class index"),
         (("calibrate", "logits.npy", "words.csv"), "words.csv"),
-        (("calibrate", "logits.npy", "labels.npy", "-o", "."), "folder of its own"),
+        (("calibrate", "logits.npy", "labels.npy", "-o", "."), "folder that holds nothing else"),
         (("calibrate", "logits.npy", "labels.npy", "--method", "isotonic"), "isotonic"),
-        (("apply-calibration", "nowhere", "new.npy"), "nowhere has none"),
+        (("apply-calibration", "nowhere", "new.npy"), "nowhere has no model.json"),
         (("apply-calibration", "nowhere", "new.npy", "-o", "probs.txt"), "probs.txt ends in neither"),
         (("apply-calibration", "nowhere", "new.npy", "-o", "no/probs.npy"), "no folder no"),
     ],

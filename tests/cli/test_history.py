@@ -45,7 +45,7 @@ def test_no_history_and_a_damaged_one_are_one_clear_error(tmp_path: Path) -> Non
     history.diagnose(tmp_path)
     for line in ("[1]\n", "{\n", '{"model": "linear"}\n'):
         (tmp_path / "history.jsonl").write_text(line)
-        with pytest.raises(DataError, match="one record"):
+        with pytest.raises(DataError, match="a record"):
             history.diagnose(tmp_path)
 
 

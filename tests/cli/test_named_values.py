@@ -72,7 +72,7 @@ def test_spellings_may_be_mixed_and_other_arguments_stay_as_they_are() -> None:
     ("arguments", "said"),
     [
         (["--kind", "colour"], r"'colour' has no value\. Write --kind zip=category"),
-        (["--kind"], r"Neither is given\."),
+        (["--kind"], r"Both are missing.."),
         (["--kind.colour"], "'colour=' has no value"),
         (["--class-weight=rare="], "'rare=' has no value"),
         (["--class-weight={rare: 5}"], "has no value"),

@@ -129,7 +129,7 @@ def test_priors_by_name_and_estimated(folder: Path) -> None:
         (("--scoring", "warmth"), "'warmth'"),
         (("--by", "class"), "no coverage is given"),
         (("--top", "4"), "4"),
-        (("--costs", "new.csv"), "has not one line"),
+        (("--costs", "new.csv"), "has no line, or more than one"),
     ],
 )
 def test_bad_flags_are_one_clear_error(folder: Path, flags: tuple[str, ...], message: str) -> None:
@@ -147,7 +147,7 @@ def test_priors_as_they_are_written() -> None:
     written = parse_prior("a=b=0.5, c=0.25, 3=0.25", classes)
     assert written == {"a=b": 0.5, "c": 0.25, 3: 0.25}
     assert as_prior({"a=b": 0.5, "c": 0.25, 3: 0.25}, classes).tolist() == [0.5, 0.25, 0.25]
-    with pytest.raises(SettingError, match="That of 'c' is 'much'"):
+    with pytest.raises(SettingError, match="The share of 'c' is 'much'"):
         parse_prior("c=much", classes)
 
 
@@ -194,7 +194,7 @@ def test_predictions_are_safe_in_a_spreadsheet_and_are_read_back_as_they_were(ho
     first = crossent("evaluate", "model", "rows.csv", "--json", cwd=hostile)
     again = crossent("evaluate", "model", "out.csv", "--json", cwd=hostile)
     assert first.stdout == again.stdout
-    assert "lose the apostrophe" in again.stderr
+    assert "are read without the apostrophe" in again.stderr
     crossent("predict", "model", "out.csv", "-o", "out2.csv", cwd=hostile)
     assert (hostile / "out2.csv").read_text() == (hostile / "out.csv").read_text()
 

@@ -41,7 +41,7 @@ def test_texts_are_those_of_a_file(values: list[Any], dtype: Any, texts: list[An
 
 @pytest.mark.parametrize("value", [b"\xff", 10**5000, "\ud800"], ids=["bytes", "digits", "surrogate"])
 def test_values_that_no_file_holds_are_one_error(value: Any) -> None:
-    with pytest.raises(DataError, match="Column 'x' holds one that cannot"):
+    with pytest.raises(DataError, match="Column 'x' holds a value that cannot"):
         features_of(series([value, "a"], object))
 
 

@@ -30,7 +30,7 @@ def test_every_column_is_text_and_nameless_ones_get_a_name() -> None:
     ("content", "words"),
     [
         (b"a,b\n1\n", "line 2, has 1"),
-        (b"a,b\n1\n2\n3,4,5\n", r"line 2, has 1 \(as have 2 more lines\)"),
+        (b"a,b\n1\n2\n3,4,5\n", r"line 2, has 1 \(like 2 more lines\)"),
         (b'a,b\n"' + b"x" * 200_000 + b'",1\n2\n', "t.csv"),
         (b'a,b\n"1,2\n3\n', "t.csv"),
         (b'"a,b\n', "t.csv"),

@@ -50,6 +50,6 @@ def test_rows_that_hold_nothing_known_are_counted() -> None:
     encoder, _ = fit_encoder(frame, columns, TARGET, 2)
     new = conform(ROWS.head(2).assign(review=["жжж", None], colour=["red", "blue"]), columns)
     assert encoder.unseen(new) == (
-        "column 'review': 2 rows are empty or hold no word, nor a piece of one, that was seen in training",
+        "column 'review': 2 rows are empty or hold no word and no piece of a word that was seen in training",
         "column 'colour': 1 rows hold values not seen in training: 'blue'",
     )

@@ -89,7 +89,7 @@ def test_bundled_data_are_read_whole(hpc: pd.DataFrame) -> None:
         ("quoted.csv", 'a,b,label\n"1\n1",2,x\n3,y\n', ["line 4", "has 2"]),
         ("latin.csv", "a,label\n1,x\n2,\xe9\n".encode("latin-1"), ["line 3", "0xe9", "--encoding"]),
         ("unknown.xlsx", "a", ["unknown.xlsx", "Parquet"]),
-        ("broken.csv.gz", "no gzip", ["broken.csv.gz", "gzip"]),
+        ("broken.csv.gz", "not gzip", ["broken.csv.gz", "gzip"]),
         ("broken.parquet", "no parquet", ["broken.parquet", "parquet"]),
     ],
 )
@@ -135,7 +135,7 @@ def test_na_is_a_class_but_a_missing_number(tmp_path: Path) -> None:
 def test_class_with_one_row_is_kept_and_said(tmp_path: Path) -> None:
     dataset = read(write(tmp_path, "t.csv", TABLE + "5,red,c\n"), "label")
     assert dataset.classes == ("a", "b", "c")
-    assert any("one row only are" in note for note in dataset.notes)
+    assert any("only one row are" in note for note in dataset.notes)
 
 
 def test_groups_and_time_leave_the_features() -> None:

@@ -59,7 +59,7 @@ def test_rounded_shares_are_made_to_sum_to_one() -> None:
         ([[0.5, 0.6], [0.5, 0.5]], ShapeError, "Row 0"),
         ([[0.5, 0.5], [1.5, -0.5]], ShapeError, "Row 1"),
         ([[0.5, 0.5], [np.nan, 1.0]], ShapeError, "Row 1"),
-        ([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]], DataError, "2 has none"),
+        ([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]], DataError, "2 has no share"),
         (pd.DataFrame({"a": ["x", "y"], "b": ["z", "z"]}), DataError, "'a', 'b' are not all numbers"),
     ],
 )

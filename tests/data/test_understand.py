@@ -90,8 +90,8 @@ def test_override_wins() -> None:
 @pytest.mark.parametrize(
     ("values", "overrides", "words"),
     [
-        ({"x": [1.0, np.inf, 2.0]}, {}, "infinity.*row 2"),
-        ({"x": ["1", "inf", "2"]}, {}, "infinity.*row 2"),
+        ({"x": [1.0, np.inf, 2.0]}, {}, "infinite.*row 2"),
+        ({"x": ["1", "inf", "2"]}, {}, "infinite.*row 2"),
         ({"x": [1.0, 2.0]}, {"y": "number"}, "no column 'y'.*'x'"),
         ({"x": [1.0, 2.0]}, {"x": "colour"}, "'colour'"),
         ({"x": ["a", "b"]}, {"x": "number"}, "must hold numbers.*'a' in row 1"),
@@ -129,7 +129,7 @@ def test_conform_refuses_another_type() -> None:
     _, columns = understand(pd.DataFrame({"size": [1.0, 2.0]}), {})
     with pytest.raises(DataError, match=r"'size' must hold numbers.*'big' in row 1"):
         conform(pd.DataFrame({"size": ["big", "small"]}), columns)
-    with pytest.raises(DataError, match="infinity"):
+    with pytest.raises(DataError, match="infinite"):
         conform(pd.DataFrame({"size": [np.inf]}), columns)
 
 

@@ -148,7 +148,7 @@ def test_without_a_penalty_classes_must_overlap(iris: tuple[np.ndarray, np.ndarr
     model = ce.SoftmaxRegression(C=np.inf, tol=1e-10).fit(X[:, :2], y)
     theirs = LogisticRegression(C=np.inf, tol=1e-8, max_iter=10_000).fit(X[:, :2], y)
     np.testing.assert_allclose(model.predict_proba(X[:, :2]), theirs.predict_proba(X[:, :2]), atol=1e-3)
-    with pytest.raises(DataError, match="tell all rows apart"):
+    with pytest.raises(DataError, match="classify all rows rightly"):
         ce.SoftmaxRegression(C=np.inf).fit(X[:100], y[:100])
     weight = np.append(np.ones(100), np.zeros(50))
     with pytest.raises(DataError, match="finite C"):

@@ -112,7 +112,7 @@ def test_chunks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_vocabulary_is_an_error_that_says_what_to_do(texts: list[str | None]) -> None:
     with pytest.raises(DataError, match="No two of the 3 training rows of 'note' have a word") as caught:
         learn_ngrams(pd.Series(texts, name="note", dtype="str"), np.array([0, 1, 0]), 2)
-    assert "--kind.note=identifier" in str(caught.value)
+    assert "--kind note=identifier" in str(caught.value)
 
 
 def test_a_document_of_ten_megabytes() -> None:

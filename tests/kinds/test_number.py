@@ -23,7 +23,7 @@ def test_numbers_that_are_plain_already_are_not_copied() -> None:
 
 @pytest.mark.parametrize("infinity", [np.inf, -np.inf])
 def test_infinity_is_refused_with_its_row(infinity: float) -> None:
-    with pytest.raises(DataError, match=r"'x' holds 1 infinity.*row 2"):
+    with pytest.raises(DataError, match=r"'x' holds 1 infinite.*row 2"):
         NUMBER.convert(pd.Series([0.0, infinity], name="x"), COLUMN)
 
 

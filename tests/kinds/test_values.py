@@ -39,5 +39,5 @@ def test_numbers_of_every_type(values: Any, numbers: list[float]) -> None:
 
 
 def test_what_has_no_text_is_one_error() -> None:
-    with pytest.raises(DataError, match="Column 'x' holds one that cannot"):
+    with pytest.raises(DataError, match="Column 'x' holds a value that cannot"):
         texts_of(pd.Series([b"\xff"], name="x", dtype=object))

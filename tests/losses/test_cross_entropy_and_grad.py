@@ -343,7 +343,7 @@ def test_out_over_part_of_the_logits_by_another_array(shift: int) -> None:
 @pytest.mark.parametrize("strides", [(1, 1), (1, 3), (2, 1), (6, 0)])
 def test_out_over_itself_is_refused(strides: tuple[int, int]) -> None:
     logits, target = draw((4, 6), torch.float32, soft=False)
-    with pytest.raises(ShapeError, match="Each element of out has a place of its own"):
+    with pytest.raises(ShapeError, match="Each element of out has its own place in memory"):
         ce.cross_entropy_and_grad(logits, target, out=torch.zeros(40).as_strided((4, 6), strides))
 
 

@@ -126,7 +126,7 @@ def test_bad_target_raises_before_anything_is_written() -> None:
     logits, target = draw(50, 6)
     target[33] = 6
     written = logits.float().clone()
-    terms = RowTerms(target)
+    terms = RowTerms(target=target)
     with pytest.raises(rows.BadTargetError):
         rows.forward_backward(written, terms, written, 0.0, math.nan)
     assert torch.equal(written, logits.float())
@@ -139,7 +139,7 @@ def test_gradient_over_the_logits(num_classes: int, dtype: torch.dtype) -> None:
     logits, target = draw(40, num_classes)
     logits = logits.to(dtype)
     loss, expected = gradient_of(logits, target)
-    terms = RowTerms(target)
+    terms = RowTerms(target=target)
     result = rows.forward_backward(logits, terms, logits, 0.0, math.nan)
     assert result.value == loss
     # One exponential in place of two: other roundings.

@@ -103,7 +103,7 @@ def test_folds_are_put_together_and_one_alone_is_chance() -> None:
         for record in history(FALLING, rising if fold < 3 else FALLING, fold=fold, folds=3, model="boosting")
     ]
     (finding,) = diagnose(records)
-    assert finding.seen.startswith("2 of 3 folds, first figures: ")
+    assert finding.seen.startswith("2 of 3 folds; figures of the first: ")
     sound = history(FALLING, FALLING, model="linear")
     (finding,) = diagnose([*records, *sound])
     assert finding.seen.startswith("Boosting, 2 of 3 folds")

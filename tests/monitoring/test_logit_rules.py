@@ -86,7 +86,7 @@ def test_a_shifted_target_is_seen(seed: int, classes: int, shift: int) -> None:
         (lambda z, y: (z, y.float()), "indices as floats"),
         (lambda z, y: (z, torch.nn.functional.one_hot(y)), "one-hot in place of indices"),
         (lambda z, y: (z, torch.nn.functional.one_hot(y).float()), "one-hot in place of indices"),
-        (lambda z, y: (z, torch.nn.functional.one_hot(y).float() * 2), "target is no distribution"),
+        (lambda z, y: (z, torch.nn.functional.one_hot(y).float() * 2), "target is not a distribution"),
         (lambda z, y: (z, y[:-1]), "shapes do not fit"),
         (lambda z, y: (z, y > 0), "shapes do not fit"),
         (lambda z, y: (z[:, 0], y), "not logits"),

@@ -40,7 +40,7 @@ def test_large_confusion_is_left_to_words_and_many_classes_are_cut(monkeypatch: 
 def test_before_and_after_are_two_diagrams_in_one() -> None:
     before, after = (draw_evaluation(("a", "b"), sharpness=sharpness).reliability for sharpness in (3.0, 1.0))
     shown = texts(figures.before_after_figure(before, after))
-    assert {"before calibration", "after calibration", "share that was right"} <= set(shown)
+    assert {"before calibration", "after calibration", "share of rows that are right"} <= set(shown)
     assert figures.before_after_figure(before, after) != figures.before_after_figure(after, after)
 
 

@@ -105,7 +105,7 @@ def test_sections_are_shown_where_there_is_something_to_show(content: ReportCont
         "before calibration",
         "What calibration did",
         "Prediction sets",
-        "leave out what it is unsure of",
+        "What if the model may abstain",
     ):
         assert words in text
         assert words not in page

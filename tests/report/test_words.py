@@ -78,7 +78,7 @@ def test_the_test_of_calibration_is_put_in_words() -> None:
 
 def test_what_recalibration_would_remove_is_said() -> None:
     honest, bold = draw_evaluation(("a", "b", "c")), draw_evaluation(("a", "b", "c"), sharpness=3.0)
-    assert "nothing to gain" in words.refinement_words(honest)
+    assert "could gain nothing" in words.refinement_words(honest)
     assert f"remove {bold.metrics['log_loss_calibration'].value:.3f}" in words.refinement_words(bold)
     infinite = {"log_loss_calibration": Estimate(float("inf"), 0.0, float("inf"))}
     said = words.refinement_words(dataclasses.replace(honest, metrics={**honest.metrics, **infinite}))

@@ -1,4 +1,4 @@
-"""Rows that stand for all."""
+"""A sample of rows that represents all rows."""
 
 import numpy as np
 import pytest

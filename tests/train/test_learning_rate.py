@@ -202,7 +202,7 @@ def test_the_usual_rate_gives_way_to_one_far_from_it_only(factor: float, kept: b
     usual = suggested * factor
     curve = find(start(), draw(), usual=usual)
     assert curve.suggested == (usual if kept else suggested)
-    assert ("too near the usual" in curve.why) == kept
+    assert ("too near to the usual" in curve.why) == kept
 
 
 def test_where_there_is_nothing_to_learn_the_usual_rate_stays() -> None:

@@ -1,1 +1,1 @@
-"""Functions on logits that make probabilities honest."""
+"""Functions on logits that make probabilities calibrated."""

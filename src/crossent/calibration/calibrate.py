@@ -14,7 +14,7 @@ from crossent.checks import check_choice
 def calibrate(
     logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto", *, sample_weight: npt.ArrayLike | None = None
 ) -> Calibration:
-    """Learn from rows with known classes how to make probabilities of logits mean what they say.
+    """Learn from rows with known classes how to turn logits into calibrated probabilities.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def calibrate(
     y
         ``(n,)`` class indices, 0 to K - 1. A class may be absent.
     method
-        ``"temperature"``, ``"vector"`` or ``"matrix"`` scaling, ``"identity"`` for none, or ``"auto"`` for whichever
-        has the lowest cross-validated log-loss. None is kept that does not lower it.
+        ``"temperature"``, ``"vector"`` or ``"matrix"`` scaling, ``"identity"`` for none, or ``"auto"`` for the method
+        with the lowest cross-validated log-loss. A method that does not lower the log-loss is not used.
     sample_weight
         ``(n,)``, 0 or above: how many rows each row counts as. None: as one.
 

@@ -1,4 +1,4 @@
-"""Which calibrator to keep: each must earn its flexibility on rows that it was not fitted to."""
+"""Chooses a calibration: a more flexible one must be better on rows that it was not fitted to."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ Target = npt.NDArray[np.int64]
 Choice = Literal["auto", "identity", "temperature", "vector", "matrix"]
 
 FEWEST_ROWS = 2 * FOLDS
-# Weights that a matrix may have for each row; where it would have more, vector scaling stands for it.
+# Largest number of weights of a matrix for each row; if there were more, vector scaling is used instead.
 MOST_WEIGHTS_PER_ROW = 4
 # Standard errors of the mean gain that a weaker penalty must gain, and under "auto" whatever replaces the identity.
 # Calibrators of different methods are all shrunk already, and the lower loss decides.
@@ -53,7 +53,7 @@ def choose_calibration(
     weight: npt.NDArray[np.float64] | None = None,
     least_gain: float = 0.0,
 ) -> Calibration:
-    """Fit calibrators to held-out logits, and keep one only if it lowers the log-loss of rows that it did not see.
+    """Fit calibrations to held-out logits, and use one only if it lowers the log-loss of rows that it did not see.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _structures(method: Choice, n: int, classes: int) -> tuple[Structure, ...]:
 
 
 def _best(tried: list[Candidate], standard_errors: float) -> Candidate:
-    """Go from the first, the identity, to the last, and move on where the rows gain enough.
+    """Go from the first, the identity, to the last, and move on if the rows gain enough.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _mean_and_standard_error(values: npt.NDArray[np.float64], weight: npt.NDArra
 
 
 def _steps(rows: HeldOutRows, kept: Candidate, pool: ThreadPoolExecutor) -> tuple[Step, ...]:
-    """Fit what is kept to all rows."""
+    """Fit the chosen calibration to all rows."""
     inverse, share = rows.temperature.inverse, share_of(len(rows.target))
     first = (Temperature(1 / inverse), Mixing(share))
     if kept.method == "temperature":

@@ -1,4 +1,4 @@
-"""Clusters of classes whose conformity scores are alike, for classes too rare to have a quantile of their own."""
+"""Clusters of classes with similar conformity scores, for classes that are too rare to have their own quantile."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from crossent.calibration.conformity import FloatArray, IntArray
 
 # The levels at which the distributions of scores are compared, besides the coverage asked for.
 _LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
-# Rows that each cluster keeps for its quantile, and rows of a class that choose its cluster.
+# Number of rows that each cluster has for its quantile, and of rows of a class that choose its cluster.
 _ROWS_OF_CLUSTER = 150
 _ROWS_TO_CHOOSE = 2
 
@@ -72,6 +72,6 @@ def cluster_classes(
     from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, and few calibrations need it
 
     kmeans = KMeans(n_clusters=max(1, min(wanted, distinct)), n_init=10, random_state=seed)
-    # The spread of a quantile shrinks with the square root of the rows.
+    # The standard error of a quantile shrinks with the square root of the number of rows.
     clusters[common] = kmeans.fit_predict(quantiles, sample_weight=np.sqrt(count[common]))
     return clusters

@@ -1,4 +1,4 @@
-"""Combinations: how the logits of an ensemble's members become those of the ensemble."""
+"""Combinations: how the logits of the members of an ensemble become the logits of the ensemble."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ Logits = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class WeightedMean:
-    """The weighted mean of log-probabilities, which is that of logits but for a constant a row.
+    """The weighted mean of log-probabilities, which is the mean of logits except for a constant in each row.
 
     Attributes
     ----------
     weight
-        ``(M,)`` float64, not negative, that sum to one: the say of each of the M members.
+        ``(M,)`` float64, not negative, with a sum of one: the weight of each of the M members.
 
     Raises
     ------
@@ -49,5 +49,5 @@ class WeightedMean:
 
 
 def equal_say(members: int) -> WeightedMean:
-    """Return the combination in which all members have the same say."""
+    """Return the combination in which all members have the same weight."""
     return WeightedMean(np.full(members, 1 / members))

@@ -1,4 +1,4 @@
-"""Prediction sets: the labels that new rows may have, with a promise of how often the right one is among them."""
+"""Prediction sets: the labels that new rows may have, with a promise of how often they contain the true label."""
 
 import math
 from collections.abc import Sequence
@@ -48,11 +48,12 @@ def conformal_sets(
     sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> BoolArray:
-    """Return the labels that each new row may have, so that a share `coverage` of the sets holds the right one.
+    """Return the labels that each new row may have, so that a share `coverage` of the sets contains the true label.
 
-    The promise is of split conformal prediction: it holds for any model, with any number of rows, if the rows held out
-    and the new ones come from the same source and nothing was fitted to the former. It is a mean over the draws of
-    both. A set may be empty (``"lac"``, and at low coverage the others): no label fits as well as it should.
+    The promise is the one of split conformal prediction: it holds for any model, with any number of rows, if the
+    held-out rows and the new rows come from the same source and nothing was fitted to the held-out rows. It is a mean
+    over the draws of both. A set may be empty (with ``"lac"``, and at low coverage with the others) if no label fits
+    well enough.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def prediction_sets(
     _check_settings(coverage, method, by)
     _check_models(labelled, logits_of_models)
     rows = len(logits_of_models[0])
-    # Drawn before all else, so that the sets of two coverages share them.
+    # Drawn first, so that the sets of two coverages share the draws.
     uniform, new_uniform = rng.random(len(labelled.target)), rng.random(rows)
     rank_penalty = NO_PENALTY
     if method == "raps":
@@ -204,7 +205,7 @@ def prediction_sets(
 
 
 def rows_needed(coverage: float) -> int:
-    """Return how many conformal rows it takes to promise a coverage, overall or for each class.
+    """Return the number of conformal rows that a coverage needs, overall or for each class.
 
     Examples
     --------
@@ -261,7 +262,7 @@ def _groups(labelled: LabelledLogits, scores: FloatArray, coverage: float, by: B
 def _group_clusters(target: IntArray, kept: BoolArray, clusters: IntArray, needed: int) -> _Groups:
     """Group by cluster; rare classes, and those of clusters with too few rows, form one more.
 
-    If that has too few rows too, its classes are compared with the rows of all.
+    If this group also has too few rows, its classes are compared with all rows.
     """
     size = np.bincount(clusters[target[kept]] + 1, minlength=clusters.max() + 2)[1:]
     large = np.flatnonzero(size >= needed)
@@ -347,7 +348,7 @@ def _random_part(rows: int, share: float, rng: np.random.Generator) -> BoolArray
 
 
 def _exact(coverage: float) -> Fraction:
-    # As it is written: 0.55 times 20 is 11 then, and not a little more, which would round up to 12.
+    # As a decimal number: then 0.55 times 20 is 11, and not a little more, which would be rounded up to 12.
     return Fraction(repr(float(coverage)))
 
 

@@ -1,4 +1,4 @@
-"""Conformity scores: how badly each label fits the logits of a row. The higher, the worse."""
+"""Conformity scores: how badly each label fits the logits of a row; higher is worse."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,7 +40,7 @@ NO_PENALTY = RankPenalty(0.0, 0)
 def lac_scores(logits: Logits) -> FloatArray:
     """Return minus the log-probability of each label, ``(n, K)``.
 
-    One minus the probability, which the paper takes, orders labels alike, but rounds to 1 below probability 1e-16.
+    One minus the probability, as in the paper, gives the same order of labels, but rounds to 1 below 1e-16.
 
     Source: Sadinle, Lei and Wasserman 2019, "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels".
 

@@ -1,4 +1,4 @@
-"""What calibrators lose on rows that they were not fitted to."""
+"""The losses of calibrations on rows that they were not fitted to."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,11 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Target = npt.NDArray[np.int64]
 
 FOLDS = 5
-# Above this number of logits one fold judges in place of five: it tells enough.
+# Above this number of logits one fold judges in place of five, which is exact enough.
 MANY_LOGITS = 1 << 20
-# The same rows are always dealt in the same way.
+# The same rows are always divided in the same way.
 SEED = 0
-# Of the penalties: from strong to weak, as long as the rows held out gain by it.
+# Strengths of the penalties, which are tried from strong to weak as long as held-out rows gain.
 STRENGTHS = (1.0, 1 / 4, 1 / 16)
 
 
@@ -79,8 +79,7 @@ class Candidate:
 
 def deal_rows(logits: FloatArray, target: Target, weight: Array | None, pool: ThreadPoolExecutor) -> HeldOutRows:
     """Deal ``(n, K)`` logits, ``(n,)`` class indices and weights into folds, and find the temperature of all."""
-    # Not by class: a fold with the same share of each class as the others would praise biases that fit those shares,
-    # which are chance.
+    # Not by class: in folds with equal class shares, biases that fit these shares, which are chance, would look good.
     fold = np.random.default_rng(SEED).permutation(len(target)) % FOLDS
     temperature = fit_temperature(logits, target, pool, weight)
     judges = FOLDS if logits.size <= MANY_LOGITS else 1

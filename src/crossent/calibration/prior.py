@@ -18,11 +18,11 @@ FloatArray = npt.NDArray[np.float64]
 Prior = Literal["uniform"] | npt.ArrayLike | Mapping[Label, float]
 
 RESAMPLES = 200
-# How far the log-likelihood of all rows, in nats, may be from its maximum: a standard error is half a nat away.
+# Distance in nats that the log-likelihood of all rows may have from its maximum; a standard error is half a nat.
 _NEAR, _NEAR_OF_RESAMPLES = 1e-6, 1e-2
-# Few resamples need more than ten steps; what the others still lack does not show in a quantile of 200.
+# Few resamples need more than ten steps; the remaining error does not show in a quantile of 200 resamples.
 _MOST_STEPS, _MOST_STEPS_OF_RESAMPLES = 1_000, 20
-# Rows times resamples held at once.
+# Largest number of rows times resamples in memory at once.
 _CHUNK = 8_000_000
 # Below the smallest probability of a row that matters; keeps 0 / 0 out of rows that a resample does not hold.
 _TINY = 1e-300
@@ -144,7 +144,7 @@ def _portions(rows: int) -> list[int]:
 def _resampled(likelihood: FloatArray, start: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
     rows, class_count = likelihood.shape
     repeats = [np.bincount(rng.integers(rows, size=rows), minlength=rows) for _ in range(count)]
-    # A class that the rows have none of would stay at 0 for good, although a resample may speak for it.
+    # A class without rows would stay at 0 for ever, although a resample may contain it.
     inside = 0.99 * start + 0.01 / class_count
     return _maximise(
         likelihood,
@@ -174,7 +174,7 @@ def _maximise(
         mix, gradient, value, still = mix[far], gradient[far], value[far], still[far]
         repeats, rows = repeats[:, far], rows[far]
         safe = mix * gradient
-        # Kept above 0, from where both kinds of steps can come back.
+        # Shares stay above 0, because neither kind of step can leave 0.
         quick = np.maximum(_newton_step(likelihood, mix, gradient), 0.01 * safe)
         quick /= quick.sum(axis=1, keepdims=True)
         better = log_likelihood(likelihood, repeats, quick) > value
@@ -191,7 +191,7 @@ def _newton_step(likelihood: FloatArray, mix: FloatArray, gradient: FloatArray) 
     """
     relative = likelihood / np.maximum(likelihood @ mix.mean(axis=0), _TINY)[:, None]
     curvature = relative.T @ relative / len(relative)
-    # A class that no row may be of, or classes that none tells apart, have no curvature.
+    # A class that is impossible in all rows, or classes that no row tells apart, have no curvature.
     curvature[np.diag_indices_from(curvature)] += 1e-9 * np.trace(curvature) / len(curvature)
     root = np.linalg.cholesky(curvature)
     goal = scipy.linalg.solve_triangular(root, curvature @ mix.T + gradient.T - 1, lower=True)

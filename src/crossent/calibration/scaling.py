@@ -1,4 +1,4 @@
-"""What a calibration is: a few steps from logits to logits, and the record of how they were chosen."""
+"""A calibration: a few steps from logits to logits, and the record of how they were chosen."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -15,7 +15,7 @@ Method = Literal["identity", "temperature", "vector", "matrix"]
 FloatArray = npt.NDArray[np.floating[Any]]
 Array = npt.NDArray[np.float64]
 
-# Logits that are mapped at once, so that memory does not grow with the rows.
+# Number of logits that are mapped at once, so that memory does not grow with the rows.
 CHUNK_ELEMENTS = 1 << 17
 # Temperatures, weights and biases are far nearer to one, or to zero.
 LARGEST_FACTOR = 1e6
@@ -139,7 +139,7 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A map from logits to logits whose probabilities mean what they say, and how it came to be.
+    """A map from logits to calibrated logits, with the record of its choice.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Calibration:
         Mean cross entropy in nats on held-out rows; *after* is cross-fitted: each row is judged by a calibration that
         other rows chose.
     note
-        Why it was kept or not.
+        Why the calibration is used or not.
     attempts
         Every calibrator that was tried.
     """

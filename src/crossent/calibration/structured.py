@@ -1,9 +1,9 @@
 """Vector and matrix scaling, shrunk to the temperature solution: a penalised softmax regression on log-probabilities.
 
-The log-probabilities ``x`` of a row become the logits ``x + D x + b``. What moves them away from ``x`` is penalised:
-the bias ``b`` and the diagonal of ``D`` by ``strength * K / n`` times the sum of their squares, the rest of ``D``,
-which only matrix scaling has, by ``strength * K * (K - 1) / n``. The more classes, the more there is to be wrong about;
-the more rows, the less of it is chance.
+The log-probabilities ``x`` of a row become the logits ``x + D x + b``. Deviations from ``x`` are penalised: the bias
+``b`` and the diagonal of ``D`` by ``strength * K / n`` times the sum of their squares, the rest of ``D``, which only
+matrix scaling has, by ``strength * K * (K - 1) / n``. With more classes there are more weights that chance can spoil;
+with more rows chance has less effect.
 
 Arrays are classes first, ``(K, n)``: with few classes, sums over them are then many times as fast.
 

@@ -18,12 +18,12 @@ Array = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.floating[Any]]
 Target = npt.NDArray[np.int64]
 
-# Bounds of u = log(1 / T). Held-out rows that are all right would ask for T = 0.
+# Bounds of u = log(1 / T). If all held-out rows are right, the best T would be 0.
 LOWEST, HIGHEST = -6.0, 3.0
-# How near to the best u; the loss is flat there.
+# Tolerance of u; the loss is flat at its minimum.
 NEAR = 1e-5
 MOST_STEPS = 60
-# Elements that a thread works on at once: they stay in its cache.
+# Number of elements that a thread processes at once, so that they stay in its cache.
 CHUNK_ELEMENTS = 1 << 17
 
 

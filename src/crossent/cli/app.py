@@ -53,21 +53,24 @@ def demo(*, json: Json = False) -> None:
 @app.command
 def train(
     data: Annotated[
-        Path | None, Parameter(help="CSV, TSV, Parquet or Feather file, also .gz; or a folder of texts.")
+        Path | None, Parameter(help="CSV, TSV, Parquet or Feather file, also compressed as .gz; or a folder of texts.")
     ] = None,
     *,
     rows: Annotated[RowFlags, Parameter(name="*", group=ROWS)] = RowFlags(),  # noqa: B008 - frozen
     resume: Annotated[
         Path | None,
         Parameter(
-            help="Run folder to go on with; the file and all settings but --time-budget are those it began with."
+            help="Run folder of an interrupted training that is to be continued. File and settings stay as they were;"
+            " only --time-budget can be changed."
         ),
     ] = None,
-    runs: Annotated[Path, Parameter(help="Where the run folder goes.")] = Path("runs"),
+    runs: Annotated[Path, Parameter(help="Folder in which the run folder is made.")] = Path("runs"),
     name: Annotated[
-        str | None, Parameter(help="Name of the run folder; default: that of the file, without its ending.")
+        str | None, Parameter(help="Name of the run folder. Default: the name of the file without its ending.")
     ] = None,
-    config: Annotated[Path | None, Parameter(help="TOML file with settings; flags overrule it.")] = None,
+    config: Annotated[
+        Path | None, Parameter(help="TOML file with settings, for settings that you use often; flags overrule it.")
+    ] = None,
     json: Json = False,
     recipe: RecipeFlags = Recipe(),  # noqa: B008 - frozen, so sharing it is safe
 ) -> None:
@@ -91,27 +94,29 @@ def train(
 
 
 def _check_alone(data: Path | None, rows: RowFlags, recipe: Recipe) -> None:
-    """Check that nothing is asked of a run that goes on but how long it may take."""
+    """Check that a resumed run gets no new file and no new setting, except for its time budget."""
     if data is not None or rows != RowFlags() or dataclasses.replace(recipe, time_budget=None) != Recipe():
         raise SettingError(
-            "A run goes on with the file and the settings that it began with.",
-            "--resume was given with others.",
-            "Leave them out; only --time-budget can be another.",
+            "A run is resumed with the file and the settings that it began with.",
+            "--resume was given together with a file or with other settings.",
+            "Leave them out; only --time-budget can be changed.",
         )
 
 
 @app.command
 def predict(
     model: Model,
-    data: Annotated[Path, Parameter(help="File with the columns of training, in any order.")],
+    data: Annotated[Path, Parameter(help="File with the columns that the model was trained on, in any order.")],
     *,
-    output: Annotated[Path | None, Parameter(help="CSV or Parquet file; default: the terminal.", alias="-o")] = None,
+    output: Annotated[
+        Path | None, Parameter(help="CSV or Parquet file to write. Default: the terminal.", alias="-o")
+    ] = None,
     encoding: Encoding = "utf-8",
     keep_formulas: Annotated[
         bool,
         Parameter(
-            help="Write texts that a spreadsheet would run as formulas (=, +, -, @ first) as they are, without the"
-            " apostrophe that else stands before them in CSV.",
+            help="Write texts that begin with =, +, - or @ to CSV unchanged. Otherwise an apostrophe is put before"
+            " them, because a spreadsheet would run them as formulas. For files that only programs read.",
             negative="",
         ),
     ] = False,
@@ -131,7 +136,9 @@ def predict(
 @app.command
 def evaluate(
     model: Model,
-    data: Annotated[Path, Parameter(help="File with the columns of training and the target.")],
+    data: Annotated[
+        Path, Parameter(help="File with the columns that the model was trained on, and the target column.")
+    ],
     *,
     weight: Annotated[
         str | None, Parameter(help="Column of numbers: how many rows each row counts as; 0 leaves a row out.")
@@ -151,18 +158,27 @@ def evaluate(
 @app.command
 def calibrate(
     logits: Logits,
-    labels: Annotated[Path, Parameter(help="Class indices, 0 for the first column: one a row, in the same formats.")],
+    labels: Annotated[
+        Path, Parameter(help="The true class of each row as an index, 0 for the first column; in the same formats.")
+    ],
     *,
-    output: Annotated[Path, Parameter(help="Folder for the calibration.", alias="-o")] = Path("calibration"),
+    output: Annotated[Path, Parameter(help="Folder to which the calibration is saved.", alias="-o")] = Path(
+        "calibration"
+    ),
     method: Annotated[
-        CalibrationMethod, Parameter(help="What to try; auto keeps the best, judged by other rows.")
+        CalibrationMethod,
+        Parameter(
+            help="How logits are corrected: identity (not at all), temperature (one number for all classes), vector"
+            " (two numbers for each class), matrix (all pairs of classes), or auto: the method with the lowest"
+            " log-loss in cross-validation."
+        ),
     ] = "auto",
     header: Header = "auto",
     json: Json = False,
 ) -> None:
-    """Learn, from rows with known classes, how to make probabilities of any model's logits mean what they say.
+    """Learn, from rows with known classes, how to turn the logits of any model into calibrated probabilities.
 
-    The rows must be others than those that the model was trained on.
+    The model must not have been trained on these rows.
 
     crossent calibrate logits.npy labels.npy -o calibration
     """
@@ -176,7 +192,9 @@ def apply_calibration(
     calibration: Annotated[Path, Parameter(help="Folder that crossent calibrate wrote.")],
     logits: Logits,
     *,
-    output: Annotated[Path | None, Parameter(help=".npy or .csv file; default: the terminal.", alias="-o")] = None,
+    output: Annotated[
+        Path | None, Parameter(help=".npy or .csv file to write. Default: the terminal.", alias="-o")
+    ] = None,
     header: Header = "auto",
 ) -> None:
     """Write the calibrated probability of each class for the logits of new rows.
@@ -203,7 +221,7 @@ def diagnose(run: Run) -> None:
 def watch(
     run: Run,
     *,
-    patience: Annotated[float, Parameter(help="Seconds without a new epoch after which it is taken for ended.")] = 60.0,
+    patience: Annotated[float, Parameter(help="Stop after this many seconds without a new epoch.")] = 60.0,
 ) -> None:
     """Follow a training from another terminal until it ends; Ctrl-C stops the watching, not the training.
 
@@ -221,18 +239,18 @@ def main() -> None:
         return
     try:
         app(join_named_values(sys.argv[1:]), exit_on_error=False, console=Console(), error_console=Console(stderr=True))
-        # What waits to be written may find no room.
+        # The output that is still in the buffer may find no room on the disk.
         sys.stdout.flush()
     except CrossentError as error:
         _fail(error)
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The program that read the output has ended, as `head` does.
         _forget(sys.stdout)
         sys.exit(1)
     except OSError as error:
         _fail(without_name(error))
     except cyclopts.CycloptsError:
-        # The message stands already.
+        # The message is printed already.
         sys.exit(2)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
@@ -250,7 +268,7 @@ def _fail(error: CrossentError) -> NoReturn:
 
 
 def _forget(output: TextIO) -> None:
-    """Lead what waits to be written nowhere: Python would complain again when it flushes at exit."""
+    """Discard the buffered output: Python would complain again when it flushes the buffer at exit."""
     try:
         output.flush()
     except OSError:
@@ -258,9 +276,10 @@ def _forget(output: TextIO) -> None:
 
 
 def _follow() -> None:
-    """Help the first of the processes that torchrun started, if there is something to train; it does all else.
+    """Take part in the training that the first of the processes of torchrun leads; it does everything else.
 
-    What is wrong with the command that one says; torchrun would end it before, if another one failed sooner.
+    Only the leader reports errors of the command: if another process failed first, torchrun would end the leader
+    before it could.
     """
     from crossent.cli import following
 

@@ -64,7 +64,7 @@ def apply_calibration(calibration: Path, logits: Path, output: Path | None, head
 
 
 def _show_guesses(*files: NumberFile) -> None:
-    # Standard error: the screen may be for the probabilities, or for a machine.
+    # Notes go to standard error, because standard output may hold the probabilities or JSON.
     console = Console(stderr=True)
     for note in filter(None, (file.note() for file in files)):
         console.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
@@ -74,17 +74,17 @@ def _table(calibration: Calibration) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("calibrator", "penalty", "log-loss", ""):
         table.add_column(heading, justify="right" if heading in {"penalty", "log-loss"} else "left")
-    for one in calibration.attempts:
-        penalty = f"x {one.strength:g}" if one.strength else ""
-        table.add_row(one.method, penalty, f"{one.log_loss:.4f}", "kept" if one.kept else "")
+    for attempt in calibration.attempts:
+        penalty = f"x {attempt.strength:g}" if attempt.strength else ""
+        table.add_row(attempt.method, penalty, f"{attempt.log_loss:.4f}", "kept" if attempt.kept else "")
     return table
 
 
 def _sentence(calibration: Calibration) -> str:
     if calibration.method == "identity":
-        return f"Left as they are, log-loss {calibration.log_loss_before:.4f}: {calibration.note}."
+        return f"The logits stay as they are, with a log-loss of {calibration.log_loss_before:.4f}: {calibration.note}."
     before, after = calibration.log_loss_before, calibration.log_loss_after
-    return f"Log-loss {before:.4f} before, {after:.4f} after, on rows not fitted to: {calibration.note}."
+    return f"Log-loss {before:.4f} before, {after:.4f} after, on rows that were not fitted to: {calibration.note}."
 
 
 def _record(calibration: Calibration) -> dict[str, object]:
@@ -94,5 +94,5 @@ def _record(calibration: Calibration) -> dict[str, object]:
         "log_loss_before": calibration.log_loss_before,
         "log_loss_after": calibration.log_loss_after,
         "note": calibration.note,
-        "attempts": [dataclasses.asdict(one) for one in calibration.attempts],
+        "attempts": [dataclasses.asdict(attempt) for attempt in calibration.attempts],
     }

@@ -50,8 +50,10 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str |
     name = name_of_run(data) if name is None else name
     _check_runs(data, runs, name)
     if not 0 < rows.held_out < 1:
-        raise SettingError("held-out is a share between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25.")
-    # With --json the screen belongs to the machine; people's lines go to standard error.
+        raise SettingError(
+            "held-out is a share of the rows, between 0 and 1.", f"It is {rows.held_out}.", "Default: 0.25."
+        )
+    # With --json, standard output holds only JSON; the lines for people go to standard error.
     console = Console(stderr=as_json)
     with lead() as processes:
         dataset = _read(data, rows)
@@ -72,7 +74,7 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str |
 def _check_runs(data: Path, runs: Path, name: str) -> None:
     """Check where a run is to go."""
     if name != Path(name).name or name in {"", ".", ".."}:
-        met, fix = f"{name!r} is none.", "Give one such as --name first, and the folder above it as --runs."
+        met, fix = f"{name!r} names no folder.", "Give one such as --name first, and the folder above it as --runs."
         raise SettingError("The name of a run is the name of a folder.", met, fix)
     if data.is_dir() and runs.resolve().is_relative_to(data.resolve()):
         raise SettingError(
@@ -83,12 +85,12 @@ def _check_runs(data: Path, runs: Path, name: str) -> None:
 
 
 def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
-    """Go on with a run that was interrupted."""
+    """Resume a run that was interrupted."""
     console = Console(stderr=as_json)
     with lead() as processes:
         begun = reopen_run(folder)
         for change in changed_versions(begun):
-            _note(console, f"{change}; results may differ by it.")
+            _note(console, f"{change}; results may differ because of it.")
         request = read_settings(folder / DESCRIPTION, _Request, begun.request, begun.environment)
         dataset = _read(Path(request.data), request.rows())
         with Progress(console) as progress:
@@ -100,7 +102,7 @@ def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request(RowFlags):
-    """What it takes to read the rows of a run again."""
+    """What is needed to read the rows of a run again."""
 
     data: str
 
@@ -161,10 +163,10 @@ def _finish(
     except BrokenPipeError:
         raise
     except (DiskError, OSError) as error:
-        found = without_name(error) if isinstance(error, OSError) else error
-        # In the error itself, for the screen may be a file on the same disk.
-        fix = f"{found.fix} What was done is kept; go on with {_resume_command(folder)}"
-        raise DiskError(found.rule, found.met, fix) from error
+        named = without_name(error) if isinstance(error, OSError) else error
+        # The error itself says it, because the output may go to a file on the same disk.
+        fix = f"{named.fix} What was done is kept; go on with {_resume_command(folder)}"
+        raise DiskError(named.rule, named.met, fix) from error
 
 
 def _resume_command(folder: Path) -> str:
@@ -173,8 +175,8 @@ def _resume_command(folder: Path) -> str:
 
 def _show_resume(console: Console, folder: Path) -> None:
     command = _resume_command(folder)
-    console.print("Stopped; what was done is kept.", highlight=False)
-    for label, line in (("Go on   ", command), ("Or end  ", f"{command} --time-budget 0")):
+    console.print("Stopped; the finished part is saved.", highlight=False)
+    for label, line in (("Resume  ", command), ("Or end  ", f"{command} --time-budget 0")):
         console.print(f"{label} {line}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -211,13 +213,15 @@ def predict(
 
 
 def _read_rows(console: Console, predictor: Predictor, data: Path, encoding: str) -> pd.DataFrame:
-    """Read new rows; those of a file that `predict` wrote are as they were before it made formulas safe."""
+    """Read new rows; if `predict` wrote the file, texts are as they were before it made formulas safe."""
     frame = read_table(data, encoding=encoding)
     if name_of_added(predictor, PREDICTED) not in frame.columns:
         return frame
     frame, count = with_formulas(frame)
     if count:
-        console.print(f"Note: {count:,} texts lose the apostrophe that kept a spreadsheet from running them.")
+        console.print(
+            f"Note: {count:,} texts are read without the apostrophe that keeps a spreadsheet from running them."
+        )
     return frame
 
 
@@ -283,7 +287,7 @@ def _show_run(console: Console, run: Run) -> None:
         curve = chosen.learning_rate
         said = f"Learning rate of the {chosen.model}: {curve.suggested:.2g}. {curve.why}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
-    _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that it has not seen:")
+    _show_evaluation(console, run.evaluation, f"On {run.evaluation.rows:,} rows that training has not seen:")
     console.print(f"\nReport   {run.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     for label, command in zip(("Next    ", "        "), next_commands(run.folder), strict=True):
         console.print(f"{label} {command}", markup=False, highlight=False, soft_wrap=True)

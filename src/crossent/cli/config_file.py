@@ -26,7 +26,7 @@ def read_config(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     Parameters
     ----------
     app, commands
-        Whose arguments they are.
+        The app and the commands that the arguments belong to.
     arguments
         What the command takes, with what the command line gives.
 
@@ -55,14 +55,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _as_json(key: str, value: Any) -> Any:
-    """Return a table of columns or labels as JSON, for cyclopts would cut their names at dots."""
+    """Return a table of columns or labels as JSON, because cyclopts would cut their names at dots."""
     if f"--{key.replace('_', '-')}" not in FLAGS or not isinstance(value, dict):
         return value
     return json.dumps(value, default=str)
 
 
 def _check_keys(path: Path, settings: dict[str, Any], arguments: ArgumentCollection) -> None:
-    """Check that each key is a setting: cyclopts names the first that is none, and lets the names of commands pass."""
+    """Check that each key is a setting: cyclopts names only the first unknown key, and accepts names of commands."""
     unknown = [key for key in _leaves(settings) if key == _FLAG.strip("-") or not _is_setting(key, arguments)]
     if not unknown:
         return

@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter, default_name_transform
 
 from crossent.fitting.recipe import Recipe
 
-_ENCODING = "Encoding of the text file: utf-8, latin-1, cp1252."
+_ENCODING = "Encoding of the text file, such as utf-8, latin-1 or cp1252."
 _RECIPE = Group("Recipe", help="Also keys of the file that --config names.", sort_key=2)
 ROWS = Group("Rows", sort_key=1)
 PREDICTION = Group("Prediction", sort_key=1)
@@ -16,17 +16,21 @@ PREDICTION = Group("Prediction", sort_key=1)
 
 @dataclass(frozen=True, kw_only=True)
 class RowFlags:
-    """Flags that say what the rows of a file mean, and which of them judge the model."""
+    """Flags that say what the rows of a file mean, and which of them the model is evaluated on."""
 
     target: Annotated[str | None, Parameter(help="Column that holds the class to predict.")] = None
     groups: Annotated[
         str | None,
-        Parameter(help="Column; rows with the same value are never split, a row without one is a group of its own."),
+        Parameter(
+            help="Column that names a group, such as a customer: rows of one group are never split between training and"
+            " held-out rows. A row without a value is a group by itself."
+        ),
     ] = None
     time: Annotated[
         str | None,
         Parameter(
-            help="Column of dates or numbers; the latest rows are held out, with --groups the groups that end latest."
+            help="Column of dates or numbers, for data that change with time: the latest rows are held out; with"
+            " --groups, the groups that end latest."
         ),
     ] = None
     weight: Annotated[
@@ -39,63 +43,79 @@ class RowFlags:
     kind: Annotated[
         dict[str, str] | None,
         Parameter(
-            help="Kind of a column where the inferred one is wrong, as often as there are: --kind zip=category. Kinds:"
-            " number, category, boolean, date, text, identifier, constant."
+            help="Kind of a column whose inferred kind is wrong: --kind zip=category. Can be given several times."
+            " Kinds: number, category, boolean, date, text, identifier, constant."
         ),
     ] = None
-    held_out: Annotated[float, Parameter(help="Share of the rows that are held out to judge the model.")] = 0.25
+    held_out: Annotated[
+        float, Parameter(help="Share of the rows that training never sees; the model is evaluated on them.")
+    ] = 0.25
     encoding: Annotated[str, Parameter(help=_ENCODING)] = "utf-8"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFlags:
-    """Flags that say what is to be predicted."""
+    """Flags that say what to predict."""
 
     prior: Annotated[
         str | None,
         Parameter(
-            help="Class shares of the new rows where they differ from training: uniform, estimate (found from the rows"
-            " themselves), LABEL=SHARE,LABEL=SHARE,…, or JSON: '{\"LABEL\": SHARE, …}'."
+            help="Shares of the classes in the new rows, where they differ from those in training: uniform, estimate"
+            " (from the new rows themselves), LABEL=SHARE,LABEL=SHARE,…, or JSON: '{\"LABEL\": SHARE, …}'."
         ),
     ] = None
     costs: Annotated[
         Path | None,
         Parameter(
-            help="CSV file of what each error costs: a line a true class, its label first, a column a predicted class;"
-            " the cheapest class is predicted."
+            help="CSV file with the cost of each error: a line for each true class, which begins with its label, and a"
+            " column for each predicted class. The class with the lowest expected cost is predicted."
         ),
     ] = None
     scoring: Annotated[
         str | None,
         Parameter(
-            help="Scorer of scikit-learn, such as f1_macro: predict by thresholds of the classes that are tuned for it."
+            help="Scorer of scikit-learn, such as f1_macro: the thresholds of the classes are tuned so that predictions"
+            " score best on held-out rows."
         ),
     ] = None
     coverage: Annotated[
         float | None,
-        Parameter(help="Add a column with the classes that a row may have, right in this share of the rows: 0.9."),
+        Parameter(
+            help="Add a column with a set of classes for each row; the sets contain the true class in this share of the"
+            " rows, such as 0.9."
+        ),
     ] = None
     method: Annotated[
         Literal["lac", "aps", "raps"],
-        Parameter(help="How --coverage chooses these classes: lac (fewest), aps or raps (more for hard rows)."),
+        Parameter(
+            help="How --coverage chooses the sets: lac (the smallest sets on average), aps or raps (larger sets for"
+            " rows that are hard to tell)."
+        ),
     ] = "lac"
     by: Annotated[
         Literal["overall", "class", "cluster"],
-        Parameter(help="What --coverage is promised for: all rows, those of each class, or of clusters of classes."),
+        Parameter(
+            help="What --coverage holds for: all rows together (overall), the rows of each class, or the rows of each"
+            " cluster of similar classes, where single classes have too few rows."
+        ),
     ] = "overall"
     risk: Annotated[
         float | None,
         Parameter(
-            help="Add a column that says which rows to hand to a person, so that at most this share of the others is"
-            " predicted wrong."
+            help="Add a column that says which rows to give to a person, because the model is unsure, so that at most"
+            " this share of the other rows is predicted wrong."
         ),
     ] = None
     top: Annotated[
-        int | None, Parameter(help="Give this many of the most probable classes in place of a column for each class.")
+        int | None,
+        Parameter(
+            help="Write this many of the most probable classes of each row, in place of a column for every class;"
+            " useful with many classes."
+        ),
     ] = None
 
 
-Json = Annotated[bool, Parameter(help="Print one JSON object, for machines.", negative="")]
+Json = Annotated[bool, Parameter(help="Print one JSON object in place of text, for programs.", negative="")]
 
 
 def flag_name(name: str) -> str:
@@ -105,15 +125,16 @@ def flag_name(name: str) -> str:
 
 RecipeFlags = Annotated[Recipe, Parameter(name="*", group=_RECIPE, name_transform=flag_name)]
 Model = Annotated[Path, Parameter(help="A run folder (runs/NAME) or a saved model.")]
-Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or that of a ce.Monitor.")]
+Run = Annotated[Path, Parameter(help="A run folder (runs/NAME), or the folder of a ce.Monitor.")]
 Encoding = Annotated[str, Parameter(help=_ENCODING)]
 Logits = Annotated[
-    Path, Parameter(help="Raw scores, a row for each row and a column for each class: .npy, or CSV or Parquet.")
+    Path, Parameter(help="Raw scores with a row for each case and a column for each class: .npy, CSV or Parquet.")
 ]
 CalibrationMethod = Literal["auto", "identity", "temperature", "vector", "matrix"]
 Header = Annotated[
     Literal["auto", "yes", "no"],
     Parameter(
-        help="Whether the first line of CSV files names their columns; auto tells by what it holds, and says so."
+        help="Whether the first line of CSV files holds names of columns; auto decides by the content of the line, and"
+        " prints what it decided."
     ),
 ]

@@ -1,4 +1,4 @@
-"""Commands by several processes: torchrun starts the same command in each, one leads, and the others follow."""
+"""Commands of several processes: torchrun starts the same command in each; the first one leads, the others follow."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from crossent.train.processes import Processes, joined_processes
 
 @contextmanager
 def lead() -> Iterator[Processes]:
-    """Give the processes that torchrun started, and dismiss those that follow at the end, whatever it is."""
+    """Yield the processes that torchrun started, and dismiss the followers at the end, also after an error."""
     with joined_processes() as processes:
         try:
             yield processes
@@ -21,7 +21,7 @@ def lead() -> Iterator[Processes]:
 def follow() -> None:
     """Take part in what the leader trains, until it dismisses this process."""
     with joined_processes() as processes:
-        # Torchrun hands signals on to all processes, and it is the leader that decides what follows from them.
+        # Torchrun passes signals on to all processes; only the leader decides what to do about them.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         follow_fits(processes)

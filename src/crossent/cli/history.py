@@ -15,7 +15,7 @@ from crossent.monitoring.diagnose import curves_of, find
 from crossent.monitoring.history_file import HistoryReader, no_history
 from crossent.monitoring.words import PLAIN_SECONDS, FoldLosses
 
-# How often a run is looked at.
+# Seconds between two looks at a run.
 LOOK_SECONDS = 0.5
 
 
@@ -39,7 +39,7 @@ def diagnose(run: Path) -> None:
 
 
 def _summary(model: str, folds: dict[int, Curves]) -> str:
-    """Return how many epochs a model was trained for, and which was the best."""
+    """Return the number of epochs of a model, and its best epoch."""
     lowest = {fold: np.where(np.isnan(run.valid), np.inf, run.valid) for fold, run in folds.items()}
     best = min(folds, key=lambda fold: float(lowest[fold].min()))
     position = int(lowest[best].argmin())
@@ -51,7 +51,7 @@ def _summary(model: str, folds: dict[int, Curves]) -> str:
 
 
 def watch(run: Path, patience: float) -> None:
-    """Show a run as it goes on, until no record has come for so many seconds or its report is there."""
+    """Show a running training until its report is there, or no record has come for `patience` seconds."""
     path = _history_file(run)
     console = Console(highlight=False, soft_wrap=True)
     live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
@@ -60,7 +60,7 @@ def watch(run: Path, patience: float) -> None:
         if live is not None:
             live.start()
         while True:
-            # Looked for before the records are read: what was written before it is then not missed.
+            # The report is looked for before the records are read, so that no record before it is missed.
             ended = (run / "report.html").exists()
             if fold.read_on():
                 changed = time.monotonic()
@@ -84,7 +84,7 @@ def watch(run: Path, patience: float) -> None:
 
 @final
 class _Fold:
-    """The fold that the last record is of; records have no times, so that only epochs that come meanwhile are timed."""
+    """The fold of the last record. Records have no times, so only epochs that end while it watches are timed."""
 
     def __init__(self, reader: HistoryReader) -> None:
         self._reader, self._losses, self._folds = reader, FoldLosses(), 1
@@ -92,11 +92,11 @@ class _Fold:
 
     @property
     def begun(self) -> bool:
-        """Whether there is a record."""
+        """Whether any record has come."""
         return len(self._losses) > 0
 
     def read_on(self) -> bool:
-        """Read what came since; return whether anything did."""
+        """Read the new records; return whether there were any."""
         came, before = False, self._losses
         for record in self._reader.read_on():
             if not self._losses.goes_on_with(record):
@@ -108,7 +108,7 @@ class _Fold:
         return came
 
     def line(self) -> str:
-        """Return where the fold stands, and how long it takes if all its epochs are as fast as those timed."""
+        """Return the progress of the fold, and how long it takes if all its epochs are as fast as those timed."""
         timed, losses = len(self._losses) - self._count, self._losses
         seconds = (time.monotonic() - self._since) / timed * len(losses) if timed else None
         where = f", fold {losses.fold} of {self._folds}" if self._folds > 1 else ""

@@ -8,19 +8,19 @@ from typing import Any, Final
 from crossent.errors import SettingError
 from crossent.names import shortened
 
-# Flags whose values have names that come from the user's data, and an example of each.
+# Flags that map names from the user's data to values, and an example of each.
 FLAGS: Final = {"--kind": "--kind zip=category", "--class-weight": "--class-weight rare=5"}
 _SHARE = re.compile(r"=\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*\Z")
 
 
 def join_named_values(arguments: Sequence[str]) -> list[str]:
-    """Return a command line with all values of such a flag as one JSON object, the form that names anything.
+    """Return a command line with all values of such a flag as one JSON object, which can hold any name.
 
     Parameters
     ----------
     arguments
         Of the command line: ``--kind NAME=VALUE``, ``--kind=NAME=VALUE``, ``--kind.NAME=VALUE``, ``--kind.NAME VALUE``
-        or ``--kind '{"NAME": "VALUE"}'``, each as often as there are names. The name ends at the last equals sign.
+        or ``--kind '{"NAME": "VALUE"}'``, each repeated for every name. The name ends at the last equals sign.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def join_named_values(arguments: Sequence[str]) -> list[str]:
 
 
 def parse_shares(text: str) -> dict[str, str]:
-    """Return what stands after each name in ``LABEL=SHARE,LABEL=SHARE`` or a JSON object.
+    """Return the value of each name in ``LABEL=SHARE,LABEL=SHARE`` or a JSON object.
 
     A comma belongs to a label unless a number stands before it.
 
@@ -92,7 +92,7 @@ def parse_shares(text: str) -> dict[str, str]:
 
 
 def _parted(argument: str) -> tuple[str, str, str]:
-    """Return the flag of an argument, the mark behind it and what follows that; three empty texts for other flags."""
+    """Return the flag of an argument, the mark behind it and what follows that; three empty strings for other flags."""
     for flag in FLAGS:
         length = len(flag)
         if argument[:length].replace("_", "-") == flag and argument[length : length + 1] in {"", "=", "."}:
@@ -113,8 +113,8 @@ def _pairs(flag: str, mark: str, text: str, rest: Iterator[str]) -> dict[str, An
     if not equals or not value:
         raise SettingError(
             f"{flag} takes a name and its value.",
-            f"{shortened(text)} has no value." if text else "Neither is given.",
-            f"Write {FLAGS[flag]}, once for each name, in quotes where the name holds spaces; it ends at the last =.",
+            f"{shortened(text)} has no value." if text else "Both are missing.",
+            f"Write {FLAGS[flag]} once for each name, in quotes if the name has spaces; the name ends at the last =.",
         )
     return {name: value}
 

@@ -1,4 +1,4 @@
-"""Arrays of numbers from files: .npy, or tables, whose first line may name the columns or be a row."""
+"""Arrays of numbers from files: .npy, or tables, whose first line may hold names of columns or be a row."""
 
 import dataclasses
 import itertools
@@ -18,7 +18,7 @@ from crossent.errors import DataError
 @final
 @dataclass(frozen=True, eq=False)
 class NumberFile:
-    """What a file of numbers holds.
+    """The content of a file of numbers.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class NumberFile:
     lines
         ``(n,)`` or ``(n, K)`` array of a .npy file, or the lines of a table.
     named
-        Whether the first line names the columns, and is no row.
+        Whether the first line names the columns and is not a row.
     certain
         Whether that is known: from the kind of the file, from words in the first line, or from the user.
     """
@@ -43,11 +43,11 @@ class NumberFile:
         return (self.lines.shape[0] if self.lines.ndim else 1) - self.named
 
     def note(self) -> str | None:
-        """Return what was guessed of the first line, for people; None where nothing was."""
+        """Return what was guessed about the first line, for people; None where nothing was guessed."""
         if self.certain:
             return None
         meaning, other = ("names the columns", "no") if self.named else ("is a row like the others", "yes")
-        return f"the first line of {self.path} holds numbers alone and {meaning}; --header {other} says otherwise"
+        return f"the first line of {self.path} holds only numbers and {meaning}; use --header {other} if this is wrong"
 
     def values(self) -> npt.NDArray[Any]:
         """Return the numbers.
@@ -55,26 +55,30 @@ class NumberFile:
         Raises
         ------
         DataError
-            If there are none, or something else among them, such as the numbers of the rows.
+            If there are none, or if other things are among them, such as row numbers.
         """
         if not isinstance(self.lines, pd.DataFrame):
             return self.lines
         frame = self.lines.iloc[int(self.named) :]
         if not len(frame):
-            raise DataError("A file of numbers has rows.", f"{self.path} has none below its names.", "--header no?")
+            raise DataError(
+                "A file of numbers has at least one row.",
+                f"{self.path} has only the names of its columns.",
+                "--header no?",
+            )
         try:
             values = np.asarray(frame.apply(pd.to_numeric))
         except (ValueError, TypeError) as error:
             raise DataError(
                 "Logits and labels are numbers.",
                 f"{self.path}: {error}.",
-                "Leave out other columns; map each label to the column of its class, from 0.",
+                "Leave out other columns; replace each label by the index of its column, counted from 0.",
             ) from error
         nameless = self.named and bool(self.lines.iloc[0].isna().iloc[0])
         if nameless and np.array_equal(values[:, 0], np.arange(len(values))):
             raise DataError(
                 "Every column of numbers belongs to a class.",
-                f"The first one of {self.path} has no name and counts the rows.",
+                f"The first column of {self.path} has no name and counts the rows.",
                 "Write the file without it: frame.to_csv(path, index=False).",
             )
         return values
@@ -88,8 +92,8 @@ def open_numbers(path: Path, header: Header) -> NumberFile:
     path
         .npy, without pickled objects, which could run code; or a table.
     header
-        Whether the first line of a file of separated values names the columns. By itself, a line of numbers does not,
-        unless they count the columns from 0, as pandas names those of an array.
+        Whether the first line of a CSV or TSV file names the columns. With ``"auto"`` a line of numbers does not,
+        unless the numbers count the columns from 0, as pandas names the columns of an array.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def open_numbers(path: Path, header: Header) -> NumberFile:
 
 
 def agreed(logits: NumberFile, labels: NumberFile) -> tuple[NumberFile, NumberFile]:
-    """Return two files of as many rows where another guess of their first lines makes them so."""
+    """Return two files with equal numbers of rows, if another guess about their first lines makes them equal."""
     choices = itertools.product(*([file] if file.certain else [file, _otherwise(file)] for file in (logits, labels)))
     return next(((first, second) for first, second in choices if first.rows == second.rows), (logits, labels))
 

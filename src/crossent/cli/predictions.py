@@ -67,8 +67,8 @@ def columns_of(decisions: Decisions, index: pd.Index) -> pd.DataFrame:
 def beside(predictor: Predictor, frame: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
     """Return rows with predictions beside them.
 
-    Predictions from before give way, but never a column that the model reads or predicts: what is added then has
-    another name.
+    Columns of earlier predictions are replaced, but never a column that the model reads or predicts: the new column
+    then gets another name.
     """
     added = added.rename(columns={name: name_of_added(predictor, name) for name in added.columns})
     return pd.concat([frame.drop(columns=[name for name in added.columns if name in frame.columns]), added], axis=1)
@@ -83,12 +83,12 @@ def name_of_added(predictor: Predictor, name: str) -> str:
 
 
 def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal["estimate"] | None:
-    """Return the prior that a flag means.
+    """Return the prior that the flag ``--prior`` asks for.
 
     Raises
     ------
     SettingError
-        If it is none of the forms, or names a class that there is not.
+        If it has none of the forms, or names an unknown class.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def parse_prior(text: str | None, classes: tuple[Label, ...]) -> Prior | Literal
         try:
             shares[labels[name]] = float(share)
         except ValueError:
-            met = f"That of {shortened(name)} is {shortened(share)}."
+            met = f"The share of {shortened(name)} is {shortened(share)}."
             raise SettingError("A share is a number.", met, _PRIOR_EXAMPLE) from None
     return shares
 
@@ -133,7 +133,7 @@ def read_costs(path: Path, classes: tuple[Label, ...]) -> npt.NDArray[np.float64
         if missing:
             raise DataError(
                 "A file of costs has one line and one column for each class.",
-                f"{path} has not one {where} for {shortened(missing[0])}; it has {listed(present)}.",
+                f"{path} has no {where}, or more than one, for {shortened(missing[0])}; it has {listed(present)}.",
                 "Name the true class first in each line, and the predicted classes in the first line.",
             )
     try:

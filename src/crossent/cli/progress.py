@@ -1,4 +1,4 @@
-"""Progress of training: one live line on a terminal, a plain line now and then elsewhere."""
+"""Progress of training: one live line on a terminal; elsewhere a plain line from time to time."""
 
 import contextlib
 import signal
@@ -30,25 +30,25 @@ class Progress:
         self._printing = self._unsaid = False
 
     def __enter__(self) -> "Progress":
-        self._previous = {one: signal.signal(one, self._on_signal) for one in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         if self._live is not None:
             self._live.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        for one, handler in self._previous.items():
-            signal.signal(one, handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
         if self._live is not None:
             self._live.stop()
 
     def __call__(self, record: EpochRecord) -> bool:
-        """Show a record; return True once training is to be interrupted."""
+        """Show a record; return True once training should be interrupted."""
         new_fold = not self._fold.goes_on_with(record)
         if new_fold:
             self._fold, self._fold_started = FoldLosses(), time.monotonic()
         self._fold.add(record)
         now = time.monotonic()
-        # A round of boosting takes less time than to draw its line.
+        # A round of boosting takes less time than drawing its line.
         if new_fold or now - self._shown > (PLAIN_SECONDS if self._live is None else LIVE_SECONDS):
             self._shown = now
             self._printing = True
@@ -57,7 +57,7 @@ class Progress:
         return self.interrupted()
 
     def interrupted(self) -> bool:
-        """Say whether training is to be interrupted; `signal` is then the number of what asked for it."""
+        """Say whether training should be interrupted; `signal` is then the number of the signal that asked for it."""
         if self._unsaid:
             self._say_what_follows()
         return self.signal is not None
@@ -79,7 +79,8 @@ class Progress:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        # A line that is being printed, and the modules that rich imports for it, must be whole before the next.
+        # A line must be printed completely, and the modules that rich imports for it loaded, before the next one
+        # begins.
         if self._printing:
             self._unsaid = True
         else:
@@ -87,6 +88,6 @@ class Progress:
 
     def _say_what_follows(self) -> None:
         self._unsaid = False
-        # There may be no room for it, or a thread of rich may be writing, which Python forbids to interrupt.
+        # The disk may be full, or a thread of rich may be writing, which Python does not allow to be interrupted.
         with contextlib.suppress(RuntimeError, OSError):
             self._console.print("Finishing the step, and saving. Ctrl-C again to stop at once.")

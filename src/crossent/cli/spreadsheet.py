@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# What a program for spreadsheets takes for a formula, or for its beginning once it has dropped what stands before.
+# Characters that begin a formula for a spreadsheet program, or that it drops before it looks for one.
 _STARTS = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 _FORMULA = re.compile(f"'*[{_STARTS}]")
 _SAFE_FORMULA = re.compile(f"''*[{_STARTS}]")
-# Plain numbers, also with marks for thousands and percent, are none, nor is a lone sign.
+# Plain numbers, also with thousands separators or a percent sign, are not formulas, and a single sign is not either.
 _NUMBER = re.compile(r"[+\-]?[\d.,]*(?:[eE][+\-]?\d+)?%?")
 
 
 def without_formulas(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Return a table whose texts and names begin with an apostrophe where a spreadsheet would run them, and how many.
 
-    The apostrophe tells a spreadsheet that a text follows. Texts that begin with apostrophes before such a formula get
-    one more, so that `with_formulas` gives all back as they were.
+    The apostrophe tells a spreadsheet that a text follows. Texts that already begin with apostrophes before such a
+    formula get one more, so that `with_formulas` can restore every text exactly.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def with_formulas(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV, in which a carriage return within a text begins no line."""
+    """Return a table as CSV, in which a carriage return within a text does not begin a new line."""
     text = table.to_csv(index=False)
     return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text
 
@@ -62,7 +62,7 @@ def _changed(table: pd.DataFrame, change: Callable[[str], str]) -> tuple[pd.Data
 def _changed_texts(values: "pd.Series[Any]", change: Callable[[str], str]) -> "tuple[pd.Series[Any], int]":
     if not (values.dtype == object or isinstance(values.dtype, pd.StringDtype | pd.CategoricalDtype)):
         return values, 0
-    # Most columns hold no formula, and are looked at once.
+    # Most columns hold no formula; they are searched only once.
     rows = np.flatnonzero(values.astype("str").str.match(_FORMULA.pattern).fillna(False).to_numpy(bool))
     new = values.astype(object)
     count = 0

@@ -1,4 +1,4 @@
-"""What is printed to a terminal: names and values of the user's data must not command it."""
+"""Safe printing to a terminal: names and values of the user's data must not control it."""
 
 import re
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-# C0 but for tab and newline, DEL and C1, marks that turn the direction of writing, separators of lines, and halves of
-# characters, which stand for bytes of file names that are no text.
+# C0 except for tab and newline, DEL and C1, marks that change the direction of writing, line separators, and halves of
+# characters, which stand for bytes of file names that are not text.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    r"""Return a text whose control characters are written out, so that a terminal shows them and does nothing.
+    r"""Return a text with its control characters as escapes, so that a terminal shows them and does nothing.
 
     Examples
     --------
@@ -24,9 +24,9 @@ def visible(text: str) -> str:
 
 
 class Console(rich.console.Console):
-    """The console through which all that the command line prints goes."""
+    """The console that prints everything that the command line prints."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yield the segments of what is printed; only those of rich itself may move the cursor."""
+        """Yield the segments of the output; only segments of rich itself may move the cursor."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))

@@ -13,20 +13,21 @@ from crossent.errors import DataError
 from crossent.names import check_distinct, shortened
 
 _types = pa.types
-# Pandas' own types, and names, that their texts say best.
+# Types of pandas, and names, whose texts say best what they are.
 _AS_TEXT = {"pandas.period", "pandas.interval", "arrow.uuid"}
 
 
 def frame_of(table: pa.Table, source: str) -> pd.DataFrame:
     """Return a table as a frame of numbers, booleans, texts, categories, dates and durations.
 
-    Moments lose their time zone and are in UTC; times of day and decimals become texts, and bytes those that they are
-    in UTF-8. What pandas noted about columns that were the index of a frame is followed: they are left out.
+    Moments lose their time zone and are in UTC. Times of day and decimals become texts; bytes are decoded as UTF-8.
+    Columns that were the index of a frame, as pandas noted in the table, are left out.
 
     Raises
     ------
     DataError
-        If two columns have one name, or one holds lists, structures, bytes that are no text, or dates too far away.
+        If two columns have the same name, or a column holds lists, structures, bytes that are not text, or dates that
+        are too far away.
     """
     check_column_count(source, table.num_columns)
     names = [str(name) for name in table.column_names]
@@ -41,11 +42,11 @@ def frame_of(table: pa.Table, source: str) -> pd.DataFrame:
 
 
 def native_buffer(data: bytes) -> pa.Buffer:
-    """Return a copy of bytes that Arrow alone holds.
+    """Return a copy of bytes that belongs only to Arrow.
 
-    Arrow's threads may let go of what they read a moment after the reader has returned. To let go of a Python object
-    they must wait for the interpreter's lock, and a thread that waits for it while the interpreter ends takes the whole
-    process with it (SIGABRT, "terminate called without an active exception").
+    Arrow's threads may release what they read a moment after the reader has returned. To release a Python object they
+    must wait for the interpreter's lock, and a thread that waits for it while the interpreter ends aborts the whole
+    process (SIGABRT, "terminate called without an active exception").
 
     Examples
     --------
@@ -70,7 +71,7 @@ def check_type(name: str, kind: pa.DataType, source: str) -> None:
         raise DataError(
             "A cell holds one value.",
             f"{source}, column {shortened(name)}, is of type {shortened(str(kind))}.",
-            "Spread it over columns of its own, or drop it.",
+            "Spread it over several columns, or drop it.",
         )
 
 
@@ -80,7 +81,7 @@ def series_of(values: pa.ChunkedArray, name: str, source: str) -> "pd.Series[Any
     Raises
     ------
     DataError
-        If its values cannot be: bytes that are no text, dates too far away, damaged data.
+        If its values cannot be converted: bytes that are not text, dates too far away, damaged data.
     """
     try:
         series = _convert(values)

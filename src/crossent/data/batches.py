@@ -1,4 +1,4 @@
-"""Reading of a Parquet file of numbers and labels, a batch of rows at a time."""
+"""Reading a Parquet file of numbers and labels, a batch of rows at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from crossent.names import check_distinct, listed, shortened
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 BATCH_ROWS = 65_536
-# Numbers of a batch, where there are many columns.
+# Largest number of values in a batch, for files with many columns.
 _BATCH_VALUES = 1 << 23
-# Labels that stay what they are; others, such as dates, become text.
+# Types of labels that stay as they are; others, such as dates, become text.
 _PLAIN = (str, bool, int, float)
-# Kinds of numbers that float32 holds without loss.
+# Types of numbers that float32 holds without loss.
 _NARROW = (pa.float16(), pa.float32(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.bool_())
 
 
 @dataclass(frozen=True, eq=False)
 class NumberBatches:
-    """A Parquet file whose columns are numbers, but for one that holds labels.
+    """A Parquet file whose columns are numbers, except for one that holds labels.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class NumberBatches:
         if len(bad):
             row, column = bad[0]
             raise DataError(
-                "Numbers to fit are all there and finite.",
+                "Numbers to fit are finite, and none is missing.",
                 f"{self.path}, row {first + row + 1}, column {shortened(self.features[column])}: "
                 f"{features[row, column]}.",
                 "Fill or drop such rows.",
@@ -103,7 +103,8 @@ def open_number_batches(path: Path, target: str) -> NumberBatches:
     Raises
     ------
     DataError
-        If there is no such file or column, it is no Parquet, a column holds no numbers, or labels are missing.
+        If there is no such file or column, if it is not a Parquet file, if a column does not hold numbers, or if labels
+        are missing.
     """
     if not path.is_file():
         raise DataError("The file must exist.", f"There is no file {path}.", "Check the path.")
@@ -133,9 +134,9 @@ def open_number_batches(path: Path, target: str) -> NumberBatches:
 
 
 def _batches(path: Path, columns: list[str], target: str) -> Iterator[pa.RecordBatch]:
-    """Yield batches that are what they say; labels that are texts come as a dictionary, which holds each once."""
+    """Yield checked batches; labels that are texts come as a dictionary, which holds each text once."""
     with damage_as_data_error(path, ".parquet"):
-        # Buffering ahead would hold the whole file.
+        # Reading ahead would hold the whole file in memory.
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             texts, rows = dictionary_columns(file.schema_arrow, file.metadata)
         rows = max(min(rows, BATCH_ROWS, _BATCH_VALUES // len(columns)), 1)
@@ -177,5 +178,5 @@ def _count_labels(path: Path, target: str) -> tuple[npt.NDArray[Any], npt.NDArra
 
 
 def _array(classes: list[Any]) -> npt.NDArray[Any]:
-    # NumPy's own texts are all as long as the longest.
+    # In an array of NumPy's text type, every text takes the room of the longest one.
     return np.array(classes, dtype=object if isinstance(classes[0], str) else None)

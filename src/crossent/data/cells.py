@@ -1,4 +1,4 @@
-"""Columns of a frame without the types that only wrap others: what features and labels are read from."""
+"""Columns of a frame without the types that only wrap other types; features and labels are read from these."""
 
 import functools
 from typing import Any
@@ -13,14 +13,14 @@ from crossent.errors import DataError
 from crossent.kinds.values import arrow_of, is_duration, is_moment, not_writable, series_of_texts, texts_of
 from crossent.names import shortened
 
-# Texts that mean "no value" in a feature. In a target only an empty field does: a class may well be called "NA".
+# Texts that mean "no value" in a feature. In a target only an empty field means it, because a class may be called "NA".
 MISSING_TEXTS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "?")
 
 _NESTED = (list, dict, set, frozenset, tuple, np.ndarray, pd.Series, pd.DataFrame)
 
 
 def plain_series(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column without the types of pandas and Arrow that only wrap others.
+    """Return a column without the types of pandas and Arrow that only wrap other types.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def plain_series(values: "pd.Series[Any]") -> "pd.Series[Any]":
             raise DataError(
                 "A cell holds one value.",
                 f"Column {shortened(values.name)} holds a {type(nested).__name__}: {str(nested)[:40]}.",
-                "Spread it over columns of its own, or drop it.",
+                "Spread it over several columns, or drop it.",
             )
         try:
             values = values.infer_objects()

@@ -23,7 +23,7 @@ FEATHER = {".feather", ".arrow"}
 _BATCH_ROWS = 65_536
 _DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _types = pa.types
-# What readers raise for damaged files.
+# The exceptions that readers raise for damaged files.
 _DAMAGE = (
     pa.ArrowException,
     ArithmeticError,
@@ -42,7 +42,7 @@ def read_columnar(path: Path, suffix: str, data: bytes) -> pa.Table:
     Parameters
     ----------
     path
-        Where it is from, for messages.
+        The file that it comes from, for messages.
     suffix
         What it is.
     data
@@ -60,20 +60,20 @@ def read_columnar(path: Path, suffix: str, data: bytes) -> pa.Table:
 
 @contextlib.contextmanager
 def damage_as_data_error(path: Path, suffix: str) -> Iterator[None]:
-    """Turn whatever a reader of Arrow raises for a damaged file into one error that names the file."""
+    """Turn every exception that a reader of Arrow raises for a damaged file into one error that names the file."""
     try:
         yield
     except CrossentError:
         raise
     except MemoryError as error:
         raise DataError(
-            "A file must fit into memory.", f"{path} does not ({str(error)[:200]}).", "Check it, or split it."
+            "A file must fit into memory.", f"{path} does not fit ({str(error)[:200]}).", "Check it, or split it."
         ) from error
     except _DAMAGE as error:
         raise DataError(
             "The content must match the file's ending, whole and undamaged.",
             f"{path} cannot be read as {suffix} ({str(error)[:200]}).",
-            "Rename the file to what it is, or write it again.",
+            "Give the file the ending of its format, or write it again.",
         ) from error
 
 
@@ -83,7 +83,7 @@ def check_schema(path: Path, schema: pa.Schema) -> None:
     Raises
     ------
     DataError
-        If there are more, or one does not.
+        If there are too many, or a column does not.
     """
     check_column_count(str(path), len(schema))
     for field in schema:
@@ -93,8 +93,8 @@ def check_schema(path: Path, schema: pa.Schema) -> None:
 def dictionary_columns(schema: pa.Schema, metadata: Any) -> tuple[list[str], int]:
     """Return the columns of texts of a Parquet file to read as dictionaries, and how many rows to read at a time.
 
-    A dictionary holds each text once, however many rows have it: its true size is known before it is unpacked. Of other
-    columns in which a short piece of the file may be many long texts, few rows are read at a time.
+    A dictionary holds each text once, however many rows have it, so its true size is known before it is unpacked. In
+    other columns, a short piece of the file may stand for many long texts, so few rows of them are read at a time.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def dictionary_columns(schema: pa.Schema, metadata: Any) -> tuple[list[str], int
 
 
 def expanded_bytes(batch: pa.RecordBatch) -> int:
-    """Return how many bytes the values of a batch take where each row has its own."""
+    """Return how many bytes the values of a batch take if each row stores its own value."""
     return sum(_expanded(column) for column in batch.columns)
 
 
@@ -137,7 +137,7 @@ def _read_parquet(path: Path, data: bytes, limit: Limit) -> pa.Table:
     with pyarrow.parquet.ParquetFile(pa.BufferReader(source), pre_buffer=False, read_dictionary=texts) as file:
         batches = list(_checked(file.iter_batches(min(rows, _BATCH_ROWS)), limit))
     table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
-    # What was a text in the file is a text again, not a category.
+    # A column that was text in the file becomes text again, not a category.
     for i, name in enumerate(table.column_names):
         if _types.is_dictionary(table.column(i).type) and name in texts:
             table = table.set_column(i, name, _unpacked(table.column(i)))
@@ -165,10 +165,10 @@ def _read_feather(path: Path, data: bytes, limit: Limit) -> pa.Table:
 
 
 def _checked(batches: Iterator[pa.RecordBatch], limit: Limit) -> Iterator[pa.RecordBatch]:
-    """Yield batches that are what they say, as long as they are no more than the file may hold."""
+    """Yield checked batches, as long as they are within the limit of the file."""
     total = 0
     for batch in batches:
-        # Conversion trusts offsets and indices, and reads beyond the memory of damaged ones.
+        # Conversion trusts offsets and indices; damaged ones would make it read beyond its memory.
         batch.validate(full=True)
         total += expanded_bytes(batch)
         limit.check(total)
@@ -192,7 +192,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _width(kind: pa.DataType) -> int:
-    """Return the bytes of a value in a frame; of a text those of its offset alone."""
+    """Return the bytes of a value in a frame; for a text, only those of its offset."""
     return max(int(kind.bit_width) // 8, 1) if _types.is_primitive(kind) else 8
 
 

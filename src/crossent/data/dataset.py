@@ -24,7 +24,7 @@ class Dataset:
         and ``text`` as text, ``date`` as datetime64. The index counts the rows of the source from 0, so that a row can
         be found again.
     columns
-        Every column of the source except target, groups and time; also those left out.
+        Every column of the source except target, groups and time, also the columns that are left out.
     target
         ``(n,)`` int64 positions in ``classes``.
     classes
@@ -38,7 +38,7 @@ class Dataset:
     source
         Where the rows came from, for people.
     notes
-        What a reader should know about the reading as a whole.
+        What people should know about how the rows were read.
     distribution
         ``(n, K)`` float32 shares of the classes of each row, which sum to one and which the target was drawn from;
         None where each row is of one class for certain.

@@ -1,4 +1,4 @@
-"""CSV and other files of separated values to tables of texts."""
+"""Reads CSV and other files of separated values as tables of texts."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from crossent.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 
-# Bytes of a text file that Arrow parses at a time, and the most that it can.
+# Number of bytes of a text file that Arrow parses at a time, and the largest number that it can.
 _BLOCK, _LARGEST_BLOCK = 1 << 20, (1 << 31) - 1
 
 
@@ -26,11 +26,11 @@ def read_delimited(path: Path, suffix: str, data: bytes, encoding: str, *, named
     Parameters
     ----------
     path, suffix
-        Of the file, for messages and for what separates its values.
+        Path and ending of the file, for messages and for the sign that separates its values.
     data, encoding
-        What it holds.
+        The content of the file, and its encoding.
     named
-        Whether its first line names the columns; otherwise that is a row like the others.
+        Whether the first line names the columns; otherwise it is a row like the others.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_delimited(path: Path, suffix: str, data: bytes, encoding: str, *, named
     """
     text = to_utf8(path, data, encoding)
     header = text[: text.find(b"\n") if b"\n" in text else len(text)]
-    # Spreadsheets of half the world write "CSV" with semicolons, and many a .txt has commas.
+    # In many countries, spreadsheets write CSV files with semicolons, and many .txt files have commas.
     separator = max([SEPARATORS[suffix], ",", ";", "\t"], key=lambda mark: header.count(mark.encode()))
     check_column_count(str(path), header.count(separator.encode()) + 1)
     with damage_as_data_error(path, suffix):
@@ -54,7 +54,7 @@ def _parse(text: bytes, separator: str, *, named: bool) -> pa.Table:
     try:
         return _parse_blocks(text, separator, _BLOCK, named=named)
     except pa.ArrowInvalid:
-        # A row must fit into one block, and there may be a whole book in a cell.
+        # A row must fit into one block, and a cell may hold a whole book.
         if len(text) <= _BLOCK:
             raise
         return _parse_blocks(text, separator, min(len(text), _LARGEST_BLOCK), named=named)
@@ -64,7 +64,7 @@ def _parse_blocks(text: bytes, separator: str, size: int, *, named: bool) -> pa.
     read_options = pa.csv.ReadOptions(block_size=size, autogenerate_column_names=not named)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     source = native_buffer(text)
-    # Every column is read as text: types guessed from the first block of a file fail on a later one.
+    # Every column is read as text, because types guessed from the first block of a file may fail in a later one.
     names = pa.csv.open_csv(pa.BufferReader(source), read_options, parse_options=parse).schema.names
     convert = pa.csv.ConvertOptions(
         column_types={name: pa.string() for name in names}, null_values=[""], strings_can_be_null=True
@@ -84,11 +84,13 @@ def _ragged(path: Path, text: bytes, separator: str, error: Exception) -> DataEr
         line, row, others = 0, [], 0
     if not line:
         reason = str(error)[:200]
-        return DataError("The file must be a well-formed table.", f"{path}: {reason}.", "Mend it, or write it again.")
-    more = f" (as have {others:,} more lines)" if others else ""
+        return DataError(
+            "The file must be a well-formed table.", f"{path}: {reason}.", "Correct it, or write it again."
+        )
+    more = f" (like {others:,} more lines)" if others else ""
     begin = separator.join(itertools.islice(row, 80))[:80]
     return DataError(
         f"Every line must have as many fields as the header: {width}.",
         f"{path}, line {line}, has {len(row)}{more}: {begin!r}.",
-        "Mend that line: a missing field, or a separator inside a value that needs quotes.",
+        "Correct that line: a field is missing, or a value with a separator needs quotes.",
     )

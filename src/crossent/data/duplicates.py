@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-# Where rows of equal values go in a split: all to one side, anywhere, or copies alone to one side.
+# Where rows of equal values go in a split: all to one side, anywhere, or only copies to one side.
 Duplicates = Literal["auto", "together", "anywhere"]
 
 Codes = npt.NDArray[np.int64]
@@ -39,11 +39,12 @@ def duplicate_codes(hashes: Hashes) -> Codes:
 
 
 def copy_codes(frame: pd.DataFrame, hashes: Hashes) -> Codes:
-    """Return a number for each row; rows get equal numbers if their values are equal, and hardly by chance.
+    """Return a number for each row; rows get equal numbers if their values are equal and chance hardly explains it.
 
-    Chance makes rows equal if one of the other rows or more would have these values were the columns independent. In a
-    column of few values, no more than the root of the number of rows, the chance of a value is its share of all rows.
-    In one of many it is its share of the rows that are not equal, for copies themselves would make a value frequent.
+    Chance explains it if, with independent columns, at least one other row would be expected to have the same values.
+    In a column with few values (at most the root of the number of rows), the probability of a value is its share of all
+    rows. In a column with many values it is its share of the rows that are not equal, because copies themselves would
+    make a value frequent.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""All columns of a table to features."""
+"""Encodes all columns of a table as features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from crossent.value_checks import check_distinct
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """Everything that turns the columns in use into features, learned from training rows.
+    """Turns the columns in use into features, as it learned from training rows.
 
     Attributes
     ----------
     encodings
-        Of each column in use, in their order.
+        The encoding of each column in use, in their order.
     """
 
     encodings: tuple[AnyEncoding, ...]
@@ -37,7 +37,7 @@ class Encoder:
         Raises
         ------
         ValueError
-            If its parts are not those of columns.
+            If its parts do not belong to columns.
         """
         return cls(current_encodings(former))
 
@@ -47,12 +47,12 @@ class Encoder:
         return join_widths([encoding.widths for encoding in self.encodings])
 
     def check_columns(self, columns: Sequence[Column]) -> None:
-        """Check that all that is encoded is among the columns, and of its kind.
+        """Check that every encoding belongs to one of the columns and to its kind.
 
         Raises
         ------
         ValueError
-            If it is not, or a kind is unknown.
+            If one does not, or if a kind is unknown.
         """
         fitting = {column.name: kind_of(column).encoding for column in columns}
         kinds = {column.name: column.kind for column in columns}
@@ -99,7 +99,7 @@ def fit_encoder(
     Raises
     ------
     DataError
-        If a column of text has nothing that two rows share.
+        If a column of text has no n-gram that two rows share.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from crossent.names import listed
 # Columns of the table that a folder becomes.
 TEXT, CLASS = "text", "class"
 _LINES = ".txt"
-# What the folder of a run holds, and no class of texts.
+# Files that show that a folder is the folder of a run and not a class of texts.
 RUN_FILE = "run.json"
 
 
@@ -22,15 +22,15 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
     Parameters
     ----------
     folder
-        In it a sub-folder for each class, with one text a file, whatever the files are called; or a ``.txt`` file for
-        each class, with one text a line; or both.
+        Holds a sub-folder for each class, with one text in each file, whatever the files are called; or a ``.txt`` file
+        for each class, with one text in each line; or both.
     encoding
         Of the files.
 
     Returns
     -------
     frame
-        Columns ``text`` and ``class``: the name of the sub-folder, or that of the file without its ending.
+        Columns ``text`` and ``class``; the class is the name of the sub-folder, or of the file without its ending.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
         if is_run(entry):
             continue
         if entry.is_dir():
-            found = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
+            texts_of_class = [_read(file, encoding) for file in _visible(entry) if file.is_file()]
         elif entry.suffix.lower() == _LINES and entry.is_file():
-            found = [line for line in _read(entry, encoding).split("\n") if line.strip()]
+            texts_of_class = [line for line in _read(entry, encoding).split("\n") if line.strip()]
         else:
             continue
-        texts += found
-        classes += [_class_of(entry)] * len(found)
+        texts += texts_of_class
+        classes += [_class_of(entry)] * len(texts_of_class)
     if not texts:
         raise DataError(
             "A folder of texts holds a sub-folder of files for each class, or a .txt file of lines.",
@@ -60,16 +60,16 @@ def read_folder(folder: Path, encoding: str) -> pd.DataFrame:
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a folder is that of a run, which is no class of texts."""
+    """Say whether a folder is the folder of a run, which is not a class of texts."""
     return (folder / RUN_FILE).is_file()
 
 
 def folder_notes(folder: Path) -> list[str]:
-    """Return what a reader should know of a folder of texts: which folders in it are left out, for they are runs."""
+    """Return a note on the folders that are left out of a folder of texts, because they are runs."""
     runs = [entry.name for entry in _visible(folder) if is_run(entry)]
     if not runs:
         return []
-    return [f"Folders of runs are no classes and are left out: {listed(runs, 5)}."]
+    return [f"Folders of runs are not classes and are left out: {listed(runs, 5)}."]
 
 
 def _class_of(entry: Path) -> str:
@@ -78,7 +78,7 @@ def _class_of(entry: Path) -> str:
         name.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            "Names of classes are text in UTF-8.", f"The name of {str(entry)!r} is not.", "Rename it."
+            "Names of classes are text in UTF-8.", f"The name of {str(entry)!r} is not UTF-8.", "Rename it."
         ) from error
     return name
 
@@ -95,7 +95,7 @@ def _read(file: Path, encoding: str) -> str:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(
             "A file of text holds text.",
-            f"{file}, line {line}, has a zero byte: a picture, a document of a word processor, or a program?",
+            f"{file}, line {line}, has a zero byte. Is it a picture, a document of a word processor or a program?",
             "Take it out of the folder, or save its text as UTF-8.",
         )
     return data.decode().replace("\r\n", "\n")

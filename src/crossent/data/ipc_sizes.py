@@ -1,7 +1,7 @@
-"""How much the compressed buffers of an Arrow file hold, read before any is unpacked.
+"""Reads how much the compressed buffers of an Arrow file hold, before any of them is unpacked.
 
-An Arrow file ends in a footer that says where its batches are; each batch has metadata, and a body of buffers. A buffer
-that is compressed begins with the size that it unpacks to, and Arrow unpacks it no further. Footer and metadata are
+An Arrow file ends in a footer that says where its batches are; each batch has metadata and a body of buffers. A
+compressed buffer begins with its unpacked size, and Arrow does not unpack it further than this. Footer and metadata are
 tables of FlatBuffers. See https://arrow.apache.org/docs/format/Columnar.html.
 """
 
@@ -14,7 +14,7 @@ _MESSAGE_HEADER_TYPE, _MESSAGE_HEADER = 1, 2
 _DICTIONARY_DATA = 1
 _BATCH_BUFFERS, _BATCH_COMPRESSION = 2, 3
 _DICTIONARY_BATCH = 2
-# Bytes of an entry: the place of a batch, and of a buffer.
+# Bytes of an entry in a list of places of batches, and in a list of places of buffers.
 _BLOCK, _BUFFER = 24, 16
 _CONTINUATION = 0xFFFFFFFF
 
@@ -59,7 +59,7 @@ def _sizes_of_block(data: bytes, block: int) -> Iterator[int]:
         return
     for buffer in _entries(data, batch, _BATCH_BUFFERS, _BUFFER):
         if _number(data, "<q", buffer + 8) > 0:
-            # Minus one is written before what compression would not have made smaller.
+            # A size of -1 marks a buffer that is stored uncompressed.
             yield max(_number(data, "<q", body + _number(data, "<q", buffer)), 0)
 
 

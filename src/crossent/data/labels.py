@@ -1,4 +1,4 @@
-"""Labels to class positions: the classes are fixed here, once."""
+"""Turns labels into class positions: the classes are fixed here, once."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ MOST_CLASSES_SHARE = 0.5
 MOST_FRACTIONS_SHARE = 0.1
 _FEW_ROWS = 20
 _MOST_INTEGER = np.iinfo(np.int64).max
-# Above this, neighbouring whole numbers are one number in float64.
+# Above this, neighbouring whole numbers are the same number in float64.
 _MOST_EXACT = 2.0**53
 
 
@@ -27,7 +27,7 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
     Raises
     ------
     DataError
-        If there is one class only, or nearly as many as rows.
+        If there is only one class, or nearly as many classes as rows.
     """
     values, codes = _classes_of(labels, target_name)
     rule = f"A target needs two classes or more. Column {shortened(target_name)}"
@@ -48,12 +48,12 @@ def encode_labels(labels: npt.NDArray[Any], target_name: str) -> tuple[npt.NDArr
 
 
 def _check_characters(values: list[Any], target_name: str) -> None:
-    """Check that labels can be written: half a character could be neither shown nor saved."""
+    """Check that labels can be written: half of a character can be neither shown nor saved."""
     for value in values:
         if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
             raise DataError(
                 "Labels are made of whole characters.",
-                f"Column {shortened(target_name)} holds {shortened(value)}, with half of one.",
+                f"Column {shortened(target_name)} holds {shortened(value)}, which contains half of a character.",
                 "Read the labels again with the right encoding, or rename that class.",
             )
 
@@ -66,7 +66,7 @@ def _classes_of(labels: npt.NDArray[Any], target_name: str) -> tuple[list[Any], 
     except TypeError as error:
         types = sorted({type(label).__name__ for label in labels.reshape(-1).tolist()})
         raise DataError(
-            "All labels of a target are of one type, and each is one value.",
+            "All labels of a target have the same type, and each is a single value.",
             f"Column {shortened(target_name)} holds {' and '.join(types[:5])}.",
             "Write all of them as text, or all as numbers.",
         ) from error
@@ -87,12 +87,12 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
     Raises
     ------
     DataError
-        If a label is missing or was not seen in training; it is named.
+        If a label is missing or was not seen in training; the error names it.
     """
     positions = {_canonical(label): i for i, label in enumerate(classes)}
-    # Of a column of moments, the text that was a class in training.
+    # For a column of moments, the text that was a class in training.
     met = texts_of(labels) if is_moment(labels) or is_duration(labels) else labels
-    # Among versions, such as 3.9 and 4.0, a class may be called "4.0".
+    # Where labels are versions, such as 3.9 and 4.0, a class may be called "4.0".
     codes = np.array([positions.get(_canonical(label), positions.get(str(label), -1)) for label in met], np.int64)
     if (codes < 0).any():
         row = int(np.argmax(codes < 0))
@@ -100,7 +100,7 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
         raise DataError(
             f"Labels must be among the classes of the model: {listed(classes)}.",
             f"{int((codes < 0).sum())} are not, the first in row {row + 1}: {listed(unknown, 5)}.",
-            "Mend or drop these rows, or train again with them.",
+            "Correct or drop these rows, or train again with them.",
         )
     return codes
 
@@ -129,17 +129,17 @@ def labels_of(values: "pd.Series[Any]") -> npt.NDArray[Any]:
         return values.to_numpy(bool)
     if pd.api.types.is_integer_dtype(values.dtype) and (not len(values) or values.max() <= _MOST_INTEGER):
         return values.to_numpy(np.int64)
-    # Each text is there once, and is not padded to the length of the longest as NumPy's own are.
+    # Each text is stored once and, unlike in NumPy's text type, not padded to the length of the longest one.
     codes, distinct = pd.factorize(texts_of(values).str.strip())
     texts = pd.Series(distinct, dtype="str")
     real = pd.api.types.is_float_dtype(values.dtype)
-    # A code of -1, of a label that is missing, takes what is put last.
+    # The code -1 of a missing label takes the last entry.
     numbers = values.to_numpy(np.float64) if real else np.append(pd.to_numeric(texts, errors="coerce"), np.nan)[codes]
     whole = bool((numbers % 1 == 0).all())
     exact = whole and bool((np.abs(numbers) <= _MOST_EXACT).all())
     if exact and (real or texts.str.fullmatch(r"-?(0|[1-9]\d{0,14})").all()):
         return numbers.astype(np.int64)
-    # A few fractions are names, such as versions; many are measurements.
+    # A few distinct fractions can be names, such as versions; many are measurements.
     if whole or np.isnan(numbers).any() or len(texts) <= MOST_FRACTIONS_SHARE * len(codes):
         return np.array([*texts, None], dtype=object)[codes]
     raise DataError(
@@ -150,9 +150,9 @@ def labels_of(values: "pd.Series[Any]") -> npt.NDArray[Any]:
 
 
 def rare_class_notes(codes: npt.NDArray[np.int64], classes: tuple[Label, ...]) -> list[str]:
-    """Say which classes have one row only."""
+    """Say which classes have only one row."""
     counts = np.bincount(codes, minlength=len(classes))
     single = [str(classes[i]) for i in np.flatnonzero(counts == 1)]
     if not single:
         return []
-    return [f"Classes with one row only are used for training, and no figure can judge them: {listed(single, 5)}."]
+    return [f"Classes with only one row are used for training and cannot be evaluated: {listed(single, 5)}."]

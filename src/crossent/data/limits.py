@@ -1,4 +1,4 @@
-"""How much a file may hold once it is opened, so that none takes more memory than there is."""
+"""Limits on how much a file may hold once it is opened, so that no file takes more memory than there is."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from crossent.errors import DataError, SettingError
 VARIABLE = "CROSSENT_MAX_BYTES"
 # A compressed file may unpack to this many times its size, and a small one to this many bytes in any case.
 EXPANSION, SMALL_BYTES = 100, 128 << 20
-# What is read is there at least twice for a while: as bytes of the file, and as a table.
+# For a while the content is in memory at least twice: as bytes of the file, and as a table.
 SHARE_OF_MEMORY = 0.5
 # Each column of a table takes time and memory, however short it is.
 MOST_COLUMNS = 1_000_000
@@ -32,7 +32,7 @@ def most_bytes(size: int) -> int:
     Raises
     ------
     SettingError
-        If ``CROSSENT_MAX_BYTES`` is no number of bytes.
+        If ``CROSSENT_MAX_BYTES`` is not a number of bytes.
 
     Examples
     --------
@@ -66,14 +66,14 @@ def parse_bytes(text: str) -> int:
 
 @dataclass(frozen=True)
 class Limit:
-    """How much a file may hold once it is opened.
+    """The limit on how much a file may hold once it is opened.
 
     Attributes
     ----------
     path
         The file, for messages.
     size
-        Its bytes as it is on the disk.
+        The number of bytes that it has on the disk.
     most
         Bytes that it may hold, by `most_bytes` at the moment when reading began.
     """
@@ -112,7 +112,7 @@ def limit_of(path: Path) -> Limit:
 
 
 def check_column_count(source: str, count: int) -> None:
-    """Check that a table does not have more columns than can be looked at.
+    """Check that a table does not have too many columns.
 
     Raises
     ------
@@ -128,12 +128,12 @@ def check_column_count(source: str, count: int) -> None:
 
 
 def read_opened(path: Path) -> bytes:
-    """Read a file whole, and unpack it if its name ends in ``.gz``, no further than it may.
+    """Read a whole file, and unpack it, up to the limit, if its name ends in ``.gz``.
 
     Raises
     ------
     DataError
-        If it holds more than `most_bytes`, or is no gzip data though its name says so.
+        If it holds more than `most_bytes`, or is not gzip data although its name says so.
     """
     limit = limit_of(path)
     if path.suffix.lower() != ".gz":
@@ -148,7 +148,7 @@ def read_opened(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             "A .gz file must be gzip data, whole and undamaged.",
-            f"{path} is not ({error}).",
+            f"{path} is not gzip data ({error}).",
             "Copy the file again, or drop the .gz from its name if it is not compressed.",
         ) from error
     return opened.getvalue()
@@ -162,7 +162,7 @@ def _shown(size: int) -> str:
 
 
 def _free_memory() -> int:
-    """Return the bytes of memory that are free, also within the limit of a container."""
+    """Return the number of bytes of free memory, also within the limit of a container."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 62
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():

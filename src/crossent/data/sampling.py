@@ -1,4 +1,4 @@
-"""Which rows to show how often: oversampling, and batches that hold all classes alike."""
+"""Chooses which rows are shown how often: oversampling, and batches with equal numbers of rows of each class."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ def oversample(
 ) -> Rows:
     """Return rows such that every class has as many as the largest, or about as much weight as the heaviest.
 
-    Each row of a class is there equally often, give or take one; those that are there once more are drawn.
+    Each row of a class is returned equally often, give or take one; the rows that are returned once more are drawn.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def balanced_batches(
 ) -> list[Rows]:
     """Return one epoch of batches in which every class has the same number of rows, give or take one.
 
-    The epoch has about as many rows as there are: rare classes come several times, of common ones another part each
-    epoch. No row of a class comes again before all others of that class have.
+    The epoch has about as many rows as the data: rows of rare classes come several times, and of common classes another
+    part comes in each epoch. No row of a class comes again before all other rows of that class have come.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def balanced_batches(
     batch_size
         Rows of a batch, in each process.
     rng
-        Source of the draws; all processes must give one of the same state.
+        Source of the draws; the generators of all processes must have the same state.
     process, processes
-        Which of how many processes asks. Each gets as many batches, of other rows.
+        The rank of this process, and the number of processes. All get equally many batches, of different rows.
 
     Returns
     -------
@@ -92,11 +92,11 @@ def balanced_batches(
     """
     check_number("batch_size", batch_size, 1)
     if not 0 <= process < processes:
-        raise SettingError("A process is one from 0 on.", f"It is {process} of {processes}.", "Give its rank.")
+        raise SettingError("process is from 0 to processes - 1.", f"It is {process} of {processes}.", "Give its rank.")
     members = _members(target)
     steps = -(-len(target) // (batch_size * processes))
     slots = steps * processes * batch_size
-    # One row of each class in turn: any stretch of the line, thus each batch of each process, is balanced.
+    # The classes take turns, row by row, so that every stretch of the sequence, and thus every batch, is balanced.
     turns = -(-slots // len(members))
     line = np.stack([_cycle(members[i], turns, rng) for i in rng.permutation(len(members))], axis=1)
     batches = line.ravel()[:slots].reshape(steps, processes, batch_size)
@@ -104,11 +104,11 @@ def balanced_batches(
 
 
 def _members(target: npt.NDArray[np.int64]) -> list[Rows]:
-    """Return the rows of each class that has some."""
+    """Return the rows of each class that has rows."""
     target = np.asarray(target)
     if target.ndim != 1 or target.dtype.kind not in "iu" or not len(target) or target.min() < 0:
         raise ShapeError(
-            "The target is (n,) class indices, from 0 on, of one row or more.",
+            "The target is (n,) class indices, counted from 0, of at least one row.",
             f"It is {target.dtype} of shape {target.shape}.",
             "Give whole numbers; numpy.unique(labels, return_inverse=True)[1] makes them of labels.",
         )
@@ -118,6 +118,6 @@ def _members(target: npt.NDArray[np.int64]) -> list[Rows]:
 
 
 def _cycle(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """Return so many of the rows: all of them, in a drawn order, again and again."""
+    """Return `count` of the rows: all of them in a drawn order, then all of them in another, and so on."""
     times = -(-count // len(rows))
     return np.concatenate([rng.permutation(rows) for _ in range(times)])[:count]

@@ -32,7 +32,7 @@ def read_distribution(y: Any) -> tuple[Shares, tuple[Label, ...]]:
     Raises
     ------
     DataError
-        If a class has no share in any row, or a column holds no numbers.
+        If a class has no share in any row, or a column does not hold numbers.
     ShapeError
         If a row holds a value outside 0 to 1, or does not sum to one.
 
@@ -57,18 +57,18 @@ def read_distribution(y: Any) -> tuple[Shares, tuple[Label, ...]]:
     mass = values.sum(axis=0, dtype=np.float64)
     if not mass.all():
         raise DataError(
-            "Every class has a share in some row.", f"{classes[int(mass.argmin())]!r} has none.", "Leave it out."
+            "Every class has a share in some row.", f"{classes[int(mass.argmin())]!r} has no share.", "Leave it out."
         )
     shares = values.astype(np.float64, order="C")
     return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32), classes
 
 
 def draw_labels(distribution: Shares, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return one label for each row, drawn by its shares: what one annotator might have said.
+    """Return a label for each row, drawn by its shares, as one annotator might have given it.
 
-    Labels so drawn are what rows held out are judged and calibrated by. Their log-loss is, on average over the draws,
-    the cross entropy to the shares, which the most frequent labels would make look too low: a model would be told to be
-    sure where people are not.
+    Held-out rows are evaluated and calibrated by such labels. Their log-loss is, on average over the draws, the cross
+    entropy to the shares. With the most frequent label of each row it would be too low, and calibration would make the
+    model certain where people are not.
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ Sides = npt.NDArray[np.int64]
 def hold_out(dataset: Dataset, fraction: float, *, duplicates: Duplicates, rng: np.random.Generator) -> Sides:
     """Choose the rows to hold out: 1 for these, 0 for the others.
 
-    Groups, and duplicates as asked, are held out whole. With a time column the latest are held out, each by its latest
-    moment, so that no row is trained on that comes after all moments of a unit held out; otherwise they are drawn,
-    stratified by class.
+    Groups, and duplicates if `duplicates` says so, form units that are held out whole. With a time column the units
+    whose last rows are the latest are held out, so that no row is trained on that comes after the last row of a
+    held-out unit; otherwise units are drawn, stratified by class.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def folds(dataset: Dataset, count: int, *, duplicates: Duplicates, rng: np.rando
 
 
 def row_units(dataset: Dataset, *, duplicates: Duplicates) -> npt.NDArray[np.int64]:
-    """Return the unit of each row, which no split may part: its group and, where asked, its duplicates."""
+    """Return the unit of each row, which no split may divide: its group and, if asked for, its duplicates."""
     n = len(dataset)
     same = []
     if duplicates == "auto":
@@ -77,13 +77,13 @@ def row_units(dataset: Dataset, *, duplicates: Duplicates) -> npt.NDArray[np.int
 
 
 def _latest(time: npt.NDArray[np.float64], units: npt.NDArray[np.int64], fraction: float) -> Sides:
-    """Return 1 for the units whose last rows are the latest; units that end in one moment stay together."""
+    """Return 1 for the units whose last rows are the latest; units that end at the same moment stay together."""
     _, units = np.unique(units, return_inverse=True)
     end = np.full(units.max() + 1, -np.inf)
     np.maximum.at(end, units, time)
     ends = end[units]
     sides = ends > np.quantile(ends, 1 - fraction, method="lower")
-    # Where more rows than the share end in the latest moment, it is held out nevertheless.
+    # If more rows than the share end at the latest moment, they are held out nevertheless.
     return np.asarray(sides if sides.any() else ends == ends.max(), dtype=np.int64)
 
 
@@ -93,10 +93,10 @@ def deal(
     shares: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Sides:
-    """Deal rows to sides so that each class comes as near to the shares as whole units allow.
+    """Assign rows to sides so that each class comes as near to the shares as whole units allow.
 
-    A unit counts as its most frequent class. Large units are dealt first, each to the side that lacks most rows of its
-    class; rows on their own then fill what is left.
+    A unit counts as its most frequent class. Large units are assigned first, each to the side that lacks most rows of
+    its class; single rows then fill the rest.
     """
     _, units, sizes = np.unique(units, return_inverse=True, return_counts=True)
     unit_class = _majority(target, units, len(sizes))
@@ -129,7 +129,7 @@ def _majority(target: npt.NDArray[np.int64], units: npt.NDArray[np.int64], count
 def _round_to_total(
     wanted: npt.NDArray[np.float64], total: int, tie_break: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
-    """Round to whole counts that add up to a total; the rows left over go where most is wanted, then where ties say."""
+    """Round to whole counts with a given total; rows left over go to the largest remainders, ties by `tie_break`."""
     wanted = np.maximum(wanted, 0) if (wanted > 0).any() else np.ones(len(wanted))
     wanted = wanted * (total / wanted.sum())
     counts = np.floor(wanted + 1e-9).astype(np.int64)

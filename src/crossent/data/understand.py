@@ -1,4 +1,4 @@
-"""What each column holds: the kind that claims it, and the conversion of its values to that kind."""
+"""Finds out what each column holds: the kind that claims it, and the conversion of its values to that kind."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from crossent.kinds.kind import Claim, Kind
 from crossent.kinds.raw_column import UNREADABLE_SHARE, raw_column
 from crossent.names import MOST_NAMES, listed, nearest, shortened
 
-# Values that `Column.examples` shows, and the characters of each.
+# Number of values that `Column.examples` shows, and of characters of each.
 EXAMPLES, LONGEST_EXAMPLE = 3, 24
 
 
@@ -28,19 +28,19 @@ def understand(frame: pd.DataFrame, overrides: Mapping[str, str]) -> tuple[pd.Da
     frame
         Raw columns, as `read_table` gives them.
     overrides
-        Kinds by column name that the user knows better.
+        Kinds that the user gives, by column name.
 
     Returns
     -------
     frame
         The columns in use, converted by their kinds: numbers to float64, dates to datetime64, names to text.
     columns
-        What was understood of every column.
+        The description of every column.
 
     Raises
     ------
     DataError
-        If an override names no column or no kind, if a number is infinite, or if no column can be used.
+        If an override names an unknown column or kind, if a number is infinite, or if no column can be used.
     """
     _check_overrides(frame, overrides)
     converted: dict[str, pd.Series[Any]] = {}
@@ -52,10 +52,10 @@ def understand(frame: pd.DataFrame, overrides: Mapping[str, str]) -> tuple[pd.Da
             converted[name] = values
     if not converted:
         raise DataError(
-            "A model needs at least one column that says something.",
+            "A model needs at least one column that it can learn from.",
             "; ".join(f"{shortened(column.name)} is {column.kind} ({column.note})" for column in columns[:MOST_NAMES])
             or "There is no column.",
-            "Add a column, or say what one of them is: --kind.NAME=category, kinds={'NAME': 'category'}.",
+            "Add a column, or give the kind of a column: --kind NAME=category, kinds={'NAME': 'category'}.",
         )
     return pd.DataFrame(converted, index=frame.index), tuple(columns)
 
@@ -73,7 +73,7 @@ def conform(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def conform_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> "dict[str, pd.Series[Any]]":
-    """Do what `conform` does, and leave the columns as they are: to build a frame takes as long as to convert a row."""
+    """Do what `conform` does without building a frame, which takes as long as converting a row."""
     used = [column for column in columns if kind_of(column).used]
     missing = [column.name for column in used if column.name not in frame.columns]
     if missing:
@@ -91,7 +91,7 @@ def _check_overrides(frame: pd.DataFrame, overrides: Mapping[str, str]) -> None:
     for name, kind in overrides.items():
         if name not in frame.columns:
             raise DataError(
-                "A kind is given to a column of the table.",
+                "Kinds are given for columns of the table.",
                 f"There is no column {shortened(name)}.",
                 f"Did you mean {nearest(name, frame.columns) or frame.columns[0]!r}?",
             )
@@ -104,7 +104,7 @@ def _check_overrides(frame: pd.DataFrame, overrides: Mapping[str, str]) -> None:
 
 
 def understand_column(values: "pd.Series[Any]", override: str | None) -> "tuple[pd.Series[Any], Column]":
-    """Ask the kinds for one column, or take the kind that is given, and convert it where it is of use."""
+    """Find the kind of a column, unless one is given, and convert the column if models see this kind."""
     declared = isinstance(values.dtype, pd.CategoricalDtype)
     values = features_of(values)
     raw = raw_column(values, declared=declared)
@@ -130,7 +130,7 @@ def _shown(value: Any) -> str:
 
 
 def _converted(values: "pd.Series[Any]", column: Column) -> "tuple[pd.Series[Any], str]":
-    """Convert the values of `features_of` to a kind in use, and say what could not be read."""
+    """Convert the values of `features_of` to a kind that models see, and say what could not be read."""
     kind = kind_of(column)
     converted = kind.convert(values, column)
     if converted is values:
@@ -149,6 +149,6 @@ def _check_unreadable(values: "pd.Series[Any]", missing: npt.NDArray[np.bool_], 
         raise DataError(
             f"Column {shortened(values.name)} must hold {kind.plural}.",
             f"{count} of {len(values)} values are not, the first {met}.",
-            "Mend or empty them, or train with this column as another kind (--kind.NAME=category).",
+            "Correct or empty them, or train with this column as another kind (--kind NAME=category).",
         )
     return f"{count} values are not {kind.plural}, the first {met}; read as missing"

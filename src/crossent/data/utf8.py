@@ -1,4 +1,4 @@
-"""Bytes of text files to UTF-8."""
+"""Converts the bytes of text files to UTF-8."""
 
 import codecs
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crossent.errors import DataError
 
-# Bytes that are decoded at a time.
+# Number of bytes that are decoded at a time.
 _PART = 1 << 20
 
 
@@ -21,7 +21,7 @@ def to_utf8(path: Path, data: bytes, encoding: str) -> bytes:
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         encoding = "utf-16"
     try:
-        # The BOM that spreadsheets put first would become part of the first column's name.
+        # The byte order mark that spreadsheets write first would become part of the first column's name.
         if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
             data = data.removeprefix(b"\xef\xbb\xbf")
             for _ in _decoded(data, "utf-8"):
@@ -31,19 +31,19 @@ def to_utf8(path: Path, data: bytes, encoding: str) -> bytes:
     except UnicodeError as error:
         raise DataError(
             f"The file must be text in the encoding {encoding}.",
-            f"{path}{_place(data, encoding)} is not.",
+            f"{path}{_place(data, encoding)} is not text in this encoding.",
             "Name its encoding (--encoding latin-1, encoding='cp1252'), or save it as UTF-8.",
         ) from error
     except (LookupError, ValueError) as error:
         raise DataError(
             "The encoding must be one that Python knows.",
-            f"{encoding!r} is not.",
+            f"Python does not know {encoding!r}.",
             "Try utf-8, latin-1, cp1252, utf-16.",
         ) from error
 
 
 def _decoded(data: bytes, encoding: str) -> Iterator[str]:
-    """Yield the text a part at a time: all of it takes up to four times the memory of its bytes."""
+    """Yield the text in parts, because all of it takes up to four times the memory of its bytes."""
     # Codecs that turn bytes into bytes, such as zlib, are refused here.
     "a".encode(encoding)
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -52,7 +52,7 @@ def _decoded(data: bytes, encoding: str) -> Iterator[str]:
 
 
 def _place(data: bytes, encoding: str) -> str:
-    """Return where the first byte is that does not fit, as far as the encoding tells."""
+    """Return the place of the first byte that does not fit, if the encoding can tell."""
     try:
         data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Abstention: leaving rows of low confidence unanswered, at a coverage or at a risk that is kept to."""
+"""Abstention: leaving rows of low confidence unanswered, for a given coverage or a given risk."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from crossent.errors import SettingError
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-# Each threshold that a risk is tested at answers this share of the rows of the one before.
+# Each threshold at which a risk is tested answers this share of the rows of the threshold before.
 _STEP = 0.9
 
 
@@ -27,12 +27,12 @@ class RiskCoverage:
     threshold
         ``(t,)`` the distinct confidences, from the highest down.
     answered
-        ``(t,)`` rows that are answered at each threshold; all n at the last.
+        ``(t,)`` number of rows that are answered at each threshold; all rows at the last one.
     wrong
-        ``(t,)`` how many of these answers are wrong.
+        ``(t,)`` number of wrong answers among these.
     area
-        Under the curve of risk over coverage, from 0 (best) to 1: the mean risk over all numbers of rows answered, with
-        rows of the same confidence in random order.
+        Area under the curve of risk over coverage, from 0 (best) to 1: the mean risk over all numbers of answered rows,
+        with rows of the same confidence in random order.
     """
 
     threshold: FloatArray
@@ -129,7 +129,7 @@ def threshold_for_coverage(curve: RiskCoverage, coverage: float) -> np.float64:
         raise SettingError(
             "coverage is above 0 and at most 1.", f"It is {coverage!r}.", "Give 0.9 for 90 % of the rows."
         )
-    # Rounded, for the share of whole rows that is asked for is often one that they have exactly.
+    # Rounded, because the coverage often is an exact share of the rows.
     rows = int(np.ceil(round(coverage * int(curve.answered[-1]), 9)))
     return np.float64(curve.threshold[np.searchsorted(curve.answered, rows)])
 
@@ -210,7 +210,7 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
 
 
 def _tested_counts(rows: int, risk: float, level: float) -> IntArray:
-    """Return how many rows each tested threshold answers, fixed by the settings alone, the most first."""
+    """Return the number of rows that each tested threshold answers, by the settings alone; largest first."""
     counts = np.unique(np.floor(rows * _STEP ** np.arange(200)).astype(np.int64))[::-1]
     while len(counts) and _upper_bound(np.zeros(1, dtype=np.int64), counts[-1:], (1 - level) / len(counts))[0] > risk:
         counts = counts[:-1]

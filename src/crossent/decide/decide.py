@@ -32,13 +32,13 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Logits = npt.NDArray[np.float32]
 
-# The smallest share of a class that is estimated from new rows: one that they seem not to hold may still come.
+# The smallest share of a class that is estimated from new rows: a class that they seem to lack may still come.
 LEAST_ESTIMATED = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DecisionRule:
-    """What is asked of new rows. Settings go together in any way, but for those that `SettingError` names.
+    """What is asked for new rows. All settings can be combined, except for those that `SettingError` names.
 
     Parameters
     ----------
@@ -46,11 +46,12 @@ class DecisionRule:
         Shares of the classes that the rows come from: ``"uniform"``, ``(K,)`` shares, or a mapping of labels to shares;
         ``"estimate"`` finds them from the rows themselves. None stands for the shares of the training data.
     costs
-        ``(K, K)``: what it costs to predict the class of the column where that of the row is true, not negative. The
-        class of least expected cost is predicted.
+        ``(K, K)``: the cost of predicting the class of the column if the class of the row is true, not negative. The
+        class with the lowest expected cost is predicted.
     scoring
-        Name of a scikit-learn scorer of labels, as ``"f1_macro"``, or a function of the true and the predicted class
-        indices. Each class gets a threshold that is tuned for it on held-out rows, as in `crossent.tune_thresholds`.
+        Name of a scikit-learn scorer of labels, such as ``"f1_macro"``, or a function of the true and the predicted
+        class indices. Each class gets a threshold that is tuned for it on held-out rows, as in
+        `crossent.tune_thresholds`.
     top
         How many of the most probable classes to give for each row, from 1 to K; None gives none.
     coverage
@@ -71,9 +72,9 @@ class DecisionRule:
 
     Notes
     -----
-    The predicted class is that of least expected cost where there are costs, that of the tuned thresholds where there
-    is a score, and else the most probable one: under `prior` where it is given, or under the prior that a remedy of
-    imbalance stands for, which is that of the training data where there is no remedy.
+    The predicted class is the one with the lowest expected cost if there are costs, the one by the tuned thresholds if
+    there is a score, and otherwise the most probable one: under `prior` if it is given, and otherwise under the
+    decision prior of a remedy of imbalance, which is the prior of the training data if there is no remedy.
 
     A risk is promised for the labels that are predicted, with 95 % probability over the draw of the held-out rows. The
     confidence of a row is the probability of its predicted label, and the held-out rows that tell from which confidence
@@ -121,7 +122,7 @@ class DecisionRule:
 
 @dataclass(frozen=True, eq=False)
 class DecisionBasis:
-    """What decisions rest on: all that a predictor holds beside its models.
+    """What decisions depend on: everything that a predictor holds besides its models.
 
     Attributes
     ----------
@@ -150,7 +151,7 @@ class DecisionBasis:
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What was decided for n rows.
+    """The decisions for n rows.
 
     Attributes
     ----------
@@ -166,8 +167,8 @@ class Decisions:
         ``(n, K)`` bool: the labels that each row may have. They are about the true label, whatever is predicted, which
         may lie outside of its set; None where not asked for.
     abstains
-        ``(n,)`` bool: rows to hand to a person, so that the predicted labels of the others keep to the risk; None where
-        not asked for.
+        ``(n,)`` bool: rows to give to a person, so that the predicted labels of the others keep the promised risk; None
+        if not asked for.
     """
 
     classes: tuple[Label, ...]
@@ -261,7 +262,7 @@ def _predict(
         return minimum_cost(probs, rule.costs)
     if thresholds is not None:
         return apply_thresholds(probs, thresholds)
-    # Whoever gives a prior knows what the rows are like; a remedy only assumes that all classes matter as much.
+    # A given prior describes the rows; a remedy only assumes that all classes are equally important.
     chosen = shift_prior(logits, basis.prior, basis.decision_prior) if rule.prior is None else logits
     return np.asarray(chosen.argmax(axis=1), dtype=np.int64)
 
@@ -283,10 +284,10 @@ def _tuned_thresholds(prior: FloatArray, basis: DecisionBasis, rule: DecisionRul
 def _least_confidence(
     risk: float, prior: FloatArray, thresholds: FloatArray | None, basis: DecisionBasis, rule: DecisionRule
 ) -> np.float64:
-    """Return the confidence from which on rows are answered, found on held-out rows by the labels predicted there."""
+    """Return the confidence threshold for answers, from held-out rows and the labels that are predicted for them."""
     rows = _of_equal_weight(_sample(_held_out_under(prior, basis), prior, basis, rule), rule)
     if rule.scoring is not None:
-        # Rows that thresholds were tuned on are answered better by them than others.
+        # Thresholds predict the rows better that they were tuned on.
         rows = rows.take(~_tuning_half(rows, rule))
     probs = np.exp(log_softmax(rows.logits))
     predicted = _predict(rows.logits, probs, thresholds, basis, rule)
@@ -297,7 +298,7 @@ def _sets(
     model_logits: Sequence[Logits], coverage: float, prior: FloatArray, basis: DecisionBasis, rule: DecisionRule
 ) -> BoolArray:
     rows = _held_out_under(prior, basis)
-    # What holds for the rows of each class holds in any mix of them.
+    # A promise for the rows of each class holds for any class shares.
     if rule.by != "class":
         rows = _sample(rows, prior, basis, rule)
     return prediction_sets(
@@ -317,15 +318,15 @@ def _held_out_under(prior: FloatArray, basis: DecisionBasis) -> LabelledLogits:
 
 
 def _sample(rows: LabelledLogits, prior: FloatArray, basis: DecisionBasis, rule: DecisionRule) -> LabelledLogits:
-    """Return rows that are a sample of the rows' prior, as the new ones are."""
+    """Return held-out rows that are a sample under the prior of the new rows."""
     if rule.prior is None:
         return rows
     sample_rng, _, _ = np.random.default_rng(rule.seed).spawn(3)
     chosen = sample_of_prior(rows.target, basis.prior, prior, sample_rng)
     if not chosen.any():
         raise SettingError(
-            "Held-out rows are drawn until their classes have the shares of the prior.",
-            f"None of the {len(rows)} is left: the prior is too far from that of the training data.",
+            "Held-out rows are left out until their classes have the shares of the prior.",
+            f"None of the {len(rows)} rows is left: the prior is too far from the prior of the training data.",
             "Train on more rows of the classes that are common now.",
         )
     return rows.take(chosen)
@@ -344,10 +345,10 @@ def _of_equal_weight(rows: LabelledLogits, rule: DecisionRule) -> LabelledLogits
 
 
 def _tuning_half(rows: LabelledLogits, rule: DecisionRule) -> BoolArray:
-    """Return which rows thresholds are tuned on where the others are to promise a risk."""
+    """Return the rows on which thresholds are tuned, if the promise of a risk is based on the other rows."""
     if len(rows) < 2:
         raise SettingError(
-            "Thresholds and a risk rest on different held-out rows.",
+            "Thresholds and a risk need different held-out rows.",
             f"There is {len(rows)} row.",
             "Leave out the scoring or the risk, or train on more rows.",
         )

@@ -17,7 +17,7 @@ def minimum_cost(probs: npt.ArrayLike, costs: npt.ArrayLike) -> IntArray:
     probs
         ``(n, K)`` probabilities.
     costs
-        ``(K, K)``: ``costs[i, j]`` is what it costs to predict class j where class i is true. ROWS ARE TRUE CLASSES,
+        ``(K, K)``: ``costs[i, j]`` is the cost of predicting class j if class i is true. ROWS ARE TRUE CLASSES,
         columns predicted ones, as in a confusion matrix. Finite, at least 0; zeros on the diagonal are usual.
 
     Raises
@@ -43,7 +43,7 @@ def minimum_cost(probs: npt.ArrayLike, costs: npt.ArrayLike) -> IntArray:
     class_count = checked.shape[1]
     if matrix.shape != (class_count, class_count):
         raise ShapeError(
-            f"Costs are a matrix of {class_count} true classes (rows) by {class_count} predicted ones (columns).",
+            f"Costs are a matrix of {class_count} true classes (rows) by {class_count} predicted classes (columns).",
             f"Their shape is {matrix.shape}.",
             "Give a cost for every pair.",
         )
@@ -52,7 +52,7 @@ def minimum_cost(probs: npt.ArrayLike, costs: npt.ArrayLike) -> IntArray:
         true, predicted = np.argwhere(~good)[0]
         raise SettingError(
             "Costs are finite and at least 0.",
-            f"That of predicting class {predicted} where class {true} is true is {matrix[true, predicted]:g}.",
+            f"The cost of predicting class {predicted} if class {true} is true is {matrix[true, predicted]:g}.",
             "Express a gain as a cost: add the same amount to a whole row, which changes no decision.",
         )
     return np.asarray((checked @ matrix).argmin(axis=1), dtype=np.int64)

@@ -31,7 +31,7 @@ def macro_f1_of_prefixes(rest: IntArray, target: IntArray, k: int) -> FloatArray
     Parameters
     ----------
     rest
-        ``(n,)`` what each row is predicted as if it is not moved; never k.
+        ``(n,)`` the predicted class of each row if it is not moved; never k.
     target
         ``(n,)`` the right classes.
     k
@@ -51,7 +51,7 @@ def macro_f1_of_prefixes(rest: IntArray, target: IntArray, k: int) -> FloatArray
     actual = np.bincount(target, minlength=class_count)
     predicted = np.bincount(rest, minlength=class_count)
     correct = np.bincount(rest[rest == target], minlength=class_count)
-    # Rows by the class that they leave, in their order: there each takes one from its counts.
+    # Rows by the class that they leave, in their order; each reduces the counts of this class by one.
     order = np.argsort(rest, kind="stable")
     left = rest[order]
     start = np.cumsum(predicted) - predicted

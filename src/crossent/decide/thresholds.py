@@ -12,14 +12,14 @@ from crossent.errors import SettingError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-# From the true and the predicted classes to a score, the higher the better.
+# A function from the true and the predicted classes to a score; higher is better.
 LabelScore = Callable[[IntArray, IntArray], float]
 
 _FOLDS = 5
 _MOST_SWEEPS = 3
-# Thresholds that a class is tried with under a score that has to be computed anew for each.
+# Number of thresholds that are tried for a class if the score must be computed again for each.
 _TRIED = 24
-# The gain on rows that did not choose the thresholds has to be above this many standard errors.
+# The gain on rows that did not choose the thresholds must be above this many standard errors.
 _STANDARD_ERRORS = 1.0
 _RESAMPLES = 100
 _LEAST = 1e-9
@@ -33,14 +33,14 @@ _Choose = Callable[[FloatArray, IntArray, IntArray, int], tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
-    """Thresholds of the classes, and what they gain.
+    """Thresholds of the classes, and their gain.
 
     Attributes
     ----------
     values
-        ``(K,)`` one above 0 for each class, which sum to 1: the class of the largest probability / threshold is
-        predicted. With two classes, class 1 is predicted above probability ``values[1]``. All equal where tuning does
-        not help.
+        ``(K,)`` thresholds above 0, which sum to 1: the class with the largest probability / threshold is predicted.
+        With two classes, class 1 is predicted above the probability ``values[1]``. All are equal if tuning does not
+        help.
     score_equal
         The score of the most probable class on the rows held out.
     score_tuned
@@ -88,10 +88,10 @@ def apply_thresholds(probs: npt.ArrayLike, thresholds: npt.ArrayLike) -> IntArra
 def tune_thresholds(
     probs: npt.ArrayLike, target: npt.ArrayLike, *, scoring: str | LabelScore = "f1_macro", seed: int = 0
 ) -> Thresholds:
-    """Choose the threshold of each class that makes a score of the labels best, on rows held out.
+    """Choose the threshold of each class that makes a score of the labels best, on held-out rows.
 
-    One class after another takes the threshold that is best beside those of the others, until none gets better. The
-    gain is cross-validated: where it is not above its own standard error, all thresholds stay equal.
+    One class after another takes the threshold that is best together with the present thresholds of the others, until
+    no class improves. The gain is cross-validated: if it is not above its standard error, all thresholds stay equal.
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def tune_thresholds(
         ``(n,)`` class indices.
     scoring
         The name of a scikit-learn scorer that judges labels, or a function of the true and the predicted class indices,
-        where higher is better. ``"f1_macro"`` tries every threshold that matters, other scores 24 a class and round.
+        where higher is better. ``"f1_macro"`` tries every threshold that matters, other scores 24 for each class and
+        round.
     seed
         Of the folds and of the bootstrap behind the standard error.
 
@@ -131,7 +132,7 @@ def tune_thresholds(
     check_probs_array("probs", checked)
     check_target_array("target", labels, *checked.shape)
     score, choose = _scoring(scoring, checked.shape[1])
-    # Probabilities of 0 would ask for thresholds of 0.
+    # Probabilities of 0 would need thresholds of 0.
     rows = np.maximum(checked.astype(np.float64), _LEAST)
     equal = np.full(rows.shape[1], 1 / rows.shape[1])
     rng = np.random.default_rng(seed)
@@ -183,7 +184,7 @@ def _every_threshold(ratio: FloatArray, rest: IntArray, target: IntArray, k: int
     order = np.argsort(-ratio, kind="stable")
     sorted_ratio = ratio[order]
     scores = macro_f1_of_prefixes(rest[order], target[order], k)
-    # Between two neighbours that differ, half way by ratio; beyond the last ones, twice as far.
+    # Half way by ratio between two neighbours that differ; beyond the last ones, twice as far.
     upper = np.append(4 * sorted_ratio[0], sorted_ratio)
     lower = np.append(sorted_ratio, sorted_ratio[-1] / 4)
     scores[upper <= lower] = -np.inf
@@ -193,9 +194,9 @@ def _every_threshold(ratio: FloatArray, rest: IntArray, target: IntArray, k: int
 
 def _few_thresholds(score: LabelScore) -> _Choose:
     def choose(ratio: FloatArray, rest: IntArray, target: IntArray, k: int) -> tuple[float, float]:
-        # Equal shares of the rows of class k above each, for they are what a threshold is about.
-        own = ratio[target == k] if (target == k).any() else ratio
-        tried = np.unique(np.quantile(own, np.linspace(0, 1, _TRIED))) * (1 - _ROUNDING)
+        # Quantiles of the rows of class k, because these rows determine the effect of a threshold.
+        ratio_of_class = ratio[target == k] if (target == k).any() else ratio
+        tried = np.unique(np.quantile(ratio_of_class, np.linspace(0, 1, _TRIED))) * (1 - _ROUNDING)
         scores = [score(target, np.where(ratio > threshold, k, rest)) for threshold in tried]
         chosen = int(np.argmax(scores))
         return float(tried[chosen]), float(scores[chosen])
@@ -207,13 +208,16 @@ def _cross_fitted(
     probs: FloatArray, target: IntArray, score: LabelScore, choose: _Choose, rng: np.random.Generator
 ) -> IntArray:
     """Return decisions by thresholds that other rows chose."""
-    # In random order within each class and dealt in turn, so that every fold holds about the same share of each.
+    # In random order within each class, and assigned in turn, so that every fold has about the same share of each
+    # class.
     fold = np.empty(len(target), dtype=np.int64)
     fold[np.lexsort((rng.random(len(target)), target))] = np.arange(len(target)) % _FOLDS
     decided = np.empty(len(target), dtype=np.int64)
     for i in np.unique(fold):
-        own, rest = fold == i, fold != i
-        decided[own] = _decide(probs[own], _ascend(probs[rest], target[rest], score, choose)) if rest.any() else 0
+        in_fold, rest = fold == i, fold != i
+        decided[in_fold] = (
+            _decide(probs[in_fold], _ascend(probs[rest], target[rest], score, choose)) if rest.any() else 0
+        )
     return decided
 
 

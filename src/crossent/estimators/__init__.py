@@ -1,1 +1,1 @@
-"""The scikit-learn faces: estimators over `fitting` and `solver`."""
+"""Estimators for scikit-learn, which use `fitting` and `solver`."""

@@ -1,4 +1,4 @@
-"""The scikit-learn face: `Classifier` over `fit`."""
+"""`Classifier`, the scikit-learn estimator that uses `fit`."""
 
 import copy
 import inspect
@@ -56,7 +56,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     classes_
         ``(K,)`` labels; the columns of `predict_proba` are in this order.
     predictor_
-        The frozen `Predictor` behind this face.
+        The frozen `Predictor` that the estimator uses.
     n_features_in_, feature_names_in_
         As in every scikit-learn estimator.
 
@@ -75,7 +75,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         for name in _FIELDS:
             setattr(self, name, bound.arguments[name])
 
-    # scikit-learn reads the parameters of an estimator off its constructor.
+    # scikit-learn reads the parameters of an estimator from its constructor.
     __init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
     def set_params(self, **params: Any) -> Self:
@@ -135,7 +135,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         _check_lengths(frame, y)
         frame = frame if counted.all() else frame[counted].reset_index(drop=True)
         target = _read_target(y if counted.all() else _safe_indexing(y, np.flatnonzero(counted)), recipe.seed)
-        # A list of strings says what it is, however short they are.
+        # A list of strings is text, even if the strings are short.
         kinds: dict[str, str] = {TEXT: "text"} if is_texts(X) else {}
         used, columns = understand(frame, kinds)
         dataset = Dataset(
@@ -151,7 +151,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.predictor_: Predictor = fit(dataset, recipe).predictor
 
     def decide(self, X: Any, rule: DecisionRule) -> Decisions:  # noqa: N803
-        """Return what a rule decides for rows: probabilities, labels, sets and rows to hand to a person, all at once.
+        """Return what a rule decides for rows: probabilities, labels, sets and rows to give to a person, all at once.
 
         The other methods that predict are short forms of it.
 
@@ -222,9 +222,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ) -> npt.NDArray[Any]:
         """Return a label for each row: the most probable, the one of lowest expected cost, or the best for a score.
 
-        With a remedy of imbalance it is the most probable in a world where the classes are as common as the remedy made
-        them look, so that rare classes are found more often; the probabilities do not change. A prior, costs or a score
-        that are given decide in place of the remedy.
+        With a remedy of imbalance it is the most probable class under the class shares that the remedy assumes, so that
+        rare classes are found more often; the probabilities do not change. If a prior, costs or a score are given, they
+        decide in place of the remedy.
 
         Parameters
         ----------
@@ -233,10 +233,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         prior
             As in `predict_proba`.
         costs
-            ``(K, K)``: what it costs to predict the class of the column where that of the row is true, not negative.
+            ``(K, K)``: the cost of predicting the class of the column if the class of the row is true, not negative.
         scoring
-            A scikit-learn scorer of labels, as ``"f1_macro"``: the threshold of each class is tuned for it on training
-            rows that the model was not fitted to, as in `crossent.tune_thresholds`.
+            A scikit-learn scorer of labels, such as ``"f1_macro"``: the threshold of each class is tuned for it on
+            training rows that the model was not fitted to, as in `crossent.tune_thresholds`.
 
         Raises
         ------
@@ -254,7 +254,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         prior: Prior | None = None,
         costs: npt.ArrayLike | None = None,
     ) -> npt.NDArray[np.bool_]:
-        """Return ``(n,)``: True for rows to hand to a person, so that at most a share `risk` of the others is wrong.
+        """Return ``(n,)``: True for rows to give to a person, so that at most a share `risk` of the others is wrong.
 
         These are the rows whose predicted label is the least probable. The promise is about the labels that `predict`
         gives with the same prior and costs, and holds with 95 % probability, by `crossent.threshold_for_risk`, on
@@ -347,7 +347,7 @@ class _Target:
 def _read_target(y: Any, seed: int) -> _Target:
     if is_distribution(y):
         distribution, classes = read_distribution(y)
-        # A generator apart from the one that folds and models draw from.
+        # A separate generator, so that the draws of folds and models do not change.
         (rng,) = np.random.default_rng(seed).spawn(1)
         return _Target(draw_labels(distribution, rng), np.array(classes), distribution)
     labels = column_or_1d(y, warn=True)

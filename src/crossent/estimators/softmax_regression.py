@@ -1,4 +1,4 @@
-"""The scikit-learn face of the solver: `SoftmaxRegression`."""
+"""`SoftmaxRegression`, the scikit-learn estimator that uses the solver."""
 
 import copy
 import numbers
@@ -36,7 +36,7 @@ from crossent.solver.stream import draw_sample
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
-# Rows up to which penalties are compared by cross-validation; of more, one in HELD_OUT is held out.
+# Up to this number of rows, penalties are compared by cross-validation; with more, one row in HELD_OUT is held out.
 MOST_CROSS_VALIDATED = 10_000
 FOLDS, HELD_OUT = 5, 10
 
@@ -44,9 +44,9 @@ FOLDS, HELD_OUT = 5, 10
 class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Softmax regression with a penalty, fitted to its optimum.
 
-    The objective is that of scikit-learn's ``LogisticRegression``: ``C * sum of cross entropy + ||coef||^2 / 2``, the
-    intercepts not penalised; with an L1 penalty ``l1_ratio * |coef| + (1 - l1_ratio) * ||coef||^2 / 2``.
-    float32 and sparse rows are taken as they are, without a copy in float64.
+    The objective is the same as in scikit-learn's ``LogisticRegression``: ``C * sum of cross entropy + ||coef||^2 /
+    2``, where intercepts are not penalised; with an L1 penalty ``l1_ratio * |coef| + (1 - l1_ratio) * ||coef||^2 / 2``.
+    float32 and sparse rows are used directly, without a copy in float64.
 
     Parameters
     ----------
@@ -56,24 +56,24 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     l1_ratio
         Share of the L1 penalty, from 0 (L2 alone) to 1 (L1 alone), which makes many weights zero.
     penalty_factor
-        ``(d,)``, not negative: what the penalty of each feature is multiplied by, for instance 0 for a feature that is
-        to stay. None for the same of all.
+        ``(d,)``, not negative: a factor of the penalty of each feature, for instance 0 for a feature without penalty.
+        None for equal penalties.
     class_weight
         A mapping of class to weight, or ``"balanced"`` for weights that give all classes the same total.
     tol
-        Ends when a step promises to lower the objective by a smaller share of it than this.
+        It ends when a step is predicted to lower the objective by a smaller share than this.
     max_iter
-        Most steps of Newton's method; some ten are common.
+        Largest number of Newton steps; about ten are common.
     warm_start
-        Whether `fit` begins at the coefficients of the last one, as long as features and classes are the same.
+        Whether `fit` starts at the coefficients of the last fit, if features and classes are the same.
 
     Attributes
     ----------
     C_
         The strength used.
     losses_
-        ``(10,)`` mean log-loss on rows held out of the strengths tried, strong to weak; NaN where the path ended
-        before, for weaker ones gained no more. Only with ``C="auto"``.
+        ``(10,)`` mean log-loss on held-out rows of the strengths that were tried, from strong to weak; NaN for weaker
+        penalties after the path ended, because they gained no more. Only with ``C="auto"``.
     classes_
         ``(K,)`` labels, in the order of all columns; for soft targets their column numbers.
     coef_
@@ -81,11 +81,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     intercept_
         ``(K,)`` float64.
     objective_
-        What was reached.
+        The value of the objective.
     gap_
-        The objective less its optimum is at most this, to within the rounding of sums in the dtype of `X`: by the
-        strong convexity of the penalty, and for the intercepts, which have none, by the curvature of the loss.
-        Infinite where features have no penalty.
+        Upper bound on the distance of the objective from its optimum, up to the rounding of sums in the dtype of `X`:
+        by the strong convexity of the penalty, and for the intercepts, which have no penalty, by the curvature of the
+        loss. Infinite if features have no penalty.
     n_iter_
         Steps taken.
 
@@ -234,7 +234,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.n_iter_ = max(solution.optimum.steps, 1)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Return ``(n, K)`` logits; of two classes, as scikit-learn wants it, ``(n,)`` the second less the first."""
+        """Return ``(n, K)`` logits; for two classes ``(n,)``, the second minus the first, as in scikit-learn."""
         logits = self._logits(X)
         return np.asarray(logits[:, 1] - logits[:, 0]) if len(self.classes_) == 2 else logits
 
@@ -332,7 +332,7 @@ def _feature_rows(X: Any) -> FeatureRows:  # noqa: N803
 
 
 def _folds(targets: RowTargets, rows: FeatureRows) -> npt.NDArray[np.int64]:
-    """Return the fold of each row, classes spread evenly over them; the same for the same rows."""
+    """Return the fold of each row, with classes spread evenly over the folds; the same rows get the same folds."""
     order = np.random.default_rng(0).permutation(len(rows))
     if targets.target is not None:
         order = order[np.argsort(targets.target[order], kind="stable")]

@@ -1,1 +1,1 @@
-"""How good probabilities are, with intervals."""
+"""Evaluation of probabilities, with intervals."""

@@ -1,4 +1,4 @@
-"""Calibration: whether what was given probability 0.8 happens in 80 % of the cases."""
+"""Calibration: whether predictions with a probability of 0.8 are right in 80 % of the cases."""
 
 from statistics import NormalDist
 
@@ -65,7 +65,7 @@ def reliability(
     count = np.bincount(bin_index, weight, minlength=bins)
     happened = np.bincount(bin_index, weight * outcome, minlength=bins)
     confidence = _divide(np.bincount(bin_index, weight * probability, minlength=bins), count)
-    # Rows of different weights tell as much as fewer rows of the same (Kish 1965, "Survey Sampling").
+    # Rows of different weights are as informative as fewer rows of equal weight (Kish 1965, "Survey Sampling").
     per_row = _divide(count, np.bincount(bin_index, weight**2, minlength=bins))
     low, high = wilson_interval(np.nan_to_num(happened * per_row), np.nan_to_num(count * per_row))
     return Reliability(_edges(bins), as_counts(count), confidence, _divide(happened, count), low, high)
@@ -177,7 +177,7 @@ def top_label_calibration_error(
 
     Notes
     -----
-    On few rows it is above 0 even for perfect probabilities, for each bin's frequency strays by chance.
+    With few rows it is above 0 even for perfect probabilities, because the frequency in each bin varies by chance.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 
     Examples

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: what each is called and what it means, for tables and reports."""
+"""The metrics of an evaluation: the name and the meaning of each, for tables and reports."""
 
 from dataclasses import dataclass
 
@@ -15,19 +15,24 @@ class Metric:
 METRICS = {
     "log_loss": Metric("Log-loss", "mean surprise at the true class, in nats; 0 is perfect"),
     "log_loss_calibration": Metric(
-        "… that recalibration removes", "the part of the log-loss that a temperature would take away; near 0 is honest"
+        "… that recalibration removes",
+        "the part of the log-loss that a temperature would remove; near 0 means calibrated",
     ),
     "log_loss_refinement": Metric(
         "… that remains", "the part that only a better model can lower: how well it tells the classes apart"
     ),
     "accuracy": Metric("Accuracy", "share of rows whose most probable class is the true one", is_share=True),
-    "balanced_accuracy": Metric("Balanced accuracy", "accuracy with every class counting the same", is_share=True),
-    "macro_f1": Metric("Macro F1", "precision and recall in one, every class counting the same", is_share=True),
-    "brier": Metric("Brier score", "squared distance from probabilities to what happened; 0 is perfect, 2 the worst"),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy", "mean recall of the classes: accuracy if every class counts equally", is_share=True
+    ),
+    "macro_f1": Metric("Macro F1", "precision and recall combined, every class counting equally", is_share=True),
+    "brier": Metric(
+        "Brier score", "squared distance of the probabilities from the true class; 0 is perfect, 2 is the worst"
+    ),
     "brier_calibration": Metric("… that recalibration removes", "as for the log-loss"),
     "brier_refinement": Metric("… that remains", "as for the log-loss"),
     "top_label_calibration_error": Metric(
-        "Calibration error", "how far confidence is from the share that was right, on average", is_share=True
+        "Calibration error", "mean distance of confidence from the share of rows that are right", is_share=True
     ),
     "classwise_calibration_error": Metric(
         "Classwise calibration error",
@@ -36,7 +41,7 @@ METRICS = {
     ),
     "debiased_top_label_error": Metric(
         "Debiased calibration error",
-        "root mean square, without what chance adds; 0 where chance explains all of it",
+        "root mean square distance, without the part that chance adds; 0 if chance explains all of it",
         is_share=True,
     ),
     "debiased_classwise_error": Metric(
@@ -44,11 +49,12 @@ METRICS = {
     ),
     "kernel_calibration_error": Metric(
         "Kernel calibration error",
-        "whether rows with like probabilities miss them alike, all classes at once, without bins; 0 is honest",
+        "whether rows with similar probabilities deviate from them in the same direction, for all classes at once and"
+        " without bins; 0 means calibrated",
     ),
 }
 
-# Labels drawn for the test of calibration, and the least p-value that leaves.
+# Number of label draws in the test of calibration, and the smallest p-value that they allow.
 DRAWS = 199
 LEAST_P_VALUE = 1 / (1 + DRAWS)
 

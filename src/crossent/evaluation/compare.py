@@ -24,10 +24,10 @@ def compare(
     sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Judge probabilities of several sources on the same rows, each beside the first.
+    """Evaluate probabilities of several sources on the same rows, and compare each with the first.
 
-    Two intervals that overlap do not say that two sources are equally good: the same rows are hard for both. So each
-    difference has an interval of its own, from resamples that both are judged on.
+    Overlapping intervals do not mean that two sources are equally good, because the same rows are hard for both. So
+    each difference has its own interval, from resamples that both sources share.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def compare(
     SettingError
         If there is only one source.
     ShapeError
-        If probabilities are none, or shapes or classes of the sources differ.
+        If values are not probabilities, or shapes or classes of the sources differ.
     DataError
-        If a label is not among the classes, or it cannot be told which column is whose.
+        If a label is not among the classes, or the class of each column is unknown.
 
     Notes
     -----
@@ -92,7 +92,7 @@ def compare_log_probs(
     *,
     weight: FloatArray | None = None,
 ) -> Comparison:
-    """Judge log-probabilities of two sources or more on the same rows; see `compare` and `evaluate_log_probs`.
+    """Evaluate log-probabilities of two or more sources on the same rows; see `compare` and `evaluate_log_probs`.
 
     Parameters
     ----------

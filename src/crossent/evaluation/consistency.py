@@ -16,16 +16,15 @@ def calibration_p_value(
 ) -> float:
     """Return the p-value of the hypothesis that each row's label was drawn from its probabilities.
 
-    Labels are drawn from the probabilities 199 times. Where the hypothesis holds, the true labels are one draw more,
-    and each of these figures of theirs takes every place among the 200 equally often:
+    Labels are drawn from the probabilities 199 times. If the hypothesis holds, the true labels are a further draw, and
+    each of these figures takes every place among the 200 equally often:
 
     - the calibration error of the predicted label, which over- and underconfidence raise;
     - the classwise calibration error, which classes that are too probable or too improbable raise;
-    - the distance of the log-loss from what the probabilities promise: above it they are too sure, below it not enough.
+    - the distance of the log-loss from its expectation: above it they are overconfident, below it underconfident.
 
-    The p-value is the share of draws whose most extreme place of the three is at least as extreme as that of the true
-    labels: at most 5 % of calibrated probabilities get 0.05 or less, however few the rows, and without any bins having
-    to be filled.
+    The p-value is the share of draws whose most extreme place of the three is at least as extreme as the place of the
+    true labels: at most 5 % of calibrated probabilities get 0.05 or less, even with few rows and empty bins.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ def calibration_p_value(
     probs = probs / probs.sum(axis=1, keepdims=True)
     rows = np.arange(len(target))
     top = probs.argmax(axis=1)
-    # Class by class and in one byte: there may be a thousand classes.
+    # Class by class, and with one byte for each number, because there may be a thousand classes.
     bin_index = np.empty(probs.shape, dtype=np.int8)
     for k in range(probs.shape[1]):
         bin_index[:, k] = bin_of(probs[:, k], BINS)
@@ -86,7 +85,7 @@ def calibration_p_value(
 
 
 def draw_labels(probs: FloatArray, times: int, rng: np.random.Generator) -> list[IntArray]:
-    """Draw ``(n,)`` class indices from ``(n, K)`` probabilities, as often as is asked.
+    """Draw ``(n,)`` class indices from ``(n, K)`` probabilities, as many times as asked for.
 
     Examples
     --------
@@ -95,7 +94,7 @@ def draw_labels(probs: FloatArray, times: int, rng: np.random.Generator) -> list
     """
     rows, class_count = probs.shape
     cumulated = probs.cumsum(axis=1)
-    # Each row from its number to the next, one after the other: a single sorted array to look all rows up in.
+    # Each row is moved to the interval from its number to the next: then one sorted array serves to look up all rows.
     start = np.arange(rows)
     cumulated /= cumulated[:, -1:].copy()
     cumulated += start[:, None]
@@ -107,7 +106,7 @@ def draw_labels(probs: FloatArray, times: int, rng: np.random.Generator) -> list
 
 
 def most_extreme_p_value(figures: FloatArray) -> float:
-    """Return the p-value of the first of several draws by the figure of it that is most extreme.
+    """Return the p-value of the first of several draws, by its most extreme figure.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Calibration errors without the part that chance adds: about 0 for perfect probabilities, on few rows too.
+"""Calibration errors without the part that chance adds: about 0 for perfect probabilities, also with few rows.
 
-The plain calibration errors are sums of distances, which chance only makes larger. These are root mean squares: of each
-bin's squared sum of (outcome - probability) the squares of its single rows are taken off, which leaves the products of
-different rows, and those vanish on average where the probabilities are right.
+The plain calibration errors are sums of distances, which chance can only increase. These are root mean squares: from
+the squared sum of (outcome - probability) in each bin, the squares of its single rows are subtracted. The products of
+different rows remain, which are zero on average if the probabilities are right.
 """
 
 import numpy as np
@@ -26,14 +26,14 @@ def squared_calibration_error(
     probability, outcome
         ``(n,)`` predicted probabilities of an event, and whether it happened.
     bins
-        Number of equally wide bins. One that holds a single row counts as 0: it says nothing.
+        Number of equally wide bins. A bin with a single row counts as 0, because it gives no information.
     sample_weight
         ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
     float
-        At most 1, and below 0 about as often as above where the probabilities are right; NaN for a single row.
+        At most 1, and if the probabilities are right, about as often below 0 as above; NaN for a single row.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What is drawn more than once, onto axes of matplotlib: reliability diagrams and confusion matrices."""
+"""Drawings that are used in several places, on axes of matplotlib: reliability diagrams and confusion matrices."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from matplotlib.colors import to_rgb
 
 from crossent.evaluation.result import Reliability
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish, too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8a8f98"
 LABEL_LENGTH = 16
-# Class names below a matrix that need more characters than this, each as many as the longest, are turned on end.
+# Class names below a matrix are vertical if they need more characters than this, each counted like the longest.
 MOST_LEVEL_CHARACTERS = 32
 
 _STYLE: dict[Any, Any] = {
-    # A class called "$x$" is no formula.
+    # A class with the name "$x$" is not a formula.
     "text.parse_math": False,
     "font.family": ["sans-serif"],
     "font.size": 10,
@@ -35,9 +35,9 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and write figures in the look of the project."""
+    """Draw and write figures in the style of the project."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # Matplotlib's own font need not know the script of a class name.
+        # The default font of Matplotlib may lack the script of a class name.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         yield
 
@@ -96,7 +96,7 @@ def draw_confusion(axis: Axes, shade: npt.NDArray[np.float64], labels: Sequence[
 
 
 def fit_level(names: Sequence[str]) -> bool:
-    """Say whether class names find room side by side below a matrix."""
+    """Say whether class names fit side by side below a matrix."""
     return len(names) * max(map(len, names)) <= MOST_LEVEL_CHARACTERS
 
 

@@ -1,4 +1,4 @@
-"""From probabilities and labels to every figure of quality, and to the JSON that keeps them."""
+"""Computes all metrics from probabilities and labels, and their JSON."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ def evaluate(
     sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge probabilities from anywhere on rows with known labels, each figure with its 95 % interval.
+    """Evaluate probabilities of any model on rows with known labels, each metric with its 95 % interval.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def evaluate(
         ``(n,)``, 0 or above: how many rows each row counts as, such as the weights of a survey. None: as one. A row of
         weight 0 is left out. Intervals take rows with their weights for drawn.
     seed
-        Of the resamples, and of the random parts that refinement and the kernel error deal the rows into.
+        Seed of the resamples, and of the random parts into which refinement and the kernel error divide the rows.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def evaluate_log_probs(
     *,
     weight: FloatArray | None = None,
 ) -> Evaluation:
-    """Judge probabilities on rows with known labels, each figure with its 95 % interval.
+    """Evaluate log-probabilities on rows with known labels, each metric with its 95 % interval.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def judge(
 ) -> tuple[Evaluation, Mapping[str, Resampled]]:
     """Return what `evaluate_log_probs` does, and the figures on each resample, so that differences can be judged."""
     check_rows(log_probs, target)
-    with np.errstate(over="ignore"):  # what overflows is no log-probability; the next line says so
+    with np.errstate(over="ignore"):  # a value that overflows is not a log-probability; the next line says so
         probs = np.exp(log_probs, dtype=np.float64)
     _check_probs(probs, classes, prior)
     resamples = resample_rows(len(target), rng, weight)
@@ -173,7 +173,9 @@ def judge(
         "debiased_classwise_error": class_debiased,
         "kernel_calibration_error": kernel_calibration_error(probs, target, rng, sample_weight=weight),
     }
-    # Last, for how much it draws depends on the probabilities: all before is the same rows for any, as `compare` needs.
+    # This comes last because the number of its draws depends on the probabilities. All metrics before it use the same
+    # rows
+    # for any probabilities, which `compare` needs.
     predicted = probs.argmax(axis=1)
     confusion = confusion_matrix(target, predicted, len(classes), sample_weight=weight)
     counts = class_counts(confusion)
@@ -202,7 +204,7 @@ def judge(
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as plain dicts, lists, numbers and labels: what ``metrics.json`` holds.
 
-    JSON has no word for NaN or infinity: NaN becomes None (nothing to rest on), infinity the string ``"Infinity"``,
+    JSON has no NaN and no infinity: NaN becomes None (there are no rows for it), infinity the string ``"Infinity"``,
     which `float` reads back.
 
     Examples

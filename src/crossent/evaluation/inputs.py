@@ -1,4 +1,4 @@
-"""Probabilities and labels from anywhere, brought into one form."""
+"""Converts probabilities and labels of any kind into one form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from crossent.errors import DataError, ShapeError
 from crossent.evaluation.metrics import FloatArray, IntArray
 from crossent.kinds.column import Label
 
-SUM_TOLERANCE = 1e-3  # the rounding of 1,000 float32 probabilities stays well below
+SUM_TOLERANCE = 1e-3  # larger than the rounding error in the sum of 1,000 float32 probabilities
 _LEAST = 1e-6  # rounding below zero
 
 
@@ -83,7 +83,7 @@ def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None, sample_we
 
 
 def read_prior(prior: Mapping[Label, float] | npt.ArrayLike | None, labelled: Labelled) -> FloatArray:
-    """Return the ``(K,)`` prior: that of the labels where none is given.
+    """Return the ``(K,)`` prior; by default the class shares of the labels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""95 % bootstrap intervals: how far a figure would move on other rows of the same kind.
+"""95 % bootstrap intervals: how much a metric would change on other rows of the same kind.
 
 Rows are drawn with replacement `RESAMPLES` times. Two short cuts keep that fast on a million rows:
 
@@ -25,7 +25,7 @@ GROUPS = 2000
 
 @dataclass(frozen=True)
 class Resampled:
-    """A figure and what it is on each resample of the rows, ``(R,)``; two of the same rows can be compared in pairs."""
+    """A metric and its values on resamples of the rows, ``(R,)``; those of two sources can be compared in pairs."""
 
     value: float
     draws: FloatArray
@@ -36,7 +36,7 @@ class Resampled:
 
     def minus(self, other: "Resampled") -> "Resampled":
         """Return the difference to a figure of the same rows, resample by resample."""
-        with np.errstate(invalid="ignore"):  # the difference of two infinite losses is NaN: nothing can be said
+        with np.errstate(invalid="ignore"):  # the difference of two infinite losses is NaN, which means unknown
             return Resampled(self.value - other.value, self.draws - other.draws)
 
 
@@ -116,7 +116,8 @@ def resample_confusion(confusion: Counts, rng: np.random.Generator) -> ClassCoun
     ((1000, 2), {12})
     """
     class_count = len(confusion)
-    # Cells without rows stay without. Leaving them out matters with 1,000 classes: a million cells, few of them taken.
+    # Empty cells stay empty. Leaving them out matters with 1,000 classes, which have a million cells, most of them
+    # empty.
     actual, predicted = np.nonzero(confusion)
     cells = confusion[actual, predicted]
     rows, share = cells.sum(), cells / cells.sum()
@@ -182,7 +183,7 @@ class RowResamples:
         means = self._finite_means(np.where(finite, values, 0.0))
         if finite.all():
             return means
-        # Repeats times values would make NaN of an infinite value that a resample does not hold.
+        # Multiplication would turn an infinite value that a resample does not hold into NaN.
         infinite = self._finite_means((~finite).astype(np.float64))
         return np.where(infinite > 0, np.inf, means)
 
@@ -202,7 +203,7 @@ def resample_rows(rows: int, rng: np.random.Generator, weight: FloatArray | None
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     groups = min(rows, GROUPS)
-    # Dealt at random: rows that stand together in a table are often alike.
+    # In random order, because neighbouring rows of a table are often similar.
     group = rng.permutation(rows) % groups
     repeats = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES).astype(np.float64)
     return RowResamples(group, repeats, repeats @ np.bincount(group, weight), weight)

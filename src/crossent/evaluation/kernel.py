@@ -22,9 +22,9 @@ def kernel_calibration_error(
 
         exp(-|p - q| / bandwidth) * (e_y - p) . (e_z - q)
 
-    with their probabilities p and q, labels y and z, unit vectors e and Euclidean distance. Where the probabilities are
-    right, its mean is 0: the labels of two rows then miss their probabilities independently. Where rows of like
-    probabilities miss them alike it is positive.
+    with their probabilities p and q, labels y and z, unit vectors e and Euclidean distance. If the probabilities are
+    right, its mean is 0, because the labels of two rows then deviate from their probabilities independently. It is
+    positive if rows with similar probabilities deviate in the same direction.
 
     Up to 2,000 rows all pairs are taken. Beyond, the rows are dealt at random into equal blocks and the pairs
     within blocks are taken (fewer rows than there are blocks may be left out): unbiased too, in time that grows with
@@ -82,7 +82,7 @@ def kernel_calibration_error(
         drawn = np.einsum("ri,ri->r", repeats @ products.astype(np.float32), repeats) / pairs
         # A resample may hold heavier rows than the block; without weights both hold as much.
         drawn *= (of_row.sum() / (repeats @ of_row)) ** 2
-        # The same resamples serve all blocks, each time in another order: drawing them is what takes long.
+        # The same resamples are used for all blocks, each time in another order, because drawing them takes long.
         draws += rng.permutation(drawn)
     return Resampled(root(squared), np.sqrt(np.maximum(draws, 0.0)))
 
@@ -108,7 +108,7 @@ def median_distance(probs: FloatArray) -> float:
     1.4142
     """
     distances = _distances(probs @ probs.T)
-    # Below the rounding of the squares two rows count as the same.
+    # If their distance is below the rounding of the squares, two rows count as equal.
     different = distances[np.triu_indices(len(probs), 1)]
     different = different[different > 1e-6]
     return float(np.median(different)) if different.size else 1.0

@@ -1,4 +1,4 @@
-"""Figures of quality: proper scores of probabilities, and what follows from a confusion matrix."""
+"""Metrics: proper scores of probabilities, and metrics of a confusion matrix."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +44,12 @@ def check_rows(scores: npt.NDArray[Any], target: IntArray) -> None:
 def log_loss_of_rows(log_probs: Scores, target: IntArray) -> FloatArray:
     """Return each row's log-loss in nats, ``(n,)``; see `log_loss`."""
     check_rows(log_probs, target)
-    # Taken from 0.0, not negated, so that a certain and right answer costs 0.0 rather than -0.0.
+    # Subtracted from 0.0, not negated, so that a certain and right answer has the loss 0.0 and not -0.0.
     return 0.0 - np.take_along_axis(log_probs, target[:, None], axis=1)[:, 0].astype(np.float64)
 
 
 def log_loss(log_probs: Scores, target: IntArray, *, sample_weight: FloatArray | None = None) -> float:
-    """Return the mean negative log-probability of what happened, in nats, not clipped.
+    """Return the mean negative log-probability of the true class, in nats, not clipped.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def log_loss(log_probs: Scores, target: IntArray, *, sample_weight: FloatArray |
     Returns
     -------
     float
-        From 0 (sure and right) to infinity (something happened that had been given probability 0).
+        From 0 (certain and right) to infinity (a true class had the probability 0).
 
     Raises
     ------
@@ -105,7 +105,7 @@ def brier(probs: Scores, target: IntArray, *, sample_weight: FloatArray | None =
     Returns
     -------
     float
-        From 0 (sure and right) to 2 (sure and wrong).
+        From 0 (certain and right) to 2 (certain and wrong).
 
     Raises
     ------
@@ -167,7 +167,7 @@ def as_counts(weights: npt.NDArray[Any]) -> Counts:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """The counts of a confusion matrix that its figures rest on.
+    """The counts of a confusion matrix from which its metrics are computed.
 
     The functions that take them work along the last axis, so that one call serves one matrix or a thousand resamples.
 

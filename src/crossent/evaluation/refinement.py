@@ -1,4 +1,4 @@
-"""What of a loss a recalibration could remove, and what it could not."""
+"""Splits a loss into the part that a recalibration could remove, and the rest."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
 from crossent.logits import log_softmax
 
 FOLDS = 5
-# A probability of 0 stays one at every temperature. For the recalibration it is this small instead.
+# A probability of 0 stays 0 at every temperature. The recalibration uses this small probability instead.
 _LOWEST = -80.0
 
 
 def recalibrate(
     log_probs: Scores, target: IntArray, rng: np.random.Generator, weight: FloatArray | None = None
 ) -> FloatArray:
-    """Return log-probabilities after the best recalibration, each row's chosen by other rows.
+    """Return log-probabilities after the best recalibration, which other rows choose for each row.
 
-    A proper loss is what it is after the best recalibration, its *refinement* (how well the model tells classes apart),
-    plus what that recalibration removes, its *calibration error*. Were a row judged by a recalibration that it took
-    part in, refinement would look too small. So the rows are dealt at random into five parts, and each is recalibrated
-    by the others.
+    A proper loss is the sum of the loss after the best recalibration, its *refinement* (how well the model tells
+    classes apart), and the part that this recalibration removes, its *calibration error*. If a row took part in
+    choosing its own recalibration, refinement would look too small. So the rows are divided at random into five parts,
+    and each part is recalibrated by the others.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def recalibrate(
     -----
     Sources: Bröcker 2009, "Reliability, Sufficiency, and the Decomposition of Proper Scores"; Berta, Holzmüller, Jordan
     and Bach 2025, "Rethinking Early Stopping: Refine, Then Calibrate", for refinement as the loss after a temperature.
-    What a temperature cannot mend counts as refinement.
+    Errors that a temperature cannot correct count as refinement.
 
     Examples
     --------

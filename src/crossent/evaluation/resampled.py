@@ -8,7 +8,7 @@ from crossent.evaluation.intervals import RESAMPLES, Resampled, RowResamples, dr
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores, brier_of_rows, log_loss_of_rows
 from crossent.evaluation.refinement import recalibrate
 
-# Probabilities that are resampled at a time: what keeps the sums of the groups in some 100 MB.
+# Number of probabilities that are resampled at a time, so that the sums of the groups take about 100 MB.
 _AT_ONCE = 2_000_000
 _MOST_CLASSES_AT_ONCE = 32
 
@@ -18,9 +18,9 @@ def resample_means(
 ) -> dict[str, Resampled]:
     """Return log-loss and Brier score, the two parts of each, and the accuracy; see `recalibrate` for the parts.
 
-    The calibration part is what the recalibration lowers the loss by. It is given as it is: a little below 0 where
-    there is nothing to gain, so that the two parts always add up to the loss. Resamples keep the recalibration. A
-    single row has no parts: they are NaN.
+    The calibration part is the amount by which the recalibration lowers the loss. It is not clipped: it is a little
+    below 0 if there is nothing to gain, so that the two parts always add up to the loss. Resamples keep the
+    recalibration. A single row has no parts: they are NaN.
     """
     losses = {"log_loss": log_loss_of_rows(log_probs, target), "brier": brier_of_rows(probs, target)}
     if len(target) > 1:
@@ -64,7 +64,7 @@ def classwise_errors(probs: FloatArray, target: IntArray, resamples: RowResample
 def debias(squared: float, plain: float, plain_draws: FloatArray) -> Resampled:
     """Return the root of a debiased squared error and its resamples.
 
-    Resampling adds the bias of chance once more, so that it is taken off the resamples twice.
+    Resampling adds the bias of chance once more, so it is subtracted from the resamples twice.
 
     Parameters
     ----------

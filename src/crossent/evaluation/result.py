@@ -1,4 +1,4 @@
-"""What an evaluation holds: every figure with its interval."""
+"""The results of an evaluation: every metric with its interval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fares, one against the rest; a figure with no rows to rest on is NaN."""
+    """The metrics of one class against the rest; a metric without rows is NaN."""
 
     label: Label
     support: int
@@ -142,7 +142,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ClassSets:
-    """How the prediction sets of one class's rows fare; without rows the figures are NaN."""
+    """The metrics of prediction sets on the rows of one class; without rows they are NaN."""
 
     label: Label
     support: int
@@ -152,7 +152,7 @@ class ClassSets:
 
 @dataclass(frozen=True)
 class SetsResult:
-    """How prediction sets fare on rows with known labels.
+    """The metrics of prediction sets on rows with known labels.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class SetsResult:
 
 @dataclass(frozen=True)
 class SetsSummary:
-    """Prediction sets on the rows held out: the coverage that was asked for, and how they fare."""
+    """Prediction sets on the held-out rows: the coverage that was asked for, and the metrics."""
 
     coverage: float
     result: SetsResult
@@ -194,7 +194,7 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class ClassRemedy:
-    """What a remedy of imbalance does for one class, on ``rows`` rows held out.
+    """The effect of a remedy of imbalance on one class, on ``rows`` held-out rows.
 
     ``recall``, ``precision`` and ``log_loss`` are those of the probabilities under the class shares of the data;
     ``remedied_…`` those under the shares that the remedy means. What is predicted follows the
@@ -212,7 +212,7 @@ class ClassRemedy:
 
 
 def p_value_words(p_value: float) -> str:
-    """Say what a p-value of calibration means.
+    """Say in words what a p-value of calibration means.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""What a fitted classifier rests on: what held-out rows say of it, which rows to look at, what speaks for a class."""
+"""What a fitted classifier rests on: what held-out rows say of it, rows to look at, and the evidence for each class."""

@@ -1,4 +1,4 @@
-"""What rows held out say of a predictor: probabilities, sets, what calibration and a remedy of imbalance did."""
+"""What held-out rows say of a predictor: probabilities, sets, effects of calibration and of a remedy of imbalance."""
 
 from dataclasses import dataclass
 
@@ -25,22 +25,22 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """All that rows held out say.
+    """The results on held-out rows.
 
     Attributes
     ----------
     log_probs
         ``(n, K)`` log-probabilities of the rows.
     evaluation
-        Of these.
+        The evaluation of these.
     before_after
-        Before calibration and after; None where there was nothing to correct.
+        Evaluation before calibration and after it; None where calibration changes nothing.
     sets
-        Prediction sets at 90 %; None where the conformal rows are too few for them.
+        Prediction sets with a coverage of 90 %; None where there are too few conformal rows for them.
     risk_coverage
-        What share of the predicted labels is wrong if the unsure rows are not answered.
+        Share of the predicted labels that are wrong if the model abstains on its most uncertain rows.
     worst_rows
-        Those whose given label is least probable.
+        The rows whose label is least probable.
     remedy
         What the remedy of imbalance does for each class; empty without one.
     """
@@ -98,7 +98,7 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
 
 
 def _remedy(predictor: Predictor, decisions: Decisions, test: Dataset) -> tuple[ClassRemedy, ...]:
-    """Compare, class by class, what is predicted and its log-loss with the prior of the remedy and without it."""
+    """Compare predictions and log-loss of each class under the prior of the remedy and under the prior of the data."""
     if (predictor.decision_prior == predictor.prior).all():
         return ()
     classes, without = len(predictor.classes), decisions.log_probs

@@ -13,9 +13,9 @@ from crossent.kinds.ngram_encoding import TextEncoding
 from crossent.kinds.ngrams import names
 from crossent.predictor import Predictor
 
-# N-grams of each sort that are named for a class.
+# For each class, the number of n-grams of each sort that are named.
 MOST_NGRAMS = 24
-# Rows that are looked at.
+# Largest number of rows that are searched.
 MOST_ROWS = 20_000
 
 
@@ -32,7 +32,7 @@ class Evidence:
     ngram
         A word or a pair of words; or a piece of a word, with a space where the word begins or ends.
     is_piece
-        Which of the two.
+        Whether it is a piece of a word.
     gain
         By how much it raises the logit of the class above the mean of all classes, on average over the texts of the
         class.
@@ -46,12 +46,12 @@ class Evidence:
 
 
 def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...]:
-    """Return the n-grams that speak most for each class, class by class, from strong to weak.
+    """Return the n-grams that raise the logit of each class most, class by class, the strongest first.
 
     Parameters
     ----------
     predictor
-        Any; without columns of text there is no evidence.
+        Any predictor; without columns of text there is no evidence.
     dataset
         Rows that it was trained on.
     """
@@ -60,14 +60,14 @@ def find_evidence(predictor: Predictor, dataset: Dataset) -> tuple[Evidence, ...
         return ()
     step = -(-len(dataset) // MOST_ROWS)
     dataset = dataset.take(np.arange(0, len(dataset), step))
-    found: list[Evidence] = []
+    all_evidence: list[Evidence] = []
     for encoding in predictor.encoder.encodings:
         if not isinstance(encoding, TextEncoding):
             continue
         of_column, weight = weight[: len(encoding.hashes)], weight[len(encoding.hashes) :]
-        found += _evidence_of_column(encoding, of_column, dataset)
+        all_evidence += _evidence_of_column(encoding, of_column, dataset)
     order = {label: i for i, label in enumerate(predictor.classes)}
-    return tuple(sorted(found, key=lambda evidence: (order[evidence.label], evidence.is_piece, -evidence.gain)))
+    return tuple(sorted(all_evidence, key=lambda evidence: (order[evidence.label], evidence.is_piece, -evidence.gain)))
 
 
 def _evidence_of_column(encoding: TextEncoding, weight: npt.NDArray[np.float32], dataset: Dataset) -> list[Evidence]:
@@ -99,14 +99,14 @@ def _evidence_of_column(encoding: TextEncoding, weight: npt.NDArray[np.float32],
 def _names(
     encoding: TextEncoding, features: scipy.sparse.csr_array, columns: set[int], texts: list[Any]
 ) -> dict[int, str]:
-    """Find the n-grams behind some columns, each in one of the texts that hold it."""
+    """Find the n-grams of some columns, each in a text that contains it."""
     wanted = np.array(sorted(columns), np.int64)
     if not len(wanted):
         return {}
     by_column = features[:, wanted].tocsc()
     rows = {int(by_column.indices[begin]) for begin in by_column.indptr[:-1]}
     hashes = {int(encoding.hashes[column]): int(column) for column in wanted}
-    found: dict[int, str] = {}
+    by_hash: dict[int, str] = {}
     for row in sorted(rows):
-        found |= {hashes[hash_]: name for hash_, name in names(str(texts[row]), hashes).items()}
-    return found
+        by_hash |= {hashes[hash_]: name for hash_, name in names(str(texts[row]), hashes).items()}
+    return by_hash

@@ -1,4 +1,4 @@
-"""Rows to look at: those whose given label the model finds least probable."""
+"""Rows to look at: those whose label the model finds least probable."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,13 @@ import pandas as pd
 from crossent.data.dataset import Dataset
 
 WORST_ROWS = 20
-# Characters of a value; texts go on.
+# Largest number of characters of a value; longer texts are cut.
 MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
 class WorstRow:
-    """A row whose given label is improbable: ``row`` counts from 1, ``prob`` is that of the given label."""
+    """A row whose label is improbable: ``row`` counts from 1, ``prob`` is the probability of the label."""
 
     row: int
     values: tuple[tuple[str, str], ...]
@@ -27,7 +27,7 @@ class WorstRow:
 
 
 def worst_rows(dataset: Dataset, log_probs: npt.NDArray[np.float64]) -> tuple[WorstRow, ...]:
-    """Return the rows whose given label is least probable: hard cases, or wrong labels."""
+    """Return the rows whose label is least probable: hard cases, or wrong labels."""
     losses = -log_probs[np.arange(len(dataset)), dataset.target]
     order = np.argsort(-losses, kind="stable")[:WORST_ROWS]
     predicted = log_probs.argmax(axis=1)

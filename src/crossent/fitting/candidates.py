@@ -1,4 +1,4 @@
-"""Which models are tried on a dataset."""
+"""Chooses the models that are tried on a dataset."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ def candidates(recipe: Recipe, dataset: Dataset, asked: frozenset[str]) -> tuple
         return (Candidate(settings.name, settings),)
     reading = [settings for settings in recipe.models if not _unread(settings, dataset)]
     if not reading:
-        # Each lacks something; what the first one lacks is as good an example as any.
+        # Each model lacks something; the error names what the first one lacks.
         _check_reads(recipe.models[0], recipe, dataset)
     taking = [settings for settings in reading if asked <= settings.takes]
     if not taking:

@@ -1,4 +1,4 @@
-"""One model trained on the complement of each fold, and what the rows held out say about it."""
+"""Trains a model on the complement of each fold, and calibrates it by the held-out rows."""
 
 import dataclasses
 import time
@@ -25,17 +25,17 @@ from crossent.train.learning_rate import LearningRateCurve
 from crossent.train.processes import Processes
 from crossent.value_checks import LARGEST_LOGIT, check_bounded
 
-# Held-out logits come from one model each, but the average of several predicts, and averaging softens overconfidence by
-# itself: a temperature that gains less than this share of the log-loss would overdo it.
+# Each held-out row has logits of one model, but the average of several models predicts, and averaging already reduces
+# overconfidence. A temperature that gains less than this share of the log-loss would correct too much.
 LEAST_GAIN_OF_AVERAGE = 0.01
-# Fewer rows held out cannot tell whether a correction of confidence helps.
+# Fewer held-out rows cannot show whether a correction of confidence helps.
 LEAST_CALIBRATED = 30
 # A third of the held-out rows has no say in calibration, so that prediction sets can rest on them; and at most this
 # number of rows, or of logits, for they are saved with the model.
 APART_DIVISOR = 3
 MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 
-# From a mask of the rows to hold out to those to train on, and them.
+# A function from a mask of the held-out rows to the training rows and the held-out rows.
 Encode = Callable[[npt.NDArray[np.bool_]], tuple[Examples, Examples]]
 
 
@@ -71,13 +71,13 @@ class Trial:
 
     @property
     def calibrated_log_loss(self) -> float:
-        """The held-out log-loss of what would be kept."""
+        """The held-out log-loss after calibration."""
         return self.calibration.log_loss_after if self.calibration.method != "identity" else self.log_loss
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Models that each held out another fold, what they were trained by, and the rows of no say in any of it.
+    """Models that each held out another fold, and the rows that had no part in their training.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class CrossFit:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is the same for every candidate.
+    """The settings and folds that are the same for every candidate.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ def cross_fit(
     effective_priors = _effective_priors(rows.take(for_calibration), prior_correction, plan.prior)
     rows = _restore(rows, effective_priors, plan.prior)
     averaged = len(fits) > 1 and not plan.refit
-    # A model that is then fitted to all rows has other logits than these; what carries over to it is one number.
+    # A model that is later fitted to all rows has other logits; only a temperature can be transferred to it.
     method = "temperature" if plan.refit and plan.recipe.calibration == "auto" else plan.recipe.calibration
     calibration = _calibrate(rows.take(for_calibration), method, LEAST_GAIN_OF_AVERAGE if averaged else 0.0)
     rows_apart = rows.take(apart)
@@ -219,7 +219,7 @@ def _fit_folds(
         fold_fit = None if checkpoint is None else _finished_fold(candidate, plan, i, checkpoint)
         if fold_fit is None:
             fold_fit = _fit_fold(candidate, encode, plan, i, own_rng, on_epoch, checkpoint)
-            # A fold that was cut short would only spoil the average of those that were not.
+            # A fold that was cut short would only make the average of the complete folds worse.
             if deadline.stopped and fits:
                 break
         fits.append(fold_fit)

@@ -1,4 +1,4 @@
-"""The time that all fits of a training share."""
+"""The time limit that all fits of a training share."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from crossent.monitoring.records import EpochRecord, OnEpoch
 
 
 class Deadline:
-    """The end of all fits, shared fairly among them; it also passes their epochs on, and remembers a stop.
+    """The deadline of all fits, which share the time equally; it also passes on epochs and remembers a stop.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ class Deadline:
     seconds
         For all fits together, from now on; each has an equal share of what is left. None sets no bound.
     fits
-        How many there will be.
+        Number of fits.
     """
 
     def __init__(self, on_epoch: OnEpoch, seconds: float | None, fits: int) -> None:
@@ -27,7 +27,7 @@ class Deadline:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether all time is spent."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._ends
 
     def fold(self, fold: int, folds: int) -> OnEpoch:

@@ -1,4 +1,4 @@
-"""The only wiring: a dataset and a recipe become a predictor."""
+"""Makes a predictor from a dataset and a recipe; everything else is put together here."""
 
 import copy
 import dataclasses
@@ -30,7 +30,7 @@ from crossent.train.processes import Processes
 
 # Above this number of rows, one split is as good as five, at a fifth of the time.
 MANY_ROWS = 20_000
-# With text the rows held out choose less, for the model is then fitted to all rows.
+# With text, held-out rows choose less, because the model is later fitted to all rows.
 MANY_TEXTS = 4_000
 FOLDS = 5
 # The share of the training rows in the one split.
@@ -39,7 +39,7 @@ VALID_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """A predictor, and how it was found.
+    """A predictor, and how it was chosen.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def fit(
     tried = _tried(dataset, recipe)
     dataset = merge_copies(dataset, recipe.duplicates)
     by_fold = learns_by_fold(dataset)
-    # Where nothing is learned from held-out rows but scales and names, all rows are encoded at once.
+    # If encoders learn only scales and names, and nothing from labels, all rows are encoded at once.
     whole = None if by_fold else _encode_all(dataset)
     plan = Plan(
         recipe=recipe,
@@ -165,7 +165,7 @@ def _cross_fit_all(
     """Fit the candidates one after the other, until the time is over."""
     plans = [_plan_of(candidate, plan) for candidate in tried]
     deadline = Deadline(on_epoch, plan.recipe.time_budget, sum(len(of_candidate.sides) for of_candidate in plans))
-    # A copy, so that training draws the same whether there was a search or not.
+    # A copy, so that the draws of training are the same with and without a search.
     prepared = [_prepared(candidate, encode, plan, copy.deepcopy(rng)) for candidate in tried]
     fits: list[CrossFit] = []
     for (candidate, curve), of_candidate in zip(prepared, plans, strict=True):

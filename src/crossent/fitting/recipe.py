@@ -32,38 +32,44 @@ class Recipe:
 
     model: str = setting(
         "auto",
-        "Which model: linear (softmax regression), boosting (trees, no text), network (no text), or auto: the best of"
-        " them on held-out rows.",
+        "The model: linear (softmax regression), boosting (trees; reads no text), network (reads no text), or auto: the"
+        " best of these on held-out rows.",
     )
     calibration: Literal["auto", "none", "temperature", "vector", "matrix"] = setting(
-        "auto", "How confidence is corrected: auto is the best on held-out rows, and none where nothing helps there."
+        "auto", "How confidence is corrected: auto is the best method on held-out rows, or none where no method helps."
     )
     imbalance: Literal["none", "class-weight", "oversample", "logit-adjust", "focal"] = setting(
         "none",
-        "How rare classes get more say in the predicted class; the probabilities stay those of the data's own mix.",
+        "How rare classes are predicted more often; the probabilities stay right for the class shares of the data.",
     )
     class_weight: dict[str, float] | None = setting(
         None,
-        "Weights by class, a remedy of imbalance in place of the balanced ones: --class-weight rare=5, once for each.",
+        "Weight of a class, as a remedy of imbalance in place of balanced weights: --class-weight rare=5. Can be given"
+        " several times.",
     )
     label_smoothing: float = setting(
-        0.0, "Share of each label that training spreads evenly over all classes; calibration takes it back.", 0.0, 0.99
+        0.0,
+        "Share of each label that training spreads evenly over all classes, for labels that may be wrong; calibration"
+        " corrects the probabilities afterwards.",
+        0.0,
+        0.99,
     )
     folds: int | None = setting(
         None,
-        "Number of folds to train on, whose models are averaged; 1 is a single split. Default: 5, for many rows 1.",
+        "Number of folds; a model is trained for each, and their average predicts. 1 is a single split. Default: 5, or"
+        " 1 for many rows.",
         1,
         100,
     )
     duplicates: Literal["auto", "together", "anywhere"] = setting(
         "auto",
-        "Where rows with the same features go in a split: all to one side (together), anywhere, or to one side where"
-        " chance alone does not make so many alike (auto).",
+        "Where rows with equal features go in a split: all to one side (together), anywhere, or to one side only where"
+        " more rows are equal than chance explains (auto).",
     )
     time_budget: float | None = setting(
-        None, "Seconds of training, shared by all fits; each ends early when its share is over.", 0.0, 1e9
+        None, "Seconds that training may take, shared by all fits; a fit ends early when its share is over.", 0.0, 1e9
     )
-    seed: int = setting(0, "Seed of every draw; the same seed gives the same model.", 0, 2**31 - 1)
+    seed: int = setting(0, "Seed of all random draws; the same seed gives the same model.", 0, 2**31 - 1)
     linear: Linear = setting(Linear(), "Settings of softmax regression.")
     boosting: Boosting = setting(Boosting(), "Settings of boosted trees.")
     network: Network = setting(Network(), "Settings of the network for tables.")

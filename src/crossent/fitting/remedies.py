@@ -1,4 +1,4 @@
-"""Remedies of imbalance: what each changes in training, and how its logits are brought back to the data's own prior."""
+"""Remedies of imbalance: what each changes in training, and the prior correction of its logits."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from crossent.models.settings import Ask
 
 Array = npt.NDArray[np.float64]
 
-# The exponent that Lin et al. 2017 found best, and that most take.
+# The exponent that Lin et al. 2017 found best, and that is most common.
 FOCAL_GAMMA = 2.0
 
 
@@ -88,9 +88,9 @@ def asked_of_models(recipe: Recipe, *, has_shares: bool) -> frozenset[Ask]:
 def measured_strength(rows: LabelledLogits, prior_correction: npt.NDArray[np.float64]) -> float:
     """Return the share of a remedy's theoretical effect on the logits that rows held out show, from 0 to 1.
 
-    A model with little freedom comes to believe in the class shares that its loss implies. One that nearly interpolates
-    its rows hardly reacts to their weights (Byrd and Lipton 2019, "What is the Effect of Importance Weighting in Deep
-    Learning?"), and to correct it by the theory would do harm.
+    A model with little freedom learns the class shares that its loss implies. A model that nearly interpolates its rows
+    hardly reacts to their weights (Byrd and Lipton 2019, "What is the Effect of Importance Weighting in Deep
+    Learning?"), and correcting it by the theory would do harm.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def measured_strength(rows: LabelledLogits, prior_correction: npt.NDArray[np.flo
 
 
 def effective_prior(prior: Array, prior_correction: Array) -> Array:
-    """Return the ``(K,)`` shares of the classes that a model believes in.
+    """Return the ``(K,)`` effective prior of a model: the class shares that it has learned.
 
     Parameters
     ----------

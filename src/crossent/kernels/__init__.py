@@ -1,4 +1,4 @@
-"""Native row kernels and their ctypes binding; everything works without them, in plain torch."""
+"""Native kernels and their ctypes binding; everything works without them, in plain torch and NumPy."""
 
 from crossent.kernels.library import KernelInfo, info
 

@@ -15,7 +15,7 @@ namespace {
 
 using crossent::AdamWProblem;
 
-// Parameters that a thread is worth: with fewer, to wake it takes longer.
+// Parameters for each thread: with fewer, waking the thread takes longer than its work.
 constexpr int64_t kGrain = 1 << 15;
 
 void step_part(const AdamWProblem& p, int64_t begin, int64_t end, float kept) {

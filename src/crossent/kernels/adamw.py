@@ -1,4 +1,4 @@
-"""A step of AdamW over parameters that lie side by side, by ctypes."""
+"""A step of AdamW over parameters that are side by side in memory, by ctypes."""
 
 import ctypes
 import functools
@@ -15,20 +15,20 @@ from crossent.kernels.problem import parallel_for
 
 
 class Factors(NamedTuple):
-    """Numbers of a step.
+    """The factors of a step.
 
     Attributes
     ----------
     rate
         Multiplies the mean gradient by the root of the mean square.
     kept
-        Multiplies the values that decay.
+        Multiplies the values with weight decay.
     mean_share, square_share
-        Shares of the new gradient in its running mean, and of its square in that of squares.
+        Share of the new gradient in the running mean of gradients, and of its square in the running mean of squares.
     square_scale
         Multiplies the root of the mean square.
     epsilon
-        Is added to it.
+        Is added to this root.
     """
 
     rate: float
@@ -54,12 +54,16 @@ class _AdamWProblem(ctypes.Structure):
 def step(values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, decaying: int, factors: Factors) -> None:
     """Change values, mean and square by a gradient, all contiguous float32 ``(P,)`` on the CPU.
 
-    Of the values, the first ``decaying`` ones decay.
+    The first ``decaying`` values have weight decay.
     """
-    for name, one in (("values", values), ("gradient", gradient), ("mean", mean), ("square", square)):
-        check_tensor(name, one, (len(values),), torch.float32)
+    for name, tensor in (("values", values), ("gradient", gradient), ("mean", mean), ("square", square)):
+        check_tensor(name, tensor, (len(values),), torch.float32)
     if not 0 <= decaying <= len(values):
-        raise ShapeError("Some of the values decay.", f"Of {len(values)}, {decaying} do.", "Give how many.")
+        raise ShapeError(
+            "The number of values with weight decay is from 0 to the number of values.",
+            f"It is {decaying}, and there are {len(values)} values.",
+            "Give a number in this range.",
+        )
     problem = _AdamWProblem(
         count=len(values),
         decaying=decaying,

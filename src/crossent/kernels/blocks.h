@@ -11,7 +11,7 @@ namespace {
 using crossent::kBytes;
 using crossent::RowProblem;
 
-// A float of a vector is the sum of 64 of a block: more would cost its digits.
+// Each float of a vector sums up to 64 numbers of a block; more would lose digits.
 constexpr int64_t kBlock = 32 * kVectorBytes;
 
 template <class A>
@@ -127,7 +127,7 @@ const A* weight_block(const RowProblem& p, int64_t row, int64_t j, int64_t n, Bu
   return weight;
 }
 
-// The largest of n values, passing over NaN; minus infinity if there is none.
+// The largest of n values without NaN; minus infinity if there is none.
 template <class A>
 A largest_value(const A* values, int64_t n) {
   constexpr int64_t w = kWidth<A>;
@@ -158,8 +158,8 @@ int64_t find(const A* values, int64_t n, A value) {
   return j;
 }
 
-// Where the elements of a row from column j on begin, and the bytes of each, to be asked for before they are wanted:
-// memory is not to wait for the exponentials.
+// The address of the elements of a row from column j on, and the bytes of each, for prefetching: memory is read while
+// exponentials are computed.
 struct Ahead {
   const char* data;
   int64_t bytes;
@@ -174,8 +174,9 @@ inline Ahead ahead(const RowProblem& p, const View& view, int64_t row, int64_t j
 inline void prefetch(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes); }
 inline void prefetch_to_write(const Ahead& a, int64_t i) { __builtin_prefetch(a.data + i * a.bytes, 1); }
 
-// Sum over n values but the one at `omitted`, if any, of what whole(j) makes of the vector of those from j on. Those that
-// hold the omitted value or end the values come from part(j), filled up with what adds nothing.
+// Sum over n values, except for the one at `omitted` if there is one, of whole(j) for the vector of values from j on.
+// The vectors with the omitted value and at the end come from part(j), which fills them up with values that add
+// nothing.
 template <class A, class Whole, class Part>
 inline double sum_vectors(int64_t n, int64_t omitted, const Whole& whole, const Part& part) {
   constexpr int64_t w = kWidth<A>;
@@ -200,7 +201,7 @@ inline double sum_vectors(int64_t n, int64_t omitted, const Whole& whole, const 
   return sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Sum of exp(value - top); all of them are left in `kept`, if asked for, which may be the values themselves.
+// Sum of exp(value - top); if asked for, all exponentials are stored in `kept`, which may be the array of the values.
 template <class A, bool keeps>
 double sum_exp(const A* values, int64_t n, A top, int64_t omitted, A* kept, Ahead next) {
   const auto whole = [=](int64_t j) {
@@ -241,8 +242,8 @@ struct EvenWeight {
   }
 };
 
-// Sum of weight * (top - logit), in which zero weight on an infinite distance is zero, and infinity is no distance from
-// itself.
+// Sum of weight * (top - logit), where zero weight times an infinite distance is zero, and the distance of infinity
+// from itself is zero.
 template <class A>
 double weighted_below_infinite(const A* logits, const A* weight, int64_t n, A top) {
   double sum = 0;

@@ -1,4 +1,4 @@
-// The Hessian of a softmax regression as it is: for each pair of classes the second moments of the features.
+// The exact Hessian of a softmax regression: for each pair of classes the second moments of the features.
 #pragma once
 
 #include "memory.h"
@@ -8,7 +8,7 @@
 
 namespace {
 
-// Rows whose weights and products of features are in the caches at once, and about how many of either.
+// Number of rows whose weights and products of features are in the caches at once, and about the number of either.
 constexpr int64_t kCoupledRows = 128, kCoupledPairs = 384, kCoupledProducts = 512;
 
 inline int64_t pairs_of(int64_t n) { return n * (n + 1) / 2; }
@@ -25,14 +25,14 @@ struct TriangleRows {
   }
 };
 
-// An odd number of cache lines, so that rows so far apart do not push each other out of the cache.
+// An odd number of cache lines, so that rows at this distance do not push each other out of the cache.
 template <class A>
 int64_t spread_stride(int64_t n) {
   constexpr int64_t line = 64 / sizeof(A);
   return ((n + line - 1) / line | 1) * line;
 }
 
-// What rows count for in the moments of pairs of classes, (pairs, rows), from their probabilities, (classes, rows).
+// Weights of rows in the moments of pairs of classes, (pairs, rows), from their probabilities, (classes, rows).
 template <class A>
 void find_weights(const TriangleRows& classes, const A* probs, const A* row_weight, A* weights) {
   constexpr int64_t w = kWidth<A>, rows = kCoupledRows;
@@ -53,7 +53,7 @@ void find_products(const TriangleRows& features, const A* dense, int64_t rows, A
   for (int64_t i = 0; i < rows; ++i, dense += features.n + w, products += stride) {
     A* to = products;
     for (int64_t j = features.begin; j < features.end; to += features.n - j++) {
-      // What a whole vector has too much is written over by the next.
+      // The surplus of a whole vector is overwritten by the next one.
       for (int64_t l = j; l < features.n; l += w) store<A>(to + l - j, load(dense + l) * dense[j]);
     }
     store<A>(to, Vector<A>{});

@@ -1,7 +1,7 @@
 // Embeddings of numbers by curves of straight pieces, and their gradients.
 //
-// A number lies on one piece, and of those below it only their sum counts: with sums over pieces at hand, a number costs
-// the same whatever the number of pieces, and so does its gradient, which is summed over the pieces above at the end.
+// A number lies on one piece, and only the sum of the pieces below it counts. With these sums computed before, a number
+// takes the same time for any number of pieces, and so does its gradient, which is summed over the pieces at the end.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
@@ -21,10 +21,10 @@ using crossent::CurveProblem;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// The length of embeddings that the innermost loops are unrolled for.
+// The length of embeddings for which the innermost loops are unrolled.
 constexpr int64_t kUsualSize = 16;
 
-// Of one number: its curve, with the pieces that are there.
+// The curve of one number, with its own number of pieces.
 struct Curve {
   const float* left;
   const float* slope;
@@ -32,7 +32,7 @@ struct Curve {
   float farthest;
 };
 
-// Numbers of one column, one after the other, and where they stand.
+// The numbers of one column, and their places on the curve.
 constexpr int64_t kBlock = 64;
 struct Places {
   int32_t piece[kBlock];
@@ -65,7 +65,7 @@ void find(const CurveProblem& p, const Curve& curve, int64_t number, int64_t fir
   }
 }
 
-// A constant size, or the problem's own.
+// A constant size, or the size that the problem says.
 template <int64_t fixed>
 void embed(const CurveProblem& p, int64_t number) {
   const int64_t size = fixed ? fixed : p.size, stride = p.numbers * size;
@@ -97,7 +97,7 @@ void sum_gradients(const CurveProblem& p, int64_t number) {
   float* of_weight = p.weight_gradient + number * p.pieces * size;
   float* __restrict of_line = p.line_gradient + number * size;
   float* of_bias = p.bias_gradient + number * size;
-  // Of each piece, the gradients of the numbers on it; a curve without pieces has one place for all.
+  // Sums of the gradients of the numbers on each piece; a curve without pieces has one place for all numbers.
   const int64_t used = curve.pieces ? curve.pieces : 1;
   Array<float> whole(used * size);
   for (int64_t k = 0; k < p.pieces * size; ++k) of_weight[k] = 0;
@@ -118,7 +118,7 @@ void sum_gradients(const CurveProblem& p, int64_t number) {
       }
     }
   }
-  // A number counts in whole for the pieces below its own, and for the bias.
+  // A number counts fully for the pieces below its own piece, and for the bias.
   for (int64_t k = used - 1; k >= 0; --k) {
     for (int64_t s = 0; s < size; ++s) {
       if (curve.pieces) of_weight[k * size + s] += of_bias[s];

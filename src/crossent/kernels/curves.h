@@ -5,9 +5,9 @@
 
 namespace crossent {
 
-// Arrays are of floats and contiguous. A number x stands on the last piece that begins below it, at the share
-// (x - left) * slope of its way, from 0 to 1. Its embedding is that share of the piece's weight, the weights of all pieces
-// below in whole, the bias, and the line times bent(x) = x / sqrt(1 + (x / farthest)^2).
+// Arrays are of floats and contiguous. A number x lies on the last piece that begins below it, and covers the share (x
+// - left) * slope of it, from 0 to 1. Its embedding is the sum of this share of the piece's weight, the weights of all
+// pieces below, the bias, and the line times bent(x) = x / sqrt(1 + (x / farthest)^2).
 struct CurveProblem {
   int64_t rows;
   int64_t numbers;      // p

@@ -33,14 +33,14 @@ class Curves:
     Attributes
     ----------
     left, slope
-        ``(p, b)``: where the pieces of each curve begin, rising, and one over their lengths; pieces that are not there
-        come last, with a slope of 0.
+        ``(p, b)``: where the pieces of each curve begin, rising, and one over their lengths. Curves with fewer than b
+        pieces have a slope of 0 in the last places.
     weight
-        ``(p, b, s)``: what a number that is above a piece gains by it.
+        ``(p, b, s)``: the vector that a piece adds to the embedding of numbers above it.
     line, bias
-        ``(p, 1, s)``: the vector that the bent number is multiplied by, and the one that is added.
+        ``(p, 1, s)``: the vector by which the bent number is multiplied, and the vector that is added.
     farthest
-        Where numbers are bent to.
+        The limit that bent numbers approach.
     """
 
     left: Tensor
@@ -62,13 +62,15 @@ def forward(values: Tensor, curves: Curves) -> Tensor:
 
 
 def backward(values: Tensor, curves: Curves, out_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of weight, line and bias, of contiguous float32 ``(n, p * s)`` ones of the embeddings."""
+    """Return the gradients of weight, line and bias, from the float32 ``(n, p * s)`` gradient of the embeddings."""
     problem = _problem(values, curves)
     p, _, size = curves.weight.shape
     check_tensor("the gradient of the embeddings", out_gradient, (len(values), p * size), torch.float32)
     gradients = torch.empty_like(curves.weight), torch.empty_like(curves.line), torch.empty_like(curves.bias)
     problem.out_gradient = out_gradient.data_ptr()
-    problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (one.data_ptr() for one in gradients)
+    problem.weight_gradient, problem.line_gradient, problem.bias_gradient = (
+        gradient.data_ptr() for gradient in gradients
+    )
     _kernels().backward(ctypes.byref(problem))
     return gradients
 
@@ -77,7 +79,7 @@ def _problem(values: Tensor, curves: Curves) -> _CurveProblem:
     p, pieces, size = curves.weight.shape
     if not pieces:
         raise ShapeError(
-            "Curves have one piece or more.", f"weight has shape {tuple(curves.weight.shape)}.", "Add one."
+            "Curves have at least one piece.", f"weight has shape {tuple(curves.weight.shape)}.", "Add one."
         )
     check_tensor("numbers", values, (len(values), p), torch.float32)
     for name, places in (("left", curves.left), ("slope", curves.slope)):

@@ -1,5 +1,6 @@
-// Softmax regression by dual coordinate ascent (Shalev-Shwartz and Zhang 2013). The dual of the cross entropy of a row is a
-// distribution over the classes; a pass sets that of one row after another to its best value, given the others.
+// Softmax regression by dual coordinate ascent (Shalev-Shwartz and Zhang 2013). The dual of the cross entropy of a row
+// is a distribution over the classes; a pass sets the dual of one row after another to its best value, given the
+// others.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
@@ -19,12 +20,12 @@ using crossent::DualProblem;
 constexpr int kMostSteps = 20;
 constexpr double kNear = 1e-5;
 constexpr int kLowestLog = -80;
-// Bytes of the weights of a feature up to which those of the next row are asked for.
+// The weights of the next row are prefetched if the weights of a feature have at most this number of bytes.
 constexpr int64_t kMostAhead = 256;
-// Classes that are left out, and changes that are not made, together: as many as the widest vector holds, so that every
-// instruction set leaves out the same.
+// Number of neighbouring classes that are left out, or not changed, together: the size of the widest vector, so that
+// every instruction set leaves out the same classes.
 constexpr int64_t kTogether = 16;
-// How many times the negligible change of a probability a change of the row's own logits is negligible.
+// A change of the row's own logits is negligible up to this many times the negligible change of a probability.
 constexpr double kLogits = 100;
 
 template <class A>
@@ -49,7 +50,7 @@ SparseRow<A> elements_of(const DualProblem& p, int64_t row) {
   return SparseRow<A>{p.columns, static_cast<const A*>(p.values), 0}.part(p.ends + row);
 }
 
-// The logits of a row in some blocks, those that stand side by side together.
+// The logits of a row in some blocks; neighbouring blocks are computed together.
 template <class A>
 void find_logits(const DualProblem& p, int64_t row, int64_t stride, Blocks& blocks, A* logits) {
   const A *weight = weight_of<A>(p), *bias = weight + p.features * stride, *offset = static_cast<const A*>(p.offset);
@@ -85,7 +86,7 @@ double log_sum_exp(const A* values, Blocks& blocks) {
   return top + std::log(sum_lanes(sums));
 }
 
-// What the dual equation of a row is off by at log p: log p + curvature * p - wanted, and its slope by log p.
+// The residual of the dual equation of a row at log p: log p + curvature * p - wanted, and its derivative by log p.
 template <class A>
 struct Equation {
   Vector<A> p, residual, slope;
@@ -127,8 +128,8 @@ void solve_row(const A* wanted, A curvature, A mass, Blocks& blocks, A* log_prob
   }
 }
 
-// Adds to the weights, for the classes of some vectors side by side, what the duals of a row gave up; meanwhile the weights
-// of the next row are asked for, those of element after element.
+// Subtracts the changes of a row's duals from the weights, for the classes of neighbouring vectors; meanwhile the
+// weights of the next row are prefetched, element by element.
 template <class A, int vectors>
 void add_to_weights(const DualProblem& p, SparseRow<A> elements, int64_t stride, int64_t j, const A* steps, SparseRow<A> next) {
   A* weight = weight_of<A>(p) + j;
@@ -155,8 +156,8 @@ double square_of_row(SparseRow<A> elements) {
   return sum;
 }
 
-// Finds the blocks of a row that may change; returns what the others leave of one for the sum of their duals. Vectors
-// beyond the last class hold nothing.
+// Finds the blocks of a row that may change; returns one minus the sum of the duals of the other blocks. Vectors after
+// the last class hold zeros.
 template <class A>
 A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, Blocks& blocks) {
   const A least = p.least_dual > 0 ? A(std::log(p.least_dual)) : -INFINITY;
@@ -174,7 +175,7 @@ A find_blocks(const DualProblem& p, const A* log_probs, int64_t target, Blocks& 
   return A(1 - sum_lanes(others));
 }
 
-// Makes the changes of a row's duals, but for neighbours that are all negligible, and those of the weights.
+// Changes the duals of a row, except where the changes of all neighbours are negligible, and the weights.
 template <class A>
 void take_changes(const DualProblem& p, SparseRow<A> elements, A strength, A negligible, Blocks& blocks, const A* found,
                   A* log_probs, A* steps, SparseRow<A> next) {

@@ -1,12 +1,12 @@
-// The C interface of the kernel of dual ascent: a softmax regression that gets better with each sparse row.
+// The C interface of the kernel of dual ascent, which improves a softmax regression with each sparse row.
 #pragma once
 
 #include <cstdint>
 
 namespace crossent {
 
-// Arrays are of one Real type, float or double, and contiguous. W is K rounded up to 16. What stands beyond K in `offset`
-// and `log_probs` is a log of nothing, -1e9 or less and -80, so that no probability goes there.
+// Arrays are of one Real type, float or double, and contiguous. W is K rounded up to 16. After K, `offset` and
+// `log_probs` hold logarithms that stand for zero (-1e9 or less, and -80), so that these columns get no probability.
 struct DualProblem {
   int64_t visits;        // rows that the pass goes by
   int64_t features;

@@ -1,4 +1,4 @@
-"""The kernel of dual ascent: a pass over sparse rows that betters a softmax regression at each, by ctypes."""
+"""The kernel of dual ascent: a pass over sparse rows that improves a softmax regression row by row, by ctypes."""
 
 import ctypes
 import functools
@@ -12,23 +12,22 @@ from crossent.kernels.fits import check_array, check_ends
 from crossent.kernels.library import info, open_library
 from crossent.kernels.regression import Real, SparseRows, as_real, padded_classes, zeros_at_line
 
-# Logs of nothing, as logits and as duals: even their product counts for nothing.
+# Logarithms that stand for zero, of logits and of duals; even the exponential of their sum counts as zero.
 _NO_LOGIT, _NO_DUAL = -1e9, -80.0
-# A dual that is to be zero, in a class that may still want it.
+# The logarithm of a dual that is practically zero, but may grow again.
 NEARLY_NONE = float(np.exp(-20))
 
 
 @dataclass(frozen=True, eq=False)
 class Duals:
-    """Where dual ascent stands; a pass writes to its arrays, all float32 or all float64.
+    """The state of dual ascent; a pass writes to its arrays, which are all float32 or all float64.
 
     Attributes
     ----------
     log_probs
         ``(n, W)``: for each row the log of a distribution over the classes.
     weight
-        ``(d + 1, W)``, the bias last: the sum over the rows of strength times features times what the target has more
-        than the distribution.
+        ``(d + 1, W)``, the bias last: the sum over the rows of ``strength * (target - distribution) * features``.
     offset
         ``(W,)``, added to all logits.
     """
@@ -40,15 +39,15 @@ class Duals:
 
 @dataclass(frozen=True)
 class Omissions:
-    """What a pass leaves out.
+    """The changes that a pass leaves out, to save time.
 
     Attributes
     ----------
     least_dual
-        Where the duals of neighbouring classes are all below, they stay as they are and their logits are not computed;
-        0 leaves none out.
+        Where the duals of neighbouring classes are all below this, they stay as they are and their logits are not
+        computed; with 0 all are computed.
     negligible
-        Changes of neighbouring duals that are all below are not made, nor those of the weights that belong to them.
+        Changes of neighbouring duals that are all below this are not made, and the weights do not change for them.
     """
 
     least_dual: float = 0.0
@@ -79,14 +78,14 @@ class _DualProblem(ctypes.Structure):
 
 
 def duals_of(probs: npt.NDArray[np.floating], weight: Real, offset: npt.NDArray[np.float64]) -> Duals:
-    """Return duals that are some distributions, and the weights that belong to them.
+    """Return a state whose duals are given distributions, with the weights that belong to them.
 
     Parameters
     ----------
     probs
         ``(n, K)`` distributions.
     weight
-        ``(d + 1, W)``, kept and changed by the passes.
+        ``(d + 1, W)``; it becomes part of the state, and passes change it.
     offset
         ``(K,)``, added to all logits.
     """
@@ -102,7 +101,7 @@ def duals_of(probs: npt.NDArray[np.floating], weight: Real, offset: npt.NDArray[
 def duals_at_targets(
     target: npt.NDArray[np.int64], features: int, offset: npt.NDArray[np.float64], label_smoothing: float = 0.0
 ) -> Duals:
-    """Return float32 duals that are the targets of n rows: the weights that belong to them are zero.
+    """Return a float32 state whose duals are the targets of n rows; the weights that belong to them are zero.
 
     Parameters
     ----------
@@ -143,19 +142,20 @@ def ascend(
     num_classes
         K.
     strength
-        ``(n,)`` weight of each row by the penalty, the bias's square included in the latter; rows of 0 are left alone.
+        ``(n,)`` weight of each row divided by the penalty, which includes the square of the bias; rows with 0 are
+        skipped.
     order
-        Which rows, in which order.
+        The rows to visit, in their order.
     omissions
         What to leave out.
 
     Returns
     -------
     loss, gap
-        Sums over the rows of strength times, each as it was when the pass came by, the cross entropy (0 without
-        targets) and the divergence from the dual to the softmax of the logits. The latter, summed for weights that
-        stay, is by how much the objective is above its optimum at most. Neither means anything where classes are left
-        out.
+        Sums over the rows of strength times the cross entropy (0 without targets), and of strength times the divergence
+        from the dual to the softmax of the logits, each as it was when the pass visited the row. The second sum, for
+        weights that do not change, bounds the distance of the objective from its optimum. Both are meaningless if
+        classes are left out.
     """
     _check(rows, target, duals, num_classes, strength, order)
     problem = _DualProblem(visits=len(order), features=len(duals.weight) - 1, classes=num_classes)

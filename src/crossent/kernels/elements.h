@@ -15,7 +15,7 @@ inline float bfloat16_to_float(uint16_t h) {
   return value;
 }
 
-// To nearest, ties to even.
+// Rounds to the nearest number, ties to even.
 inline uint16_t float_to_bfloat16(float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, 4);
@@ -23,7 +23,7 @@ inline uint16_t float_to_bfloat16(float value) {
   return uint16_t(value == value ? rounded : 0x7fc0);
 }
 
-// The exponent is moved by a multiplication, which makes normal numbers of the subnormal ones too.
+// A multiplication moves the exponent; it also turns subnormal numbers into normal ones.
 inline float float16_to_float(uint16_t h) {
   const uint32_t moved = uint32_t(h & 0x7fff) << 13;
   float size;

@@ -1,4 +1,5 @@
-// Products of rows of many features with few classes, a vector holding features: where classes fill their vectors badly.
+// Products of rows of many features with few classes, with features in the lanes, because few classes would fill
+// vectors badly.
 #pragma once
 
 #include "memory.h"
@@ -6,9 +7,9 @@
 
 namespace {
 
-// Rows and vectors of a tile, and most classes: their sums and what they are made of fit into 32 registers.
+// Number of rows and vectors of a tile, and largest number of classes: sums and operands fit into 32 registers.
 constexpr int kTileRows = 4, kTileVectors = 4, kTileClasses = 5;
-// Features below which to sum the lanes costs more than the lanes that classes leave empty.
+// With fewer features, summing the lanes takes longer than the lanes that classes leave empty.
 constexpr int64_t kFewestFeatures = 256;
 
 // Calls `run` with a tile's first class and, as a constant, the number of its classes.

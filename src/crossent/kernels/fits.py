@@ -1,6 +1,6 @@
-"""Checks of what the kernels are given: they read and write at the addresses that they get, and know no bounds.
+"""Checks of the arguments of kernels, which read and write at the addresses that they get and know no bounds.
 
-All are of constant time. What is wrong here is a fault of the calling code, for the public functions convert and check.
+All checks take constant time. A failure is a fault of the calling code, because public functions convert and check.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ def check_array(name: str, values: npt.NDArray[Any], shape: tuple[int, ...], dty
 
 
 def check_ends(name: str, ends: npt.NDArray[np.int64], rows: int, elements: int) -> None:
-    """Check where the elements of some rows begin, and at last end: within bounds.
+    """Check that the places where the elements of some rows begin and end are within bounds.
 
     Raises
     ------

@@ -30,7 +30,7 @@ inline Vector<float> widen_bits(HalfBits bits, BFloat16) {
   return bits_as_numbers<float>(__builtin_convertvector(bits, Integers<float>) << 16);
 }
 
-// Rounded to nearest, ties to even, in the upper halves; what is below does not matter.
+// Rounds to the nearest number, ties to even, in the upper halves; the lower halves do not matter.
 inline Integers<float> round_to_upper(Vector<float> v) {
   const Integers<float> bits = numbers_as_bits<float>(v);
   return v == v ? bits + 0x7fff + ((bits >> 16) & 1) : Integers<float>{} + 0x7fc00000;
@@ -40,7 +40,8 @@ inline HalfBits narrow_bits(Vector<float> v, BFloat16) {
   return __builtin_convertvector(round_to_upper(v) >> 16, HalfBits);
 }
 
-// Twice as many numbers as there are lanes lie in their upper and lower halves: to take them apart needs no shuffling.
+// The upper and lower halves of the lanes hold twice as many numbers as there are lanes, which need no shuffling to
+// separate.
 inline Vector<float> even_of(const BFloat16* from) {
   Integers<float> pairs;
   __builtin_memcpy(&pairs, from, sizeof pairs);

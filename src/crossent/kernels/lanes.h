@@ -1,4 +1,4 @@
-// Classes in the lanes of vectors while a row is read; rows in the lanes when their results are folded together.
+// Lanes of vectors hold classes while a row is read, and rows when the results of several rows are combined.
 #pragma once
 
 #include "halves.h"

@@ -65,7 +65,7 @@ struct Level {
   bool (*runs_here)();
 };
 
-// From the best to the plainest.
+// From the fastest to the most general.
 const Level kLevels[] = {
 #if defined(CROSSENT_X86)
     {CROSSENT_KERNELS(avx512),
@@ -104,7 +104,7 @@ const Struct kStructs[] = {
 // Raised whenever the C interface changes; the binding refuses any other number.
 CROSSENT_EXPORT int crossent_abi_version() { return 14; }
 
-// Bytes of a struct that Python fills, by its name; 0 if there is none. The binding refuses to fill another.
+// Size in bytes of a struct that Python fills, by its name; 0 if it is unknown. The binding refuses another size.
 CROSSENT_EXPORT int64_t crossent_size_of(const char* name) {
   for (const Struct& known : kStructs) {
     if (std::strcmp(name, known.name) == 0) return known.bytes;
@@ -116,7 +116,7 @@ CROSSENT_EXPORT const char* crossent_architecture() { return CROSSENT_ARCHITECTU
 
 CROSSENT_EXPORT const char* crossent_compiler() { return __VERSION__; }
 
-// Name of the best instruction set that runs here, or of the one asked for; empty if that does not run here.
+// Name of the best instruction set that runs here, or of the wanted one; empty if the wanted one does not run here.
 CROSSENT_EXPORT const char* crossent_level(const char* name) {
   const Level* level = find(name);
   return level ? level->name : "";

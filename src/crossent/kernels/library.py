@@ -1,4 +1,4 @@
-"""Opening of the compiled kernel library, and the choice of its instruction set."""
+"""Opens the compiled kernel library, and chooses its instruction set."""
 
 import ctypes
 import functools
@@ -24,9 +24,9 @@ class KernelInfo:
     level
         The instruction set: avx512, avx2 or baseline.
     path, architecture, compiler
-        Of the library.
+        The path of the library, its processor architecture, and its compiler.
     reason
-        Why there are none.
+        Why there are no kernels; empty if there are.
     """
 
     available: bool
@@ -41,8 +41,8 @@ class KernelInfo:
 def info() -> KernelInfo:
     """Say which native kernels run, or why none do.
 
-    The best instruction set of the processor is taken. The environment variable ``CROSSENT_KERNELS`` asks for another:
-    ``avx512``, ``avx2``, ``baseline``, or ``off`` for plain torch; it is read once.
+    The best instruction set of the processor is used. The environment variable ``CROSSENT_KERNELS`` chooses another
+    one: ``avx512``, ``avx2``, ``baseline``, or ``off`` for plain torch; it is read once.
 
     Raises
     ------
@@ -65,9 +65,9 @@ def info() -> KernelInfo:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         return _absent(f"the library {path} cannot be opened ({error}); plain torch is used")
-    found = int(library.crossent_abi_version())
-    if found != ABI_VERSION:
-        return _absent(f"the interface of {path} is version {found}, not {ABI_VERSION}; reinstall")
+    version = int(library.crossent_abi_version())
+    if version != ABI_VERSION:
+        return _absent(f"the interface of {path} is version {version}, not {ABI_VERSION}; reinstall")
     level = _text(library, "level", wanted)
     if not level:
         raise SettingError(
@@ -79,17 +79,17 @@ def info() -> KernelInfo:
 
 
 def open_library(*structs: type[ctypes.Structure]) -> ctypes.CDLL:
-    """Open the library of `info`, after a look at the structs that a binding shares with it.
+    """Open the library of `info`, and compare the sizes of the structs that a binding shares with it.
 
     Parameters
     ----------
     structs
-        Each named as in the library, save for a leading underscore.
+        Structs with the name that they have in the library, perhaps with a leading underscore.
 
     Raises
     ------
     ImportError
-        If the library holds one of another size: it was built from other sources than these.
+        If a struct has another size in the library, which was then built from other sources than these.
     """
     path = info().path
     library = ctypes.CDLL(path)
@@ -99,7 +99,7 @@ def open_library(*structs: type[ctypes.Structure]) -> ctypes.CDLL:
         size_there = library.crossent_size_of(name.encode())
         if size_there != size:
             raise ImportError(
-                f"Python and the kernels share structs of one size. {name} has {size_there} bytes in {path}"
+                f"Structs have the same size in Python and in the kernels. {name} has {size_there} bytes in {path}"
                 f" and {size} here. Install the package again."
             )
     return library
@@ -119,7 +119,7 @@ def _wanted_level() -> str:
 
 
 def _library_path() -> Path | None:
-    # An editable install keeps sources and the built library in two folders, both on the package's path.
+    # An editable install has sources and the built library in two folders, which are both on the package's path.
     folders = sys.modules[__name__.rpartition(".")[0]].__path__
     candidates = (Path(folder) / "libcrossent_kernels.so" for folder in folders)
     return next((path for path in candidates if path.is_file()), None)

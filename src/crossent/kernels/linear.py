@@ -13,9 +13,9 @@ from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import RowProblem, RowTerms, address, row_problem
 from crossent.kernels.rows import BadTargetError
 
-# More classes are faster in torch's own matrix products.
+# With more classes, the matrix products of torch are faster.
 MOST_CLASSES = 32
-# Rows of a share with sums of its own.
+# Number of rows in each share, which has separate sums.
 _ROWS_OF_PART, _MOST_PARTS = 2048, 32
 _PADDING = 16
 
@@ -58,7 +58,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class LayerGradient:
-    """Derivatives of a loss by a layer, of its shapes and dtypes; None where they were not wanted."""
+    """Derivatives of a loss by a layer, of its shapes and dtypes; None where they were not asked for."""
 
     input: Tensor | None
     weight: Tensor | None
@@ -73,15 +73,15 @@ def linear_losses(
     Parameters
     ----------
     layer
-        All float32 or all float64, contiguous, on the CPU.
+        Tensors of float32 or of float64, contiguous, on the CPU.
     terms
-        Of the n rows.
+        The options for the n rows.
     normalizer
         Not 0.
     grad_rows
         ``(n,)`` weights of the losses in the sum, or None for ones.
     gradient
-        Room for the derivatives: by the input to be written, by weight and bias to be added to.
+        Memory for the derivatives: those by the input are written, those by weight and bias are added.
 
     Returns
     -------

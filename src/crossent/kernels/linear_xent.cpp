@@ -28,7 +28,7 @@ constexpr const crossent::RowKernels& kRowKernels = crossent::CROSSENT_NAMED(row
 // Bytes of input in a block of rows.
 constexpr int64_t kBlockBytes = 65536;
 
-// What all blocks share: the weights with padded rows, and turned so that the classes lie side by side.
+// The data that all blocks share: the weights with padded rows, and their transpose with the classes side by side.
 template <class A>
 struct Weights {
   Array<A> by_class;    // (C, padded d)

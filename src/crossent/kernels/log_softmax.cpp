@@ -1,7 +1,7 @@
 // Log-probabilities of rows of logits, in double: logit - largest - log of the sum of exp(logit - largest).
 //
-// Each row is computed by itself, so that no bit depends on which thread has it. The last vector of a row overlaps the one
-// before; its lanes that were there already are left out of the sum.
+// Each row is computed separately, so that the bits do not depend on the threads. The last vector of a row overlaps the
+// one before; lanes that were already counted are left out of the sum.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
@@ -17,7 +17,7 @@ namespace {
 using crossent::LogSoftmaxProblem;
 
 constexpr int64_t kLanes = kWidth<double>;
-// Classes up to which as many rows as there are lanes stay in the first cache.
+// With up to this many classes, a group of rows (one for each lane) stays in the first cache.
 constexpr int64_t kMostTogether = 1024;
 
 inline Vector<double> load_double(const double* from) { return load(from); }
@@ -36,8 +36,8 @@ inline void each_vector(int64_t classes, const Body& body) {
   if (j < classes) body(classes - kLanes, kLanes - (classes - j));
 }
 
-// log(x) for x >= 1 that is no infinity: x = 2^k m with m in [1/sqrt(2), sqrt(2)], of which log m is twice the area tangent
-// of (m - 1) / (m + 1), by its series. NaN stays NaN.
+// log(x) for x >= 1 that is no infinity: x = 2^k m with m in [1/sqrt(2), sqrt(2)], of which log m is twice the area
+// tangent of (m - 1) / (m + 1), by its series. NaN stays NaN.
 inline Vector<double> log_of(Vector<double> x) {
   const Integers<double> bits = numbers_as_bits<double>(x);
   const Integers<double> k = (bits - 0x3fe6a09e667f3bcd) >> 52;

@@ -1,8 +1,8 @@
 // Matrix products in tiles that stay in the caches.
 //
 // The two operands of a tile are packed: as many rows (columns) side by side as the innermost loop holds in registers,
-// for each term of the sum. Every element of the result is one chain of multiplications and additions a block of terms,
-// wherever it lies in a tile and whoever computes it, so that neither tiles nor threads change a bit.
+// for each term of the sum. Every element of the result is one chain of multiplications and additions for each block of
+// terms, in any tile and on any thread, so that tiles and threads do not change the bits.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
@@ -64,7 +64,8 @@ void pack(const View& from, int64_t first, int64_t lines, int64_t begin, int64_t
   alignas(64) A buffers[w][kSumBlock];
   const A zeros[kSumBlock] = {};
   for (int64_t i = 0; i < lines; i += width) {
-    // Whole vectors are stored, those of the last lanes first: what they write beyond their panel's line is written over.
+    // Whole vectors are stored, the last ones first, so that what they write after the line of their panel is
+    // overwritten.
     for (int64_t lane = (width - 1) / w * w; lane >= 0; lane -= w) {
       const A* sources[w];
       for (int64_t l = 0; l < w; ++l) {

@@ -1,4 +1,4 @@
-// Arrays of the kernels, and what the operating system is asked for under those of others.
+// Arrays of the kernels, and requests to the operating system about the memory of other arrays.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,7 @@ struct Array {
   T& operator[](int64_t i) { return data[i]; }
 };
 
-// Asks for large pages under a large new array: to map 262 MB of small ones takes longer than to compute what goes
-// there.
+// Asks for large pages for a large new array: mapping 262 MB of small pages takes longer than computing the content.
 inline void use_large_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
   constexpr uintptr_t page = uintptr_t(1) << 21;

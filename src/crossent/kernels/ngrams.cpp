@@ -1,7 +1,7 @@
-// Documents to n-grams: words, pairs of words, and pieces of words, counted in one pass.
+// Counts the n-grams of documents in one pass: words, pairs of words, and pieces of words.
 //
-// An n-gram is known by a hash of 64 bits. Words come again and again, so that each is cut into its pieces once; a
-// document then only adds up numbers. Compiled once, for there is nothing in it that vectors would help.
+// A hash of 64 bits identifies an n-gram. The same words occur often, so each word is cut into its pieces once; a
+// document then only adds up numbers. This file is compiled once, because vector instructions would not help it.
 
 #include "ngrams.h"
 
@@ -16,9 +16,9 @@ using crossent::NgramProblem;
 
 enum Kind : uint8_t { kSeparator, kLetter, kSymbol };
 
-// Odd numbers without a pattern; the plain form in kinds/plain_ngrams.py has the same.
+// Odd numbers without a pattern; kinds/plain_ngrams.py has the same numbers.
 constexpr uint64_t kBase = 0x9E3779B97F4A7C15u, kPairBase = 0xC2B2AE3D27D4EB4Fu;
-// Longer words do not come again.
+// Longer words hardly occur twice.
 constexpr size_t kLongestKept = 64;
 
 // The finaliser of splitmix64; the last bit tells pieces from words.
@@ -104,7 +104,7 @@ class Counter {
     finish(kind);
   }
 
-  // Python wrote the text, so that it is well-formed; only its end is watched.
+  // Python wrote the text, so it is well-formed UTF-8; only its end is checked.
   static uint32_t next(const uint8_t*& at, const uint8_t* end) {
     const uint8_t lead = *at++;
     if (lead < 0x80) return lead;
@@ -204,7 +204,8 @@ void copy(const std::vector<T>& from, T* to) {
 
 #define CROSSENT_EXPORT extern "C" __attribute__((visibility("default")))
 
-// Counts the n-grams of some documents, in one thread. Returns what take_ngrams takes; null where memory does not suffice.
+// Counts the n-grams of some documents, in one thread. Returns what take_ngrams takes; null where memory does not
+// suffice.
 CROSSENT_EXPORT void* crossent_count_ngrams(NgramProblem* problem) {
   Counter* counter = nullptr;
   try {

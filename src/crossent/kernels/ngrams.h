@@ -1,4 +1,4 @@
-// The C interface of the kernel of n-grams: documents to the n-grams of each and how often they stand there.
+// The C interface of the kernel of n-grams: the n-grams of documents, and how often they occur.
 #pragma once
 
 #include <cstdint>

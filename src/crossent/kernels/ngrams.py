@@ -1,4 +1,4 @@
-"""The kernel of n-grams: documents to the n-grams of each, by ctypes."""
+"""The kernel of n-grams: counts the n-grams of documents, by ctypes."""
 
 import ctypes
 import functools
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from crossent.kernels.fits import check_array, check_ends
 from crossent.kernels.library import open_library
 
-# What a code point counts as.
+# The kinds of code points.
 SEPARATOR, LETTER, SYMBOL = 0, 1, 2
 
 
@@ -23,7 +23,7 @@ class Documents:
     text
         UTF-8 of all n documents, one after another.
     ends
-        ``(n + 1,)`` int64: where each begins, in bytes, and at last the end.
+        ``(n + 1,)`` int64: where each document begins, in bytes, and at the end where the last one ends.
     """
 
     text: bytes
@@ -41,14 +41,14 @@ class Documents:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """How texts are cut.
+    """How texts are cut into n-grams.
 
     Attributes
     ----------
     kinds
-        uint8 of each code point: separator, letter or symbol; code points beyond are separators.
+        uint8 kind of each code point: separator, letter or symbol; further code points are separators.
     shortest_piece, longest_piece
-        Characters of a piece of a word, counting one space before and one after the word.
+        Number of characters of a piece of a word, which includes a space before and after the word.
     """
 
     kinds: npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Alphabet:
 
 @dataclass(frozen=True, eq=False)
 class NgramCounts:
-    """N-grams of documents as compressed sparse rows, those of a document in the order in which they come.
+    """N-grams of documents as compressed sparse rows, in the order of their first occurrence in the document.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ class NgramCounts:
     ids
         int32 n-gram of each element.
     counts
-        int32: how often it stands in the document.
+        int32: how often it occurs in the document.
     hashes
-        ``(m,)`` uint64 of each n-gram, each different from the others.
+        ``(m,)`` uint64 hash of each n-gram; all are different.
     """
 
     ends: npt.NDArray[np.int64]
@@ -124,15 +124,15 @@ def count_ngrams(documents: Documents, alphabet: Alphabet) -> NgramCounts:
     counted = library.crossent_count_ngrams(ctypes.byref(problem))
     if not counted:
         raise MemoryError("the n-grams of these documents do not fit into memory")
-    found = NgramCounts(
+    ngrams = NgramCounts(
         ends=np.empty(len(documents) + 1, np.int64),
         ids=np.empty(problem.elements, np.int32),
         counts=np.empty(problem.elements, np.int32),
         hashes=np.empty(problem.distinct, np.uint64),
     )
-    arrays = (found.ends, found.ids, found.counts, found.hashes)
+    arrays = (ngrams.ends, ngrams.ids, ngrams.counts, ngrams.hashes)
     library.crossent_take_ngrams(counted, *(array.ctypes.data for array in arrays))
-    return found
+    return ngrams
 
 
 @functools.cache

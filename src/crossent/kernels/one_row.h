@@ -1,17 +1,17 @@
 // Loss and gradient of one row of logits.
 //
 // A row is read in blocks that stay in the first cache. The largest logit so far is the reference of all sums; when a
-// block brings a larger one, the sums are moved to it. The largest logit's own exponential, which is 1, is left out of
-// the sum: log-sum-exp is then log1p of the others, exact however small they are. Sums run over vectors inside a block
-// and in double over the blocks, in one order whatever the number of threads.
+// block has a larger one, the sums are converted to it. The exponential of the largest logit, which is 1, is left out
+// of the sum: log-sum-exp is then log1p of the others, and exact even if they are very small. Sums run over vectors
+// inside a block and in double over the blocks, in the same order for any number of threads.
 #pragma once
 
 #include "blocks.h"
 
 namespace {
 
-// What is known of a row after some of its classes. Sums of weights are of the target's distribution, class weights
-// included, without the share of an index target.
+// The state of a row after some of its classes. Sums of weights are over the target's distribution, times the class
+// weights, without the share of an index target.
 struct State {
   double top = -INFINITY;    // the largest logit
   double others = 0;         // sum of exp(logit - top) over all classes but the largest
@@ -29,7 +29,7 @@ static_assert(sizeof(State) == 8 * sizeof(double), "Python makes room for eight 
 template <class A, bool keeps>
 void take_block(State& s, const A* logits, const A* weight, int64_t n, int64_t first, A* kept, Ahead next) {
   const A top = largest_value(logits, n);
-  // Before any exponential is left, which may be where the logits lie.
+  // Computed before exponentials are stored, because they may overwrite the logits.
   const double below = weight ? weighted_below(logits, weight, n, top > s.top ? top : A(s.top)) : 0;
   if (top > s.top) {
     const int64_t largest = find(logits, n, top);
@@ -122,7 +122,7 @@ void finish_row(const RowProblem& p, int64_t row, const State& s, double log_sum
   static_cast<A*>(p.losses)[row] = A(sample_weight<A>(p, row) * loss);
 }
 
-// As exact as the numbers that it is made for.
+// It is as exact as the numbers from which it is computed.
 template <class A>
 inline double log_of_sum(const State& s) {
   if (!(s.top > -INFINITY)) return NAN;
@@ -143,7 +143,7 @@ void forward_row(const RowProblem& p, int64_t row, Buffers<A>& buffers) {
   if (p.states) __builtin_memcpy(p.states + 8 * row, &s, sizeof s);
 }
 
-// What the gradient of a row is made of: alpha * p - g * weight, and beta less at the target.
+// The factors of the gradient of a row: alpha * p - g * weight, and beta less at the target.
 struct Slope {
   double g;      // derivative of the result by the row's loss
   double beta;   // ... by the log-likelihood of the index target
@@ -185,7 +185,7 @@ double exact_gradient(const RowProblem& p, int64_t row, const Slope& s, int64_t 
   const double prob = is_top ? s.prob : std::exp(logit - s.top) * s.prob;
   const double less = is_top ? -s.others : prob - 1;  // prob - 1
   const double beta = column == target_column(p, row) ? s.beta * less : s.beta * prob;
-  // Nothing is rounded before the difference, so that a class without others gives 0.
+  // Nothing is rounded before the difference, so that the only class of a row gives 0.
   const double total = stat<A>(p, kWeight, row);
   double rest = s.g * (total * prob - weight) + s.z * prob;
   // All but the z-loss, if most of the target's weight is on the largest logit.
@@ -210,7 +210,7 @@ inline int64_t largest_column(const RowProblem& p, int64_t row, const Slope& s) 
   return apart && column >= 0 && column < p.classes ? column : -1;
 }
 
-// What a block's gradient is made of and goes to, of the block after it.
+// The inputs and the output of the gradient of the next block.
 struct BlockAhead {
   Ahead logits, weight, gradient;
 };
@@ -220,8 +220,7 @@ inline BlockAhead block_ahead(const RowProblem& p, int64_t row, int64_t j) {
   return {ahead(p, p.logits, row, j), ahead(p, weight, row, j), ahead(p, p.gradient, row, j)};
 }
 
-// Processors foresee by themselves what is read and written in place, but not what is converted block by block: then it
-// is asked for.
+// Processors predict reads and writes in place, but not of blocks that are converted; these are prefetched.
 template <class A, bool asks>
 void write_block(A* gradient, const A* logits, const A* weight, int64_t n, const Slope& s, BlockAhead next) {
   const A alpha = A((s.beta + s.spread) * s.prob), top = A(s.top), g = A(s.g);
@@ -280,7 +279,7 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
   const double target_logit = p.target && target >= 0 ? *logits_block(p, row, target, 1, buffers) : NAN;
   const Slope s = slope_of<A>(p, row, p.states ? p.states[8 * row + 5] : target_logit, scale);
   const int64_t largest = largest_column(p, row, s);
-  // Before anything is written, for the gradient may lie over the logits.
+  // Checked before anything is written, because the gradient may overwrite the logits.
   const double at_target = target >= 0 ? exact_gradient(p, row, s, target, buffers) : 0;
   const double at_largest = largest >= 0 ? exact_gradient(p, row, s, largest, buffers) : 0;
   for (int64_t j = 0; j < p.classes; j += kBlock) {
@@ -302,12 +301,12 @@ void backward_row(const RowProblem& p, int64_t row, double scale, Buffers<A>& bu
   if (target >= 0) write_one(p, row, target, A(at_target));
 }
 
-// More classes than these blocks hold are read twice.
+// Rows with more classes than these blocks hold are read twice.
 constexpr int64_t kMostBlocks = 1024;
 
-// Whether the exponentials of the first reading can wait where the gradient will be. If not, they are taken twice, which
-// rounds in another way: where the logits' layout forbids it, the gradient's does not matter, so that the same logits have
-// the same gradient in their own place and elsewhere.
+// Whether the exponentials of the first reading can wait where the gradient will be. If not, they are taken twice,
+// which rounds in another way: where the logits' layout forbids it, the gradient's does not matter, so that the same
+// logits have the same gradient in their own place and elsewhere.
 template <class A>
 bool keeps_exponentials(const RowProblem& p) {
   const bool has_room = p.gradient.dtype == kOwnDType<A> && p.gradient.classes == 1 && p.logits.classes == 1;

@@ -3,7 +3,7 @@
 
 #include "rows.h"
 
-// In no named namespace: it is compiled for each instruction set, and each must keep its own.
+// In an unnamed namespace, because it is compiled for each instruction set and each must have its own copy.
 namespace {
 
 // Runs body over parts of [0, count); all at once where there are no threads, or no more than `grain` to do.

@@ -1,4 +1,4 @@
-"""A call of the row kernels: what the loss of each row is made of, as the struct that they take."""
+"""A call of the row kernels: the options of a loss, as the struct that the kernels take."""
 
 import ctypes
 import functools
@@ -50,7 +50,7 @@ class RowProblem(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowTerms:
     """What the loss of each row is made of, besides its logits.
 
@@ -71,7 +71,7 @@ class RowTerms:
     sample_weight
         ``(rows,)`` Real; 0 ignores a row.
     ignore_index, label_smoothing, temperature, softcap, z_loss, focal_gamma
-        As in `crossent.cross_entropy`; a softcap of 0 is none.
+        As in `crossent.cross_entropy`; a softcap of 0 means that there is none.
     weighted_smoothing
         Whether the class weights hold for the smoothed part of the target.
     """
@@ -98,7 +98,7 @@ def real_dtype(logits: Tensor) -> torch.dtype:
 
 
 def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> RowProblem:
-    """Return the call, its results apart."""
+    """Return the struct of a call, without the fields for its results."""
     num_classes = num_classes_of(logits)
     problem = RowProblem(
         outer_rows=1 if logits.ndim == 1 else logits.shape[0],
@@ -121,7 +121,7 @@ def row_problem(logits: Tensor, terms: RowTerms, gradient: Tensor | None) -> Row
         last=1,
         parallel_for=parallel_for(),
     )
-    # To fill in a view takes a microsecond, also one of nothing.
+    # Filling in a view takes a microsecond, even an empty one.
     if terms.distribution is not None:
         problem.distribution = view(terms.distribution)
     if terms.possible is not None:
@@ -137,16 +137,16 @@ def num_classes_of(logits: Tensor) -> int:
 
 
 def address(values: Tensor | None) -> int | None:
-    """Return where the data of a tensor begin."""
+    """Return the address of the data of a tensor."""
     return None if values is None else values.data_ptr()
 
 
 def has_memory(values: Tensor) -> bool:
-    """Say whether the elements of a tensor lie somewhere: those of a freed storage, and torch's lazy zeros, do not."""
+    """Say whether the elements of a tensor are in memory: those of a freed storage and torch's lazy zeros are not."""
     try:
         return (values.data_ptr() != 0 and values.untyped_storage().nbytes() > 0) or not values.numel()
     except (RuntimeError, NotImplementedError):
-        # What torch.func puts in a tensor's place has no storage.
+        # The objects that torch.func puts in the place of a tensor have no storage.
         return False
 
 
@@ -159,13 +159,13 @@ def view(values: Tensor) -> tuple[int, int, int, int, int]:
 
 
 def can_run_native(*values: Tensor) -> bool:
-    """Say whether there are kernels, and these are float32 numbers on the CPU, in which all of them can compute."""
-    return info().available and all(one.device.type == "cpu" and one.dtype == torch.float32 for one in values)
+    """Say whether there are kernels, and all tensors are float32 on the CPU, which every kernel can compute."""
+    return info().available and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in values)
 
 
 @functools.cache
 def parallel_for() -> int | None:
-    """Return the address of torch's own parallel loop, so that `torch.set_num_threads` holds for the kernels too."""
+    """Return the address of torch's parallel loop, so that `torch.set_num_threads` applies to the kernels, too."""
     for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
         path = Path(torch.__file__).parent / "lib" / name
         if path.is_file():

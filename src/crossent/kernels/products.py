@@ -1,4 +1,4 @@
-"""Matrix products whose bits depend on neither tiles nor threads, by ctypes."""
+"""Matrix products whose bits do not depend on tiles or threads, by ctypes."""
 
 import ctypes
 import functools
@@ -111,7 +111,7 @@ def scatter(values: Tensor, factor: Tensor, target: Tensor, out: Tensor) -> None
     values
         ``(n, d)``, of any strides and of any dtype of the row kernels.
     factor
-        ``(n,)`` contiguous, of the dtype of `out`; where it is 0, neither values nor target are read.
+        ``(n,)`` contiguous, of the dtype of `out`; where it is 0, the values and the target are not read.
     target
         ``(n,)`` contiguous int64.
     out
@@ -137,9 +137,9 @@ def _run_product(left: Tensor, right: Tensor, out: Tensor, bias: Tensor | None, 
     check_rows("the product", out, (len(left), right.shape[1]), torch.float32, torch.float64)
     if left.shape[1] != len(right):
         raise ShapeError(
-            "A matrix has a row for each column of the one that it is multiplied by.",
+            "The left matrix has as many columns as the right one has rows.",
             f"Their shapes are {tuple(left.shape)} and {tuple(right.shape)}.",
-            "Turn one of them.",
+            "Transpose one of them.",
         )
     if bias is not None:
         check_tensor("bias", bias, (right.shape[1],), out.dtype)

@@ -1,8 +1,8 @@
 """The kernels of softmax regression: derivatives of the loss by the weights in one pass over the rows, by ctypes.
 
-They take NumPy arrays, so that a command that fits or predicts by them need not load torch. Weights, directions and
-derivatives are ``(d + 1, W)``: a row for each feature and one for the bias, and a column for each class, with zeros up
-to a whole number of vectors.
+They take NumPy arrays, so that a command that only fits or predicts with them does not load torch. Weights, directions
+and derivatives are ``(d + 1, W)``: a row for each feature and one for the bias, and a column for each class, with
+columns of zeros up to a whole number of vectors.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from crossent.kernels.library import info, open_library
 
 Real = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 _PADDING = 16
-# Bytes.
+# Bytes of a cache line.
 _LINE = 64
 
 
@@ -76,7 +76,7 @@ class FeatureRows:
 
 @dataclass(frozen=True, eq=False)
 class RowTargets:
-    """What the rows are to be.
+    """The targets of rows, and their weights.
 
     Attributes
     ----------
@@ -144,12 +144,12 @@ def padded_classes(num_classes: int) -> int:
 
 
 def as_real(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Real:
-    """Return numbers in float32 or float64, contiguous; a copy only where they are not."""
+    """Return contiguous numbers of float32 or float64; they are copied only if needed."""
     return cast(Real, np.asarray(values, dtype=dtype, order="C"))
 
 
 def zeros_at_line(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Real:
-    """Return zeros that begin at a line of the cache, so that a row of whole lines is in no others."""
+    """Return zeros that begin at a cache line, so that a row of whole lines does not touch further lines."""
     size, itemsize = math.prod(shape), np.dtype(dtype).itemsize
     room = np.zeros(size + _LINE // itemsize, dtype)
     first = -room.ctypes.data % _LINE // itemsize
@@ -189,9 +189,9 @@ def add_product(
     Parameters
     ----------
     rows, targets, num_classes
-        As in `add_gradient`. Distributions are taken to sum to one: weigh the rows by their sums.
+        As in `add_gradient`. Distributions are assumed to sum to one; otherwise put their sums into the weights.
     probs
-        As `add_gradient` left them.
+        As written by `add_gradient`.
     direction, sums
         ``(d + 1, W)`` of the dtype of the rows.
     """
@@ -223,7 +223,7 @@ def couplings(features: Real, probs: Real, row_weight: Real) -> Real:
     check_array("the probabilities", probs, (n, num_classes), features.dtype)
     check_array("the weights of the rows", row_weight, (n,), features.dtype)
     pairs = d * (d + 1) // 2
-    # The kernel writes zeros beyond.
+    # The kernel also writes zeros after the last number.
     sums: Real = np.zeros((num_classes * (num_classes + 1) // 2, padded_classes(pairs) + _PADDING), features.dtype)
     problem = _CouplingProblem(
         rows=n,

@@ -1,8 +1,8 @@
-// Losses and gradients of as many rows at a time as a vector has lanes.
+// Losses and gradients of several rows at a time, one for each lane of a vector.
 //
-// Classes lie in the lanes while a row is read. What the rows of a group end with, their largest logits and their sums, is
-// then folded into vectors with a row in each lane, so that logarithms and quotients are taken for all of them at once.
-// Each row is computed in the same order of operations whatever rows are beside it.
+// Classes lie in the lanes while a row is read. What the rows of a group end with, their largest logits and their sums,
+// is then folded into vectors with a row in each lane, so that logarithms and quotients are taken for all of them at
+// once. Each row is computed in the same order of operations whatever rows are beside it.
 #pragma once
 
 #include "lanes.h"
@@ -10,7 +10,7 @@
 
 namespace {
 
-// Where loss and gradient are wanted at once, longer rows are faster one by one: their exponentials are then taken once.
+// If loss and gradient are wanted at once, longer rows are faster one by one, because exponentials are computed once.
 constexpr int64_t kMostAtOnce = 128;
 
 // Rows that are read and written as they lie, and short enough for their sums to be of floats.
@@ -37,8 +37,8 @@ inline Vector<A> largest_of_row(const T* logits, int64_t classes) {
   return larger<A>(tops[0], tops[1]);
 }
 
-// Besides the index's own, the weights in a row's target: none, the same in all rows, those made of its distribution, or
-// this as it lies, of the dtype of the logits.
+// Besides the index's own, the weights in a row's target: none, the same in all rows, those made of its distribution,
+// or this as it lies, of the dtype of the logits.
 enum class Weights { kNone, kEven, kOwn, kAsGiven };
 
 inline Weights weights_in(const RowProblem& p) {
@@ -96,8 +96,8 @@ inline Vector<A> size_of(Vector<A> v) {
   return v < 0 ? -v : v;
 }
 
-// Looks at the rows of distributions one by one where sums are not enough: where a zero weight meets an infinite distance,
-// and where most of the weight is on the largest logit.
+// Looks at the rows of distributions one by one where sums are not enough: where a zero weight meets an infinite
+// distance, and where most of the weight is on the largest logit.
 template <class A>
 void look_again(const RowProblem& p, int64_t row, const bool* counts, Found<A>& found, Buffers<A>& buffers) {
   const Integers<A> is_infinite = found.below - found.below != 0;
@@ -265,7 +265,7 @@ void slopes_of_indices(const RowProblem& p, int64_t row, const bool* counts, con
     if (counts[lane] && p.even_weight) weight.of[lane] = static_cast<const A*>(p.even_weight)[p.target[row + lane]];
   }
   const Vector<A> even = weight.together();
-  // Nothing is rounded before the difference, so that a class without others gives 0.
+  // Nothing is rounded before the difference, so that the only class of a row gives 0.
   const Vector<A> at_top = g * (s.weight * prob - even) - beta * (prob * s.others);
   const Vector<A> elsewhere = alpha * exp_of<A>(t.logit - s.top) - beta - g * even;
   slopes.alpha = apart<A>(alpha);
@@ -321,7 +321,7 @@ bool backward_group(const RowProblem& p, int64_t row, int64_t rows, double scale
   const Stats<A> stats = read_stats<A>(p, row, rows, slopes.g.together() != 0);
   if (any_lane<A>(stats.top == A(INFINITY))) return false;
   slopes.top = apart<A>(stats.top);
-  // Before anything is written, for the gradient may lie over the logits.
+  // Checked before anything is written, because the gradient may overwrite the logits.
   if (!is_common(p)) slopes_of_any<A, T>(p, row, scale, has_slope, slopes, buffers);
   else if (p.target) slopes_of_indices<A, T>(p, row, has_slope, stats, slopes);
   else slopes_of_distributions(p, row, has_slope, stats, slopes);

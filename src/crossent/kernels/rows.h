@@ -63,8 +63,8 @@ struct RowProblem {
 // Result of a call: 0, or 1 + the first row whose class index is out of range, with nothing written.
 using RowKernel = int64_t (*)(RowProblem* problem);
 
-// A whole small problem of float logits, classes side by side, and their class indices, in plain arguments: to fill the
-// struct takes longer than to solve it. No gradient is written if that is null.
+// A whole small problem of float logits, classes side by side, and their class indices, in plain arguments, because
+// filling the struct takes longer than the computation. No gradient is written if its pointer is null.
 using SmallKernel = int64_t (*)(const float* logits, const int64_t* target, int64_t rows, int64_t classes,
                                 int64_t ignore_index, double normalizer, double empty, float* gradient, float* result);
 

@@ -11,18 +11,18 @@ from torch import Tensor
 from crossent.kernels.library import info, open_library
 from crossent.kernels.problem import RowProblem, RowTerms, address, num_classes_of, real_dtype, row_problem
 
-# Tiles of classes that are multiples of this change no bit: it holds whole blocks of any instruction set.
+# Tiles whose number of classes is a multiple of this do not change the bits, for every instruction set.
 CLASS_BLOCK = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class RowResult:
-    """What the forward kernel found.
+    """The results of the forward kernel.
 
     Attributes
     ----------
     value
-        Scalar Real: the sum of the losses, divided as asked.
+        Scalar Real: the sum of the losses, divided by the normalizer.
     losses
         ``(rows,)`` Real losses, times the sample weights.
     stats, largest
@@ -40,16 +40,16 @@ class RowResult:
 
 @dataclass(frozen=True, eq=False)
 class ClassTiles:
-    """What is known of rows whose logits come in tiles of a few classes, one call a tile.
+    """The state of rows whose logits come in tiles of a few classes, with a call for each tile.
 
     Attributes
     ----------
     total_classes
         K, of all tiles together.
     states
-        ``(rows, 8)`` float64, carried from tile to tile.
+        ``(rows, 8)`` float64, passed on from tile to tile.
     losses, stats, largest
-        As in `RowResult`, filled with the last tile.
+        As in `RowResult`, written with the last tile.
     """
 
     total_classes: int
@@ -71,21 +71,21 @@ def forward(logits: Tensor, terms: RowTerms, normalizer: float, empty: float) ->
     logits
         ``(n, K)``, ``(n, K, S)`` or ``(K,)``, of any strides, float32, float64, bfloat16 or float16, on the CPU.
     terms
-        The rest; rows of ``(n, K, S)`` logits are counted as n * S.
+        The target and the options; ``(n, K, S)`` logits have n * S rows.
     normalizer
         Divides the sum; 0 stands for the sum of the weights of the rows that count.
     empty
-        The value if these are none.
+        The value if no rows count.
 
     Raises
     ------
     BadTargetError
         If a class index of a row that counts is out of range.
     """
-    problem, found = _prepare(logits, terms, None, normalizer, empty)
+    problem, results = _prepare(logits, terms, None, normalizer, empty)
     if _kernels().forward(ctypes.byref(problem)):
         raise BadTargetError
-    return RowResult(*found, problem.grad_scale)
+    return RowResult(*results, problem.grad_scale)
 
 
 def forward_backward(
@@ -95,7 +95,7 @@ def forward_backward(
     normalizer: float,
     empty: float,
 ) -> RowResult:
-    """Write the gradient of the value while the logits are at hand.
+    """Return the losses, and write the gradient of their sum or mean in the same pass.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def forward_backward(
     BadTargetError
         If a class index of a row that counts is out of range; nothing is written then.
     """
-    problem, found = _prepare(logits, terms, gradient, normalizer, empty)
+    problem, results = _prepare(logits, terms, gradient, normalizer, empty)
     if _kernels().forward_backward(ctypes.byref(problem)):
         raise BadTargetError
-    return RowResult(*found, problem.grad_scale)
+    return RowResult(*results, problem.grad_scale)
 
 
 def backward(
@@ -143,7 +143,7 @@ def backward(
 
 
 def start_tiles(rows: int, total_classes: int, real: torch.dtype) -> ClassTiles:
-    """Return what is known of rows before the first of their classes."""
+    """Return the state of rows before their first class."""
     return ClassTiles(
         total_classes,
         torch.empty(rows, 8, dtype=torch.float64),
@@ -154,7 +154,7 @@ def start_tiles(rows: int, total_classes: int, real: torch.dtype) -> ClassTiles:
 
 
 def forward_tile(logits: Tensor, first_class: int, terms: RowTerms, tiles: ClassTiles) -> None:
-    """Take the next classes of all rows; the losses are there after the last.
+    """Process the next classes of all rows; after the last tile the losses are complete.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def forward_tile(logits: Tensor, first_class: int, terms: RowTerms, tiles: Class
     first_class
         The class of their first column; tiles come in the order of their classes.
     terms
-        As in `forward`, the distribution and the possible classes cut to this tile.
+        As in `forward`, with the part of the distribution and of the possible classes that belongs to this tile.
     tiles
         From `start_tiles`, changed in place.
 
@@ -188,7 +188,7 @@ def backward_tile(
     grad_rows: Tensor | None,
     grad_scale: float,
 ) -> None:
-    """Put the gradient in the place of the logits of some classes, in any order, after `forward_tile` took them all."""
+    """Overwrite the logits of some classes with their gradient, in any order, after the last `forward_tile`."""
     problem = _tile_problem(logits, first_class, terms, tiles, logits)
     problem.grad_rows, problem.grad_scale = address(grad_rows), grad_scale
     _kernels().backward(ctypes.byref(problem))
@@ -253,7 +253,7 @@ def _kernels() -> _Kernels:
 def _prepare(
     logits: Tensor, terms: RowTerms, gradient: Tensor | None, normalizer: float, empty: float
 ) -> tuple[RowProblem, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Return the call and the tensors that it will fill: value, losses, stats, largest."""
+    """Return the struct of a call, and the tensors that it will fill: value, losses, stats, largest."""
     rows = logits.numel() // num_classes_of(logits)
     real = real_dtype(logits)
     value, losses = torch.empty((), dtype=real), torch.empty(rows, dtype=real)

@@ -1,17 +1,17 @@
 // Scores of decision trees.
 //
-// Many rows are taken a block at a time, and each tree's splits are scanned from left to right for all of them at once,
-// whether or not a row's path meets them: a row's leaf is 0 at first, and a split that the row would pass on the right,
-// and that its leaf so far lies under, moves it to the first leaf on the split's right. That costs a few instructions a
-// split for a vector of rows, none of which waits for memory or is guessed; a walk costs them for each row. (The idea is
-// that of Lucchese et al. 2015, "QuickScorer", with leaves counted instead of masks of bits.) Few rows, and trees of many
-// leaves, are walked.
+// Many rows are processed in blocks. The splits of a tree are scanned from left to right for all rows of a block at
+// once, whether or not the path of a row meets them: the leaf of a row is 0 at first, and a split that the row would
+// pass on the right, and under which its present leaf lies, moves the row to the first leaf on the right of the split.
+// That takes a few instructions for each split and vector of rows, without waiting for memory and without branches; a
+// walk takes them for each row. (The idea is from Lucchese et al. 2015, "QuickScorer", with counted leaves instead of
+// bit masks.) Few rows, and trees with many leaves, are walked.
 //
-// A single row walks eight trees at once, without a branch that depends on where it goes: a processor would guess one of
-// them wrongly in nearly every tree, at the end of the path. A path that has ended stays where it is until the longest
-// of the eight has ended.
+// A single row walks eight trees at once, without branches that depend on its path: a processor would mispredict one of
+// them in nearly every tree, at the end of the path. A path that has ended stays at its leaf until the longest of the
+// eight has ended.
 //
-// Numbers are compared as integers of the same order, so that a missing one is just the largest or the smallest.
+// Numbers are compared as integers of the same order, so that a missing number is the largest or the smallest one.
 //
 // Compiled once for each instruction set, with CROSSENT_LEVEL naming it.
 
@@ -34,7 +34,7 @@ using crossent::WalkNode;
 
 using Lane = Integers<float>;
 constexpr int64_t kVectors = 8, kBlock = kVectors * kWidth<float>;
-// Fewer rows are walked one by one, and so is a tree of more splits.
+// Fewer rows than this are walked one by one, and so are trees with more splits than this.
 constexpr int64_t kFewestRows = 12, kMostScanned = 512;
 // Paths followed together, and the categorical splits of their trees up to which all are decided before the walk.
 constexpr int64_t kPaths = 8, kMostDecided = 24;
@@ -43,7 +43,7 @@ constexpr int64_t kMostNumbered = 1 << 16;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// An integer for each number in the same order; both zeros are one.
+// Integers in the same order as the numbers; both zeros are the same integer.
 inline int32_t ordered(float x) {
   int32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);

@@ -1,4 +1,4 @@
-"""The kernels of decision trees: their scores of many rows, by ctypes and NumPy alone."""
+"""The kernels of decision trees: scores of many rows, by ctypes and NumPy, without torch."""
 
 import ctypes
 import functools
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from crossent.kernels.library import info, open_library
 
-# int32 numbers of a node as the kernel has it: column, key, leaf before, two children.
+# The int32 numbers of a node in the kernel: column, key, leaf before, two children.
 _NODE = 5
 # A node of a walk as the kernel has it.
 _WALK_NODE = np.dtype([("key", np.int32), ("column", np.uint16), ("child", np.uint16)])
@@ -48,7 +48,7 @@ class _TreeProblem(ctypes.Structure):
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Trees as `crossent.models.trees.Trees` has them and has checked them: what the kernel reads, it trusts.
+    """Trees that `crossent.models.trees.Trees` has checked, because the kernel trusts what it reads.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Splits:
     leaf_counts
         ``(T,)`` int32 leaves of each tree, one more than its splits.
     column
-        ``(S,)`` int32: twice the feature of each split, and one more where missing numbers go left.
+        ``(S,)`` int32: twice the feature of each split, plus one where missing numbers go left.
     threshold
         ``(S,)`` float32.
     left, right
@@ -133,7 +133,7 @@ def arrange(splits: Splits) -> Forest:
 def add_scores(
     forest: Forest, numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int32], scores: npt.NDArray[np.float64]
 ) -> None:
-    """Add what each tree says of each row to ``(n, K)`` scores, in one thread.
+    """Add the value of the leaf of each row in each tree to ``(n, K)`` scores, in one thread.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ Block = Literal["numbers", "codes", "ngrams"]
 
 @dataclass(frozen=True)
 class Widths:
-    """How many features each block has, as an encoder writes them and a model reads them.
+    """Number of features of each block, which an encoder writes and a model reads.
 
     Attributes
     ----------
@@ -36,18 +36,18 @@ class Widths:
 
     @property
     def total(self) -> int:
-        """Number of all features, each code of a category being one."""
+        """Number of all features, where each code of a category counts as one."""
         return self.numbers + sum(self.cardinalities) + self.ngrams
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Encoded rows, of a whole table or of one of its columns.
+    """Encoded rows of a whole table or of one column.
 
     Attributes
     ----------
     numbers
-        ``(n, p)`` float32, finite, of unit order.
+        ``(n, p)`` float32, finite, of the order of 1.
     codes
         ``(n, q)`` int32 category codes: 0 missing, 1 unseen in training, 2 rare, then the vocabulary.
     cardinalities
@@ -78,14 +78,14 @@ def features_of(
     cardinalities: Sequence[int] = (),
     ngrams: scipy.sparse.csr_array | None = None,
 ) -> Features:
-    """Return the features of some rows; a block that is not given has no features.
+    """Return the features of n rows; a block that is not given has no features.
 
     Parameters
     ----------
     rows
         n.
     numbers, codes
-        ``(n,)`` or ``(n, some)`` each.
+        ``(n,)`` or ``(n, columns)`` each.
     cardinalities
         One for each column of codes.
     ngrams

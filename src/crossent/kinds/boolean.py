@@ -1,4 +1,4 @@
-"""Booleans: yes and no in their various spellings, then two categories."""
+"""Booleans: yes and no in their various spellings, encoded as two categories."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _FALSE_TEXTS = frozenset({"false", "no", "f", "n"})
 def _claims(raw: RawColumn) -> Claim | None:
     if not raw.is_texts:
         return Claim() if pd.api.types.is_bool_dtype(raw.cells.dtype) else None
-    # All spellings of these words, in capitals or not, are fewer than the sample.
+    # The sample is larger than the number of all spellings of these words, in capitals or not.
     if raw.is_long or raw.distinct > len(raw.sample):
         return None
     return Claim() if set(raw.sample.str.lower()) <= _TRUE_TEXTS | _FALSE_TEXTS else None

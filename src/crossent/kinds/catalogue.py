@@ -1,4 +1,4 @@
-"""The list of all kinds of columns. Nothing else names them all; a new kind is a file, and a word in the list."""
+"""The list of all kinds of columns, and the only place that names them all. A new kind is a file and a name here."""
 
 from typing import TYPE_CHECKING, Union
 
@@ -13,13 +13,13 @@ from crossent.kinds.number import NUMBER
 from crossent.kinds.raw_column import RawColumn
 from crossent.kinds.text import TEXT
 
-# In the order in which they claim a column; the last one takes what is left.
+# In the order in which they claim a column; the last one claims every column that is left.
 KINDS: tuple[Kind, ...] = (CONSTANT, BOOLEAN, NUMBER, DATE, TEXT, IDENTIFIER, CATEGORY)
 
 if TYPE_CHECKING:
     AnyEncoding = Encoding
 else:
-    # What the encoder of a saved model may hold: the loader reads it off the type hint.
+    # The encodings that a saved model may hold; the loader reads this type hint.
     AnyEncoding = Union[tuple(kind.encoding for kind in KINDS if kind.used)]  # noqa: UP007 - made of the list
 
 
@@ -34,12 +34,12 @@ def claimed(raw: RawColumn) -> tuple[Kind, Claim]:
 
 
 def kind_named(name: str) -> Kind:
-    """Return the kind of a name.
+    """Return the kind with a name.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no such kind.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Categories: names, each with a code of its own if it is frequent enough."""
+"""Categories: names, each of which has its own code if it is frequent enough."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class CategoryEncoding:
         return features_of(len(values), codes=[codes], cardinalities=[self.vocabulary.cardinality])
 
     def unseen(self, values: "pd.Series[Any]") -> str:
-        """Say which names training did not see."""
+        """Say which names were not seen in training."""
         return self.vocabulary.unseen(values)
 
 

@@ -1,4 +1,4 @@
-"""Columns as they were understood."""
+"""Descriptions of columns: their kind, and what is known of their values."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,7 +8,7 @@ Label = str | int | float | bool
 
 @dataclass(frozen=True)
 class ColumnOfFormat1:
-    """A column as models of format 1 hold it."""
+    """A `Column` as models of format 1 hold it."""
 
     name: str
     kind: str
@@ -21,7 +21,7 @@ class ColumnOfFormat1:
 
 @dataclass(frozen=True)
 class Column:
-    """One column as it was understood.
+    """The description of one column.
 
     Attributes
     ----------
@@ -32,10 +32,10 @@ class Column:
     examples
         A few of its values, as text.
     note
-        What a reader should know: why it is left out, what could not be read. Empty where there is nothing to say.
+        What people should know: why it is left out, which values could not be read. Empty if there is nothing to say.
     form
-        How its kind reads values that could mean two things, so that new rows are read as the training rows were:
-        ``"day first"`` for dates where 03/04 is the third of April. Empty where there is nothing to know.
+        How its kind reads ambiguous values, so that new rows are read like the training rows: ``"day first"`` for dates
+        where 03/04 is the third of April. Empty if no value is ambiguous.
     """
 
     name: str
@@ -52,6 +52,6 @@ class Column:
 
     @classmethod
     def from_format_1(cls, former: ColumnOfFormat1) -> Self:
-        """Return what a saved model of format 1 holds, where dates alone had a form."""
+        """Convert what a saved model of format 1 holds; there, only dates had a form."""
         form = "day first" if former.day_first else ""
         return cls(former.name, former.kind, former.missing, former.distinct, former.examples, former.note, form)

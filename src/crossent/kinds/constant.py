@@ -1,4 +1,4 @@
-"""Constants: columns of one value or none, which say nothing."""
+"""Constants: columns with a single value or no value, from which a model cannot learn."""
 
 from crossent.kinds.kind import Claim, Kind
 from crossent.kinds.raw_column import RawColumn

@@ -20,7 +20,7 @@ from crossent.names import shortened
 
 # The form of a column in which 03/04 is the third of April.
 DAY_FIRST = "day first"
-# A time of day without a date, which pandas would put on the day of today.
+# A time of day without a date; pandas would give it the date of today.
 _TIME_OF_DAY = r"(?i)\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[ap]m)?"
 
 
@@ -33,13 +33,13 @@ class DateEncoding:
     column
         Its name.
     days
-        Of the days since 1970 and their fractions.
+        Scale of the days since 1970, with their fractions.
     year
-        Of the year.
+        Scale of the year.
     hour
-        Of the hour and its fractions; None where no training row has a time of day.
+        Scale of the hour, with its fractions; None where no training row has a time of day.
     month, weekday
-        Of their English names.
+        Vocabularies of their English names.
     """
 
     column: str
@@ -51,7 +51,7 @@ class DateEncoding:
 
     @property
     def widths(self) -> Widths:
-        """Two numbers or three, each perhaps with a flag, and two columns of codes."""
+        """Two or three numbers, each with a flag if training had missing values, and two columns of codes."""
         scales = (self.days, self.year) if self.hour is None else (self.days, self.year, self.hour)
         cardinalities = (self.month.cardinality, self.weekday.cardinality)
         return Widths(numbers=sum(scale.width for scale in scales), cardinalities=cardinalities)
@@ -69,13 +69,13 @@ class DateEncoding:
         )
 
     def unseen(self, values: "pd.Series[Any]") -> str:
-        """Say which months and weekdays training did not see."""
+        """Say which months and weekdays were not seen in training."""
         notes = (self.month.unseen(values.dt.month_name()), self.weekday.unseen(values.dt.day_name()))
         return "; ".join(note for note in notes if note)
 
 
 def _days(dates: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    # Pandas takes the unit of a column from all of its values, and rounds differently in each.
+    # Pandas chooses the unit of a column by all of its values, and each unit rounds differently.
     days = (dates.dt.as_unit("us") - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
     return np.asarray(days.to_numpy(np.float64))
 
@@ -119,7 +119,7 @@ def _learn(values: "pd.Series[Any]", _target: Target, _num_classes: int) -> tupl
 
 
 def to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
-    """Return moments without a time zone, NaT where a value is missing or no date.
+    """Return moments without a time zone, NaT where a value is missing or not a date.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
     values = values.where(values.str.len() <= LONGEST_VALUE)
     times = values.str.fullmatch(_TIME_OF_DAY).fillna(False).astype(bool)
     if times.any():
-        # Each has a form of its own: 9:30, 09:30:00, 9:30 pm.
+        # Each value may have another form: 9:30, 09:30:00, 9:30 pm.
         moments = pd.to_datetime("1970-01-01 " + values.where(times), errors="coerce", utc=True, format="mixed")
         moments = moments.dt.tz_localize(None)
         return moments if times.all() else to_dates(values.mask(times), day_first=day_first).fillna(moments)
@@ -147,7 +147,7 @@ def to_dates(values: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
 def _has_parts_of_date(texts: "pd.Series[Any]") -> "pd.Series[bool]":
     """Say which texts have a day, a month and a year, or a month and a year of four digits.
 
-    Without this a number with a decimal comma would be a day of the first year of our era.
+    Without this check a number with a decimal comma would become a day in the year 1.
     """
     parts = texts.str.count(r"\d+|[^\W\d_]+") >= 3
     numbers = texts.str.contains(r"\d,\d") & ~texts.str.contains(r"[^\W\d_]")
@@ -156,9 +156,9 @@ def _has_parts_of_date(texts: "pd.Series[Any]") -> "pd.Series[bool]":
 
 
 def _other_dates(texts: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]":
-    """Return what texts that are not in the international form mean, each read by itself.
+    """Return the dates of texts that are not in the international form; each text is read by itself.
 
-    Pandas would read all of them in the form of the first: what a row means would depend on the rows beside it.
+    Pandas would read all of them in the form of the first one, so the date of a row would depend on the other rows.
     """
     places, distinct_texts = pd.factorize(texts)
     distinct = pd.Series(distinct_texts, dtype=texts.dtype)
@@ -170,11 +170,11 @@ def _other_dates(texts: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]
         dates = dates.fillna(pd.to_datetime(unread, errors="coerce", utc=True, format=form).reindex(distinct.index))
     unread = distinct[dates.isna()]
     if len(unread):
-        # Any other form that dateutil knows, a hundred times as slow.
+        # Any other form that dateutil knows; this is a hundred times as slow.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             others = pd.to_datetime(unread, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
-        # dateutil takes 25/04 for the 25th of April even where months come first.
+        # dateutil reads 25/04 as the 25th of April even where months come first.
         first = pd.to_numeric(unread.str.extract(r"^\s*(\d{1,2})[\W_]+\d{1,2}[\W_]+\d", expand=False))
         turned = first.notna() & (first != (others.dt.day if day_first else others.dt.month))
         dates = dates.fillna(others.mask(turned).reindex(distinct.index))
@@ -182,13 +182,13 @@ def _other_dates(texts: "pd.Series[Any]", *, day_first: bool) -> "pd.Series[Any]
 
 
 def _forms(*, day_first: bool) -> list[str]:
-    """Return the common forms of dates, which are read quickly."""
+    """Return the common forms of dates, for which reading is quick."""
     days = [f"%d{mark}%m{mark}%Y" if day_first else f"%m{mark}%d{mark}%Y" for mark in "/.-"]
     return [day + time for day in days for time in ("", " %H:%M", " %H:%M:%S")]
 
 
 def reads_day_first(distinct: "pd.Series[Any]") -> bool:
-    """Tell 03/04 as the third of April by the other values; where all fit both ways, dots mean day first."""
+    """Decide by the other values whether 03/04 is the third of April; if all fit both ways, dots mean day first."""
     if not isinstance(distinct.dtype, pd.StringDtype):
         return False
     sample = distinct.head(SAMPLE)
@@ -207,8 +207,8 @@ def _moments(values: "pd.Series[Any]") -> "pd.Series[Any]":
     except (ValueError, OverflowError) as error:
         raise DataError(
             "Dates lie between the years -290,000 and 290,000.",
-            f"Column {shortened(values.name)} holds others ({str(error)[:200]}).",
-            "Mend or empty them, or write them as numbers.",
+            f"Column {shortened(values.name)} holds a date outside of these ({str(error)[:200]}).",
+            "Correct or empty such dates, or write them as numbers.",
         ) from error
     return dates
 

@@ -1,4 +1,4 @@
-"""Encoders as models of format 1 hold them, under the names that they had, and what they are now."""
+"""Encoders as models of format 1 hold them, under their names of that time, and their conversion."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

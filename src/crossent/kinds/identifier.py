@@ -1,9 +1,9 @@
-"""Identifiers: row numbers, and names of which nearly every row has another; what they say of a row ends with it."""
+"""Identifiers: row numbers, and names that differ in nearly every row; they say nothing about other rows."""
 
 from crossent.kinds.kind import Claim, Kind
 from crossent.kinds.raw_column import ENOUGH_ROWS, RawColumn
 
-# A larger share of distinct names than this, and the names are identifiers.
+# With a larger share of distinct names than this, the names are identifiers.
 DISTINCT_SHARE = 0.95
 
 

@@ -1,4 +1,4 @@
-"""What a kind of column is: how it claims a column, converts its values, and learns to encode them."""
+"""The interface of a kind of column: how it claims a column, converts its values, and learns to encode them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ class Encoding(Protocol):
         """How many features of each block `encode` gives."""
 
     def encode(self, values: "pd.Series[Any]") -> Features:
-        """Return the features of ``(n,)`` clean values; those of a row depend on its own value alone."""
+        """Return the features of ``(n,)`` clean values; the features of a row depend only on its own value."""
 
     def unseen(self, values: "pd.Series[Any]") -> str:
-        """Say which of ``(n,)`` clean values training did not see; empty where it saw all."""
+        """Say which of ``(n,)`` clean values were not seen in training; empty if all were."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That a column is of a kind.
+    """The statement of a kind that a column belongs to it.
 
     Attributes
     ----------
     reason
-        What a reader should know about it. Empty where there is nothing to say.
+        What people should know about it. Empty if there is nothing to say.
     """
 
     reason: str = ""
@@ -61,16 +61,16 @@ class Kind:
     Attributes
     ----------
     name
-        As `Column.kind` and the flag ``--kind`` have it.
+        The name in `Column.kind` and in the flag ``--kind``.
     claims
-        Returns None for a column that is of another kind.
+        Returns None for a column of another kind.
     plural
-        What its values are called in messages.
+        Name of its values in messages.
     gives
         The blocks that its features belong to; none for kinds that models do not see.
     convert
-        Makes raw values clean, as `RawColumn.cells` has them: value by value, so that what a row gets never depends on
-        its neighbours. A value that it cannot read becomes missing.
+        Makes raw values, as in `RawColumn.cells`, clean. It works value by value, so that the result of a row never
+        depends on other rows. A value that it cannot read becomes missing.
     form
         Returns the `Column.form` that `convert` needs.
     encoding
@@ -79,9 +79,10 @@ class Kind:
         Takes ``(n,)`` clean values, whose name is that of the column, the ``(n,)`` class indices and the number of
         classes; returns an encoding, and the features of these values. None for kinds that models do not see.
     by_fold
-        Whether it learns from the labels: then each fold learns anew, and the model is fitted once more to all rows.
+        Whether it learns from the labels. Then it learns again in each fold, and at the end the model is fitted to all
+        rows.
     takes_categories
-        Whether it may claim a column of which the frame says that it holds categories.
+        Whether it may claim a column that is declared as categories in the frame.
     """
 
     name: str

@@ -18,20 +18,21 @@ from crossent.kinds.ngrams import count
 from crossent.lazy import lazy_property
 from crossent.threads import processors
 
-# An n-gram of one row says nothing about another.
+# An n-gram that occurs in only one row says nothing about other rows.
 FEWEST_ROWS = 2
-# Weights of a model, which are n-grams times classes: the commonest n-grams are kept when there would be more.
+# Largest number of weights of a model, which is n-grams times classes. If there are more, the most frequent n-grams are
+# used.
 MOST_WEIGHTS = 1 << 25
 FEWEST_NGRAMS = 1 << 14
-# An n-gram is believed as if it stood in so many more rows, with the classes that all have.
+# The classes of an n-gram are estimated as if it occurred in this many more rows, with the class shares of all rows.
 PRIOR_ROWS = 5.0
-# What tells the classes by less than this many nats counts as if it told so much.
+# An n-gram that says less than this about the class, in nats, counts as if it said this much.
 LEAST_INFORMATION = 1e-3
-# Weights of n-grams are of unit order: about the root of the nats and of the logarithm of the rows.
+# Brings weights of n-grams to the order of 1: they are about the root of the nats and of the logarithm of the rows.
 LARGEST_WEIGHT_OF_NGRAM = 1e6
-# Rows whose n-grams are counted by class at a time.
+# Number of rows whose n-grams are counted by class at a time.
 ROWS_AT_ONCE = 1 << 14
-# Elements that one thread turns into features at a time.
+# Number of elements that a thread turns into features at a time.
 ELEMENTS_AT_ONCE = 1 << 20
 
 
@@ -46,7 +47,8 @@ class TextEncoding:
     hashes
         ``(t,)`` uint64 n-grams, from common to rare; the last bit is 1 for pieces of words.
     weights
-        ``(t,)`` float32: what one occurrence counts; much for n-grams that are rare, and that tell classes apart.
+        ``(t,)`` float32: the weight of one occurrence; it is large for n-grams that are rare and that tell classes
+        apart.
     """
 
     column: str
@@ -58,7 +60,7 @@ class TextEncoding:
             raise ValueError(f"{self.hashes.shape} n-grams and {self.weights.shape} weights do not fit")
         if self.hashes.ndim != 1 or not (np.diff(self._ascending[0]) > 0).all():
             raise ValueError("n-grams must be distinct")
-        # The length of a row, which it is divided by, must be finite and above zero.
+        # A row is divided by its length, which must be finite and above zero.
         if not (self.weights.min() >= 1 / LARGEST_WEIGHT_OF_NGRAM and self.weights.max() <= LARGEST_WEIGHT_OF_NGRAM):
             raise ValueError("weights of n-grams must be above zero and finite")
 
@@ -72,21 +74,22 @@ class TextEncoding:
         return features_of(len(texts), ngrams=self.ngrams_of(texts))
 
     def unseen(self, texts: "pd.Series[Any]") -> str:
-        """Say how many of ``(n,)`` texts have nothing in common with those of training."""
+        """Say how many of ``(n,)`` texts have nothing in common with the training rows."""
         unknown = int((np.diff(self.ngrams_of(texts).indptr) == 0).sum())
         if not unknown:
             return ""
-        return f"{unknown:,} rows are empty or hold no word, nor a piece of one, that was seen in training"
+        return f"{unknown:,} rows are empty or hold no word and no piece of a word that was seen in training"
 
     def ngrams_of(self, texts: "pd.Series[Any]") -> scipy.sparse.csr_array:
         """Return ``(n, t)`` float32 features.
 
-        Words with their pairs, and pieces of words, each have Euclidean length 1 in a row, or 0 where none is known.
+        In each row the words with their pairs have the Euclidean length 1, and so have the pieces of words; 0 if none
+        is known.
         """
         return self.weighted(count(strings_of(texts)))
 
     def weighted(self, counts: NgramCounts) -> scipy.sparse.csr_array:
-        """Return the features of texts whose n-grams are counted already."""
+        """Return the features of texts whose n-grams are already counted."""
         columns_of_ids = self._columns_of(counts.hashes)
         cuts = np.searchsorted(counts.ends, np.arange(0, counts.ends[-1], ELEMENTS_AT_ONCE)).tolist()
         rows = [slice(begin, end) for begin, end in itertools.pairwise([*cuts, len(counts.ends) - 1])]
@@ -108,7 +111,7 @@ class TextEncoding:
         values = np.log(counts.counts[elements][known].astype(np.float32))
         values += 1
         values *= self.weights[columns]
-        # Position of each element among the 2 n lengths: words, then pieces, of each row.
+        # Position of each element among the 2 n lengths: for each row, the length of words and then of pieces.
         n = len(ends) - 1
         part = np.repeat(np.arange(0, 2 * n, 2), np.diff(ends)) + self._is_piece[columns]
         squares = np.bincount(part, np.square(values), minlength=2 * n)
@@ -116,7 +119,7 @@ class TextEncoding:
         return scipy.sparse.csr_array((values, columns, ends), shape=(n, len(self.hashes)))
 
     def _columns_of(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Return the column of each hash, -1 for those that are not known."""
+        """Return the column of each hash, or -1 for unknown hashes."""
         ascending, order = self._ascending
         place = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
         return np.where(ascending[place] == hashes, order[place], -1).astype(np.int32)
@@ -134,7 +137,7 @@ class TextEncoding:
 def learn_ngrams(
     texts: "pd.Series[Any]", target: npt.NDArray[np.int64], num_classes: int
 ) -> tuple[TextEncoding, scipy.sparse.csr_array]:
-    """Learn the n-grams of training rows, and what each is worth.
+    """Learn the n-grams of training rows, and the weight of each.
 
     The weight of an n-gram is the root of its inverse document frequency, ``log((1 + n) / (1 + rows)) + 1``, times the
     nats by which it tells the class.
@@ -151,7 +154,7 @@ def learn_ngrams(
     Returns
     -------
     encoding
-        The n-grams that stand in two rows or more.
+        The n-grams that occur in two rows or more.
     features
         ``(n, t)`` of these rows.
 
@@ -168,30 +171,30 @@ def learn_ngrams(
     """
     counts = count(strings_of(texts))
     rows = np.bincount(counts.ids, minlength=len(counts.hashes))
-    kept = np.flatnonzero(rows >= FEWEST_ROWS)
-    if not len(kept):
+    used = np.flatnonzero(rows >= FEWEST_ROWS)
+    if not len(used):
         raise DataError(
             "A column of text needs words that several rows share.",
             f"No two of the {len(texts):,} training rows of {texts.name!r} have a word, or a piece of one, in common.",
-            f"Check the column, or leave it out: --kind.{texts.name}=identifier.",
+            f"Check the column, or leave it out: --kind {texts.name}=identifier.",
         )
     most = max(MOST_WEIGHTS // num_classes, FEWEST_NGRAMS)
-    # Hashes ascend, so that n-grams of equal frequency have one order on every machine.
-    kept = kept[np.argsort(-rows[kept], kind="stable")][:most]
-    idf = np.log((1 + len(texts)) / (1 + rows[kept])) + 1
-    weights = np.sqrt(idf * _information(counts, kept, target, num_classes))
-    encoding = TextEncoding(str(texts.name), counts.hashes[kept], weights.astype(np.float32))
+    # Hashes ascend, so that n-grams of equal frequency have the same order on every machine.
+    used = used[np.argsort(-rows[used], kind="stable")][:most]
+    idf = np.log((1 + len(texts)) / (1 + rows[used])) + 1
+    weights = np.sqrt(idf * _information(counts, used, target, num_classes))
+    encoding = TextEncoding(str(texts.name), counts.hashes[used], weights.astype(np.float32))
     return encoding, encoding.weighted(counts)
 
 
 def _information(
-    counts: NgramCounts, kept: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
+    counts: NgramCounts, used: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_classes: int
 ) -> npt.NDArray[np.float64]:
-    """Return, for each n-gram kept, the divergence from the prior to the classes of the rows that hold it, in nats."""
-    # A cell for each n-gram and class; those that are not kept share the cells at the end.
-    first_cell = np.full(len(counts.hashes), len(kept) * num_classes)
-    first_cell[kept] = np.arange(len(kept)) * num_classes
-    cells = np.zeros((len(kept) + 1) * num_classes, np.int64)
+    """Return, for each n-gram in use, the divergence in nats of the classes of its rows from the prior."""
+    # There is a cell for each n-gram and class; n-grams that are not in use share the cells at the end.
+    first_cell = np.full(len(counts.hashes), len(used) * num_classes)
+    first_cell[used] = np.arange(len(used)) * num_classes
+    cells = np.zeros((len(used) + 1) * num_classes, np.int64)
     for begin in range(0, len(counts.ends) - 1, ROWS_AT_ONCE):
         ends = counts.ends[begin : begin + ROWS_AT_ONCE + 1]
         places = first_cell[counts.ids[ends[0] : ends[-1]]]
@@ -200,12 +203,12 @@ def _information(
     present = np.flatnonzero(cells[:-num_classes])
     column, label = np.divmod(present, num_classes)
     prior = np.bincount(target, minlength=num_classes) / len(target)
-    rows = np.bincount(column, cells[present], minlength=len(kept))
+    rows = np.bincount(column, cells[present], minlength=len(used))
     share = (cells[present] + PRIOR_ROWS * prior[label]) / (rows[column] + PRIOR_ROWS)
-    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(kept))
-    # Classes without a row that holds the n-gram keep this part of their prior.
+    told = np.bincount(column, share * np.log(share / prior[label]), minlength=len(used))
+    # Classes without a row that holds the n-gram retain this part of their prior.
     left = PRIOR_ROWS / (rows + PRIOR_ROWS)
-    told += (1 - np.bincount(column, prior[label], minlength=len(kept))) * left * np.log(left)
+    told += (1 - np.bincount(column, prior[label], minlength=len(used))) * left * np.log(left)
     return np.maximum(told, LEAST_INFORMATION)
 
 

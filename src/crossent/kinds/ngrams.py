@@ -1,4 +1,4 @@
-"""Texts to counted n-grams: normalisation, and the choice between the kernel and NumPy."""
+"""Counts the n-grams of texts: normalisation, and the choice between the kernel and NumPy."""
 
 import functools
 import itertools
@@ -14,19 +14,19 @@ from crossent.kernels.ngrams import LETTER, SYMBOL, Alphabet, Documents, NgramCo
 from crossent.kinds.plain_ngrams import count_plain_ngrams, ngram_finder
 from crossent.threads import processors
 
-# Characters of a piece of a word, with a space before and after the word.
+# Smallest and largest number of characters in a piece of a word, with a space before and after the word.
 SHORTEST_PIECE, LONGEST_PIECE = 2, 5
-# Code points above are not letters of any script, but selectors of their forms and private use.
+# Code points above this are not letters of any script, but variation selectors and private use.
 LAST_LETTER = 0x323AF
-# Texts below so many bytes are counted sooner than a second thread has begun.
+# Counting fewer bytes of text than this is quicker than starting a second thread.
 BYTES_FOR_THREADS = 1 << 18
 
-# Joiners, direction marks and soft hyphens: inside words, and without a meaning of their own.
+# Joiners, direction marks and soft hyphens, which occur inside words and do not change their meaning.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 
 
 def normalise(text: str) -> str:
-    """Return a text without what tells no words apart: case, compatibility forms, invisible characters.
+    """Return a text without differences that do not distinguish words: case, compatibility forms, invisible characters.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def normalise(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    # Folding can leave what is to be composed again, as the final sigma with its accent does.
+    # Case folding can leave characters that must be composed again, such as the final sigma with its accent.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _INVISIBLE.sub("", folded)
 
@@ -49,8 +49,8 @@ def alphabet() -> Alphabet:
 
 
 def documents_of(texts: Sequence[str]) -> Documents:
-    """Return texts as the kernel takes them, normalised."""
-    # Half a surrogate pair is no character, but strings from JSON may hold one; it separates words.
+    """Return normalised texts in the form that the kernel takes."""
+    # Half of a surrogate pair is not a character, but strings from JSON may hold it; it separates words.
     encoded = [normalise(text).encode("utf-8", "surrogatepass") for text in texts]
     ends = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=ends[1:])
@@ -106,7 +106,7 @@ def _joined(parts: list[NgramCounts], pool: ThreadPoolExecutor) -> NgramCounts:
 
 
 def names(text: str, wanted: Container[int]) -> dict[int, str]:
-    """Return the n-grams of a text whose hashes are wanted, each by its hash; spaces mark where words begin and end.
+    """Return the n-grams of a text that have one of some hashes, by hash; spaces mark where words begin and end.
 
     Examples
     --------

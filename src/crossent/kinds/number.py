@@ -1,4 +1,4 @@
-"""Numbers: scaled by their quantiles, with a flag where some are missing."""
+"""Numbers: scaled by their quantiles, with a flag if some are missing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from crossent.names import shortened
 
 @dataclass(frozen=True, eq=False)
 class NumberEncoding:
-    """How a column of numbers becomes one feature, or two."""
+    """How a column of numbers becomes one or two features."""
 
     column: str
     scale: Scale
@@ -33,7 +33,7 @@ class NumberEncoding:
         return features_of(len(values), numbers=self.scale.encode(values.to_numpy(np.float64)))
 
     def unseen(self, values: "pd.Series[Any]") -> str:
-        """Say nothing: any number will do."""
+        """Return an empty text, because every number can be encoded."""
         del values
         return ""
 
@@ -54,11 +54,11 @@ def _convert(values: "pd.Series[Any]", _column: Column) -> "pd.Series[Any]":
         infinite = np.flatnonzero(is_infinite)
         raise DataError(
             "Numbers must be finite.",
-            f"Column {shortened(values.name)} holds {len(infinite)} infinity value(s), "
+            f"Column {shortened(values.name)} holds {len(infinite)} infinite value(s), "
             f"the first in row {infinite[0] + 1}.",
             "Leave such a value empty (missing is allowed), or replace it.",
         )
-    # To build a series takes longer than all else that is done with a single row.
+    # Building a series takes longer than everything else that is done with a single row.
     return values if is_plain else pd.Series(numbers, index=values.index, name=values.name)
 
 

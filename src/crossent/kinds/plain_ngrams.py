@@ -7,11 +7,11 @@ import numpy as np
 
 from crossent.kernels.ngrams import LETTER, SEPARATOR, Alphabet, Documents, NgramCounts
 
-# Those of kernels/ngrams.cpp.
+# The same constants as in kernels/ngrams.cpp.
 _BASE, _PAIR_BASE = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 _MIX, _MIX_AGAIN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
-# Longer words do not come again, and one of them may fill the memory with its pieces.
+# Longer words hardly occur twice, and the pieces of a single one could fill the memory.
 LONGEST_KEPT = 64
 
 Ngram = tuple[int, str]

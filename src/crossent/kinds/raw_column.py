@@ -1,4 +1,4 @@
-"""Columns as kinds see them when they are asked whether a column is theirs."""
+"""Raw columns, from which a kind decides whether it claims a column."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from crossent.kinds.values import arrow_of, numbers_of, series_of_texts
 from crossent.lazy import lazy_property
 
-# Distinct values that are looked at where to look at all of them would take its time.
+# Number of distinct values in the sample, for checks that would take too long on all values.
 SAMPLE = 1000
-# A column counts as numbers (or dates) when at most this share of its values is not; those are then read as missing.
+# A column counts as numbers (or dates) if at most this share of its values is not; these values are read as missing.
 UNREADABLE_SHARE = 0.05
-# Below this many rows, values that are all different may be so by chance.
+# With fewer rows, all values may be different by chance.
 ENOUGH_ROWS = 50
-# No number or date has more characters: to look for one in all of a library would take its time.
+# No number and no date has more characters; searching longer texts for one would take too long.
 LONGEST_VALUE = 60
 
 
@@ -69,7 +69,7 @@ class RawColumn:
 
     @lazy_property
     def are_numbers(self) -> bool:
-        """Whether the values are numbers, but for a few."""
+        """Whether the values are numbers, with few exceptions."""
         return self.share_of_numbers >= 1 - UNREADABLE_SHARE
 
     @lazy_property
@@ -85,7 +85,7 @@ class RawColumn:
 
 
 def raw_column(values: "pd.Series[Any]", *, declared: bool) -> RawColumn:
-    """Return what kinds look at.
+    """Return a raw column.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Numbers to features of unit order, by the quantiles of the training rows."""
+"""Scales numbers to features of the order of 1, by the quantiles of the training rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +9,11 @@ import scipy.special
 
 from crossent.value_checks import check_bounded, check_number
 
-# Farther than this many interquartile ranges from the median, a column is scaled by its quantiles.
+# A column with values farther than this many interquartile ranges from the median is scaled by its quantiles.
 LONG_TAIL = 10.0
-# Where differences of two numbers, and their quantiles, are still finite: none counts as larger.
+# Larger numbers are cut to this, so that differences of two numbers, and quantiles, stay finite.
 LARGEST_NUMBER = 1e300
-# New values may lie beyond the training rows; none counts as farther than this many interquartile ranges.
+# New values beyond the training rows are cut to this many interquartile ranges.
 FARTHEST = 100.0
 KNOTS = 257
 
@@ -43,7 +43,7 @@ class Scale:
 
     @property
     def width(self) -> int:
-        """How many features it gives."""
+        """Number of features."""
         return 1 + self.flag
 
     def encode(self, numbers: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float32]]:
@@ -76,7 +76,7 @@ def learn_scale(numbers: npt.NDArray[np.float64]) -> Scale:
     lower, center, upper = np.quantile(present, [0.25, 0.5, 0.75])
     reach = max(present.max() - center, center - present.min())
     spread = upper - lower
-    # Half of a column with a tenfold tail would be squeezed into one point by any linear scale.
+    # Any linear scale would squeeze half of a column with a long tail into one point.
     long_tail = len(np.unique(present)) > 2 and reach > LONG_TAIL * spread
     knots, scores = _normal_scores(present) if long_tail else (np.empty(0), np.empty(0))
     scale = spread if spread > 0 else reach
@@ -88,14 +88,14 @@ def _bounded(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _clipped(numbers: npt.NDArray[np.float64], largest: float) -> npt.NDArray[np.float64]:
-    # For a single row, np.clip takes twice as long.
+    # np.clip takes twice as long for a single row.
     return np.minimum(np.maximum(numbers, -largest), largest)
 
 
 def _normal_scores(present: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Knots at quantiles and their standard normal scores; a value that fills several quantiles gets their middle."""
+    """Return knots at quantiles and their standard normal scores; a value of several quantiles gets their middle."""
     levels = np.linspace(0, 1, KNOTS)
-    # The first and last knot are the extremes, so that no two values of the training rows become one.
+    # The first and last knot are the extremes, so that different values of the training rows stay different.
     knots, position, count = np.unique(
         np.quantile(present, levels, method="nearest"), return_inverse=True, return_counts=True
     )

@@ -14,7 +14,7 @@ from crossent.kinds.raw_column import RawColumn
 from crossent.kinds.values import texts_of, to_numbers
 from crossent.names import shortened
 
-# More words than this in the middle value, and a column is text rather than names.
+# If the median number of words is larger than this, a column is text rather than names.
 NAME_WORDS = 5
 # Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese.
 _UNSPACED = (
@@ -27,20 +27,20 @@ def _claims(raw: RawColumn) -> Claim | None:
 
 
 def _count_words(texts: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Count words, two characters for one in scripts that put no space between them."""
+    """Count words; in scripts without spaces between words, two characters count as one."""
     return texts.str.count(r"\S+") + texts.str.count(_UNSPACED) / 2
 
 
 def _convert(values: "pd.Series[Any]", _column: Column) -> "pd.Series[Any]":
     present = values.dropna()
-    # One row may well read "42".
+    # A single row of text may be "42".
     numbers = len(present) > 1 and not np.isnan(to_numbers(present)).any()
     if len(present) and (numbers or not isinstance(present.dtype, pd.StringDtype)):
         raise DataError(
             f"Column {shortened(values.name)} must hold text.",
             f"Its {len(present):,} values are {'numbers' if numbers else present.dtype}: "
             f"{shortened(present.iloc[0])}, …",
-            "Give the column of text under this name, or train with it as another kind (--kind.NAME=number).",
+            "Give the column of text under this name, or train with it as another kind (--kind NAME=number).",
         )
     return texts_of(values)
 

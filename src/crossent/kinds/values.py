@@ -1,4 +1,4 @@
-"""Values of a column as plain texts and numbers, whatever type holds them: what kinds and labels share."""
+"""Values of a column as plain texts and numbers, whatever type holds them; used by kinds and labels."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ _MIDNIGHT = " 00:00:00"
 
 
 def texts_of(values: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return the values of a plain column as texts, each as it would stand in a file; missing ones stay missing.
+    """Return the values of a plain column as texts, as a file would hold them; missing values stay missing.
 
     Raises
     ------
     DataError
-        If one cannot be: bytes that are no UTF-8, a whole number of thousands of digits.
+        If a value cannot be written as text: bytes that are not UTF-8, a whole number with thousands of digits.
     """
     if isinstance(values.dtype, pd.StringDtype):
         return values if values.dtype == _STR else values.astype(_STR)
@@ -29,35 +29,35 @@ def texts_of(values: "pd.Series[Any]") -> "pd.Series[str]":
         texts = values.astype(object).map(_text, na_action="ignore").astype("str")
     except ValueError as error:
         raise not_writable(values.name, error) from error
-    # As files have it; whether the other rows have a time of day does not matter.
+    # The form that files have; it does not matter whether other rows have a time of day.
     return texts.str.removesuffix(_MIDNIGHT) if is_moment(values) else texts
 
 
 def arrow_of(texts: "pd.Series[str]") -> pa.LargeStringArray:
-    """Return texts as one array of Arrow's, whose functions cost a tenth of those of pandas in short columns."""
+    """Return texts as an array of Arrow, whose functions take a tenth of the time of pandas in short columns."""
     array = pa.array(texts.array, pa.large_string())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def series_of_texts(texts: pa.LargeStringArray, name: Any, index: pd.Index | None = None) -> "pd.Series[str]":
     """Return an array of texts as a series."""
-    # The stubs of pandas lack this method, which converts an array of Arrow without a look at each text.
+    # The stubs of pandas lack this method, which converts an array of Arrow without reading each text.
     array = _STR.__from_arrow__(texts)  # type: ignore[attr-defined]
     return pd.Series(array, index=index, name=name, copy=False)
 
 
 def is_moment(values: "pd.Series[Any]") -> bool:
-    """Say whether a column is of pandas' dates."""
+    """Say whether a column holds dates of pandas."""
     return bool(pd.api.types.is_datetime64_any_dtype(values.dtype))
 
 
 def is_duration(values: "pd.Series[Any]") -> bool:
-    """Say whether a column is of pandas' durations."""
+    """Say whether a column holds durations of pandas."""
     return bool(pd.api.types.is_timedelta64_dtype(values.dtype))
 
 
 def to_numbers(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    """Return float64 values, durations in seconds, NaN where a value is missing or no number."""
+    """Return float64 values, durations in seconds, NaN where a value is missing or not a number."""
     if is_duration(values):
         return np.asarray(values.dt.total_seconds(), dtype=np.float64)
     if pd.api.types.is_numeric_dtype(values.dtype):
@@ -68,7 +68,7 @@ def to_numbers(values: "pd.Series[Any]") -> npt.NDArray[np.float64]:
 
 
 def numbers_of(texts: pa.LargeStringArray) -> npt.NDArray[np.float64]:
-    """Return float64 values of texts, NaN where one is missing or no number."""
+    """Return float64 values of texts, NaN where a text is missing or not a number."""
     try:
         return np.asarray(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:
@@ -76,10 +76,10 @@ def numbers_of(texts: pa.LargeStringArray) -> npt.NDArray[np.float64]:
 
 
 def not_writable(name: Any, error: Exception) -> DataError:
-    """Return the error of a column with a value that has no text."""
+    """Return the error for a column with a value that cannot be written as text."""
     return DataError(
         "A value can be written as text.",
-        f"Column {shortened(name)} holds one that cannot ({str(error)[:200]}).",
+        f"Column {shortened(name)} holds a value that cannot ({str(error)[:200]}).",
         "Drop the column, or write it as text in UTF-8.",
     )
 

@@ -1,4 +1,4 @@
-"""Names to codes: frequent names have a code each, rare ones share one, and so do those that training did not see."""
+"""Turns names into codes: frequent names have a code each; rare names share one, and so do names unseen in training."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,29 +13,29 @@ from crossent.kinds.values import arrow_of
 from crossent.lazy import lazy_property
 from crossent.value_checks import check_distinct
 
-# Codes of every column of codes; its vocabulary follows.
+# Codes that every column has; the codes of its vocabulary follow.
 MISSING, UNSEEN, RARE = 0, 1, 2
 RESERVED = 3
 
-# A name needs this many rows to have a code of its own, and at most `MOST_NAMES` have one; the others share RARE.
+# A name needs this many rows to have its own code, and at most `MOST_NAMES` names have one; the others share RARE.
 FEWEST_ROWS_OF_A_NAME = 3
 MOST_NAMES = 255
-# New names that a note shows.
+# Number of new names that a note shows.
 EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """How one name becomes a code.
+    """How a name becomes a code.
 
     Attributes
     ----------
     frequent
-        Names; the code of each is its position plus `RESERVED`.
+        The names with a code, which is their position plus `RESERVED`.
     rare
-        ``(r,)`` uint64 hashes of the names that share `RARE`, ascending. The names themselves are of no use, and may be
-        addresses or numbers of customers, which a saved model need not hold. A name that training did not see has the
-        hash of a rare one with a probability of r / 2^64, and is then taken for rare: harmless.
+        ``(r,)`` uint64 hashes of the names that share `RARE`, ascending. The names themselves are not needed, and they
+        may be private, such as addresses or customer numbers. A name that training did not see has the hash of a rare
+        name with a probability of r / 2^64; it then counts as rare, which does no harm.
     """
 
     frequent: tuple[str, ...]
@@ -48,17 +48,17 @@ class Vocabulary:
 
     @property
     def cardinality(self) -> int:
-        """How many codes there are."""
+        """Number of codes."""
         return RESERVED + len(self.frequent)
 
     def encode(self, names: "pd.Series[Any]") -> npt.NDArray[np.int32]:
         """Return the ``(n,)`` codes of ``(n,)`` texts."""
         places, distinct = _factors(names)
-        # A missing value has the last place.
+        # A missing value is in the last place.
         return np.array([*self._codes_of(distinct), MISSING], np.int32)[places]
 
     def unseen(self, names: "pd.Series[Any]") -> str:
-        """Say which of ``(n,)`` texts training did not see; empty where it saw all."""
+        """Say which of ``(n,)`` texts were not seen in training; empty if all were."""
         places, distinct = _factors(names)
         is_new = np.array([*self._codes_of(distinct), MISSING]) == UNSEEN
         count = int(is_new[places].sum())
@@ -92,14 +92,14 @@ def learn_vocabulary(names: "pd.Series[Any]") -> Vocabulary:
     array([3, 2, 1, 0], dtype=int32)
     """
     counts = names.value_counts()
-    # Equal counts in the order of the names, so that the order of the rows does not matter.
+    # Names with equal counts are sorted, so that the order of the rows does not matter.
     ordered = sorted(counts.index, key=lambda name: (-counts[name], name))
     frequent = [name for name in ordered if counts[name] >= FEWEST_ROWS_OF_A_NAME][:MOST_NAMES]
     return Vocabulary(tuple(map(str, frequent)), rare_hashes(map(str, ordered[len(frequent) :])))
 
 
 def rare_hashes(names: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """Return what `Vocabulary.rare` holds for these names."""
+    """Return the hashes of names, as `Vocabulary.rare` holds them."""
     return np.unique(_hashes_of(names))
 
 
@@ -111,7 +111,7 @@ def _hashes_of(names: Iterable[str]) -> npt.NDArray[np.uint64]:
 
 
 def _factors(names: "pd.Series[Any]") -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return the place of each name among the distinct ones, -1 where it is missing, and these."""
+    """Return the place of each name among the distinct names, -1 where it is missing, and the distinct names."""
     factors = arrow_of(names).dictionary_encode()
     places = factors.indices.fill_null(-1) if factors.indices.null_count else factors.indices
     return np.asarray(places.to_numpy()), factors.dictionary.to_pylist()

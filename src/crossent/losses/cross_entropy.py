@@ -1,4 +1,9 @@
-"""Cross entropy of logits and targets."""
+"""Cross entropy of logits and targets.
+
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` and a target of class indices, of
+the logits' shape without K, or of distributions, of the logits' shape; out comes a scalar, or one value for each index.
+Papers call the logits z, the target y and the softmax of the logits p: the loss of a row is ``-log p[y]``.
+"""
 
 from torch import Tensor
 
@@ -7,7 +12,7 @@ from crossent.kernels.rows import BadTargetError
 from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.small import is_small, small_cross_entropy
-from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
@@ -33,9 +38,9 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
 
     The arguments are torch's, in torch's order, without the two that torch has retired (`size_average` and `reduce`).
 
-    Where torch loses digits this does not: a row whose target is its largest logit is summed as ``log1p`` of the other
-    classes, so that logits (20, 0, 0) give 4.12e-9, and the gradient as much, where torch gives 0 in float32. Zero
-    weight on an infinite loss counts as zero. Rows that are ignored are never read, so that NaN there does no harm.
+    It keeps digits that torch loses: a row whose target is its largest logit is summed as ``log1p`` of the other
+    classes, so that logits (20, 0, 0) give 4.12e-9, and a gradient of this size, while torch gives 0 in float32. Zero
+    weight on an infinite loss counts as zero. Rows that are ignored are never read, so NaN in them does no harm.
 
     Parameters
     ----------
@@ -46,15 +51,15 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     class_weight
         ``(K,)`` weight of each class.
     ignore_index
-        Rows with this class index, any whole number of 64 bits, count nothing.
+        Rows with this class index, which can be any whole number of 64 bits, are ignored.
     reduction
-        ``"none"`` gives one value a row; ``"sum"`` adds them; ``"mean"`` divides the sum by the weights of the rows
-        that count: the class weight of their index (for distributions 1, as in torch) times their sample weight.
+        ``"none"`` gives one value for each row; ``"sum"`` adds them; ``"mean"`` divides the sum by the weights of the
+        rows that count: the class weight of their index (for distributions 1, as in torch) times their sample weight.
     label_smoothing
         Share of each target's weight, 0 to 1, that goes evenly to all classes (Szegedy et al. 2016).
     sample_weight
-        Weight of each row, of the shape of the class indices, of any dtype; rows of weight 0 are ignored, so that a
-        boolean mask of the rows to keep will do.
+        Weight of each row, of the shape of the class indices and of any dtype; rows with weight 0 are ignored, so a
+        boolean mask of the rows that count works, too.
     temperature
         Divides the logits, 1e-6 to 1e6 (Guo et al. 2017).
     log_prior
@@ -63,28 +68,28 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         Adds ``z_loss * log(Z) ** 2`` to the loss of a row, with Z the sum of the exponentials of its logits, to keep
         these from drifting (PaLM, Chowdhery et al. 2022); weighted as the row is in ``"mean"``. From 0 to 1e30.
     softcap
-        Turns the logits into ``softcap * tanh(logits / softcap)`` before all else (Gemma 2, Gemma Team 2024). From
+        Turns the logits into ``softcap * tanh(logits / softcap)`` at first (Gemma 2, Gemma Team 2024). From
         1e-30 to 1e30.
     focal_gamma
         Multiplies the loss of each class by ``(1 - p) ** focal_gamma``, p being its probability (Lin et al. 2017). From
         0 to 1e30.
     class_mask
         True where a class is possible, of shape ``(K,)`` or of the logits' shape. The logits of impossible classes are
-        never read, label smoothing passes them by, and a target there costs infinity.
+        never read, they get no share of label smoothing, and a target there has an infinite loss.
     normalizer
-        From 1e-30 to 1e30. Divides the sum in ``"mean"`` instead of the weights: the number of rows in all batches or
-        processes, say.
+        From 1e-30 to 1e30. Divides the sum in ``"mean"`` in place of the weights, such as the number of rows in all
+        batches or processes.
     empty
         What ``"mean"`` gives where the weights sum to zero: ``"nan"`` as in torch, or ``"zero"``. Gradients are zero
         either way.
     smoothing
-        Whether the class weights hold for the smoothed part of the target too: ``"weighted"`` as in torch, or
-        ``"unweighted"``, so that rare classes do not draw every row to themselves.
+        Whether the class weights also apply to the smoothed part of the target: ``"weighted"`` as in torch, or
+        ``"unweighted"``, so that heavy rare classes do not attract every row.
 
     Returns
     -------
     Tensor
-        A scalar, or one value a row; float32 or wider whatever the dtype of the logits.
+        A scalar, or one value for each row; float32 or wider for any dtype of the logits.
 
     Raises
     ------
@@ -116,23 +121,21 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         except BadTargetError:
             pass  # explained below
     check_target(logits, target)
-    check_reduction(reduction, normalizer, empty)
-    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     terms = LossTerms(
-        class_weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        sample_weight,
-        temperature,
-        log_prior,
-        z_loss,
-        softcap,
-        focal_gamma,
-        class_mask,
-        normalizer,
-        empty,
-        smoothing,
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+        sample_weight=sample_weight,
+        temperature=temperature,
+        log_prior=log_prior,
+        z_loss=z_loss,
+        softcap=softcap,
+        focal_gamma=focal_gamma,
+        class_mask=class_mask,
+        normalizer=normalizer,
+        empty=empty,
+        smoothing=smoothing,
     )
     if can_run_native((logits,), target, terms):
         return native_cross_entropy(logits, target, terms)

@@ -1,4 +1,8 @@
-"""Cross entropy and its gradient in one call, for training loops that do without autograd at the last layer."""
+"""Cross entropy and its gradient in one call, for training loops without autograd at the last layer.
+
+**Shape.** ``n`` rows, ``K`` classes: logits and target as in `cross_entropy`; out come the loss and a gradient of the
+logits' shape. Papers call it p - y: the softmax less the target.
+"""
 
 import torch
 from torch import Tensor
@@ -7,7 +11,7 @@ from crossent.checks import check_out, check_target
 from crossent.losses.native import can_run_native, native_cross_entropy_and_grad
 from crossent.losses.overlap import check_out_is_apart, lie_in_memory
 from crossent.losses.plain import plain_cross_entropy
-from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
@@ -30,10 +34,10 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     smoothing: Smoothing = "weighted",
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cross entropy and its derivative by the logits, computed while these are at hand.
+    """Cross entropy and its derivative by the logits, computed in the same pass.
 
-    Neither result is part of an autograd graph. Each class takes one exponential in place of two and the logits are
-    read once; with ``out=logits.detach()`` the gradient takes no memory of its own.
+    The results are not part of an autograd graph. Each class takes one exponential in place of two, and the logits are
+    read once; with ``out=logits.detach()`` the gradient takes no further memory.
 
     Parameters
     ----------
@@ -42,8 +46,8 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     sample_weight, temperature, log_prior, z_loss, softcap, focal_gamma, class_mask, normalizer, empty, smoothing
         As in `crossent.cross_entropy`.
     out
-        Where the gradient is to be written, of shape, dtype and device of the logits. It may lie over the logits in any
-        way, and over nothing else that is given.
+        Tensor that the gradient is written to, of the shape, dtype and device of the logits. It may share memory with
+        the logits in any way, and with no other argument.
 
     Returns
     -------
@@ -53,8 +57,8 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     Raises
     ------
     ShapeError
-        If shapes or dtypes do not fit, `out` shares memory with anything but the logits or lies over itself, or a class
-        index is out of range; nothing is written then.
+        If shapes or dtypes do not fit, `out` shares memory with anything other than the logits or overlaps itself, or a
+        class index is out of range; nothing is written then.
     SettingError
         If an option is out of bounds.
 
@@ -67,26 +71,24 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     >>> logits.backward(grad)
     """
     check_target(logits, target)
-    check_reduction(reduction, normalizer, empty)
-    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
+    terms = LossTerms(
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+        sample_weight=sample_weight,
+        temperature=temperature,
+        log_prior=log_prior,
+        z_loss=z_loss,
+        softcap=softcap,
+        focal_gamma=focal_gamma,
+        class_mask=class_mask,
+        normalizer=normalizer,
+        empty=empty,
+        smoothing=smoothing,
+    )
     if out is not None:
         check_out(logits, out)
-    terms = LossTerms(
-        class_weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        sample_weight,
-        temperature,
-        log_prior,
-        z_loss,
-        softcap,
-        focal_gamma,
-        class_mask,
-        normalizer,
-        empty,
-        smoothing,
-    )
     is_compiling = torch.compiler.is_compiling()
     with torch.no_grad():
         if not is_compiling and can_run_native((logits,), target, terms):

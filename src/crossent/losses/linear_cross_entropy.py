@@ -1,4 +1,8 @@
-"""Cross entropy of a linear layer, without its logits."""
+"""Cross entropy of a linear layer, without its logits.
+
+**Shape.** ``n`` rows, ``d`` features, ``C`` classes: an input ``(..., d)``, a weight ``(C, d)`` and a bias ``(C,)``,
+whose logits ``(..., C)`` are never all in memory; out comes a scalar, or one value for each row.
+"""
 
 from typing import Any
 
@@ -15,7 +19,7 @@ from crossent.losses.linear_tiles import RowSum, Wanted, losses_in_tiles
 from crossent.losses.native import can_run_native, mean_weights, native_cross_entropy, row_terms_of, row_values
 from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.softmax import widen
-from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing, check_reduction, check_terms
+from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
 
 
 def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
@@ -41,12 +45,12 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
 ) -> Tensor:
     """Cross entropy of the logits ``input @ weight.T + bias``, which are never all in memory.
 
-    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: whatever the shape,
-    loss and gradients take about 64 MB besides the gradients themselves. Rows that are ignored are left out of the
-    matrix products. Half precision is computed in float32, the logits too.
+    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: for any shape, the
+    computation takes about 64 MB besides the gradients themselves. Rows that are ignored are left out of the matrix
+    products. Half precision is computed in float32, also the logits.
 
-    On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, the logits are
-    computed whole.
+    On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, all logits are
+    computed at once.
 
     Parameters
     ----------
@@ -70,7 +74,7 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     Returns
     -------
     Tensor
-        A scalar, or one value a row; float32 or wider whatever the dtype of the input.
+        A scalar, or one value for each row; float32 or wider for any dtype of the input.
 
     Raises
     ------
@@ -87,29 +91,28 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     tensor([4.1223e-09, 8.6199e-01])
     """
     check_linear(input, weight, bias)
-    check_reduction(reduction, normalizer, empty)
-    check_terms(ignore_index, label_smoothing, temperature, z_loss, softcap, focal_gamma, smoothing)
     leading, num_classes = input.shape[:-1], len(weight)
     flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
     check_target(_like_logits(flat_input, num_classes), flat_target)
     if class_mask is not None:
         check_tensor("class_mask", class_mask)
-    has_row_mask = class_mask is not None and class_mask.shape != (num_classes,)
+        if class_mask.shape != (num_classes,):
+            class_mask = _flat_rows("class_mask", class_mask, leading)
     terms = LossTerms(
-        class_weight,
-        ignore_index,
-        reduction,
-        label_smoothing,
-        None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
-        temperature,
-        log_prior,
-        z_loss,
-        softcap,
-        focal_gamma,
-        _flat_rows("class_mask", class_mask, leading) if class_mask is not None and has_row_mask else class_mask,
-        normalizer,
-        empty,
-        smoothing,
+        class_weight=class_weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+        sample_weight=None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
+        temperature=temperature,
+        log_prior=log_prior,
+        z_loss=z_loss,
+        softcap=softcap,
+        focal_gamma=focal_gamma,
+        class_mask=class_mask,
+        normalizer=normalizer,
+        empty=empty,
+        smoothing=smoothing,
     )
     loss = _flat_loss(flat_input, weight, bias, flat_target, terms)
     return loss.view(leading) if reduction == "none" else loss
@@ -140,12 +143,12 @@ def _flat_loss(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tens
 def _logits(inputs: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, terms: LossTerms) -> Tensor:
     """Return all logits, those of ignored rows without reading their input."""
     counts = counted_rows(target, inputs.shape[:1], terms)
-    kept = torch.where(counts.unsqueeze(-1), widen(inputs), 0.0)
-    return functional.linear(kept, weight.to(kept.dtype), None if bias is None else bias.to(kept.dtype))
+    counted = torch.where(counts.unsqueeze(-1), widen(inputs), 0.0)
+    return functional.linear(counted, weight.to(counted.dtype), None if bias is None else bias.to(counted.dtype))
 
 
 class _TiledCrossEntropy(torch.autograd.Function):
-    """Computes the gradients with the loss, while the logits of a tile are there, wherever one number is asked for."""
+    """Computes the gradients together with the loss, from the logits of each tile, if the loss is a single number."""
 
     @staticmethod
     def forward(
@@ -173,9 +176,9 @@ class _TiledCrossEntropy(torch.autograd.Function):
         inputs, weight, bias, target = ctx.saved_tensors
         layer = Layer(inputs, weight, bias)
         if torch.is_grad_enabled():
-            # Someone asks for derivatives of these gradients.
+            # Derivatives of these gradients are asked for.
             return (*_differentiable(layer, target, ctx.terms, grad_output, ctx.needs_input_grad), None, None)
-        # Handed over, not kept, so that the parameter's gradient need not be a copy.
+        # They are passed on and not stored, so that the gradient of the parameter need not be a copy.
         gradient, ctx.gradient = ctx.gradient, None
         of_rows = row_values(grad_output, real_dtype(inputs)) if ctx.terms.reduction == "none" else None
         if gradient is None or of_rows is not None:
@@ -186,7 +189,7 @@ class _TiledCrossEntropy(torch.autograd.Function):
 
 
 def _sum_in_order(values: Tensor) -> Tensor:
-    """Return the float64 sum; the order of torch's own depends on the number of threads."""
+    """Return the float64 sum; in torch's sum the order depends on the number of threads."""
     return torch.tensor(values.detach().numpy().sum(dtype=np.float64))
 
 
@@ -206,5 +209,5 @@ def _differentiable(
     loss = plain_cross_entropy(_logits(layer.input, layer.weight, layer.bias, target, terms), target, terms)
     parts = (layer.input, layer.weight, layer.bias)
     leaves = [part for part, needs in zip(parts, needed, strict=False) if part is not None and needs]
-    found = iter(torch.autograd.grad(loss, leaves, grad_output, create_graph=True))
-    return [next(found) if part is not None and needs else None for part, needs in zip(parts, needed, strict=False)]
+    gradients = iter(torch.autograd.grad(loss, leaves, grad_output, create_graph=True))
+    return [next(gradients) if part is not None and needs else None for part, needs in zip(parts, needed, strict=False)]

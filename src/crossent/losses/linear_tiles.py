@@ -1,12 +1,16 @@
 """Cross entropy of a linear layer in tiles of rows and classes, by the row kernels and the matrix products.
 
-The logits of one tile are computed, turned into their gradient where they lie, and multiplied on to the gradients of
-the layer at once: three products in all. Where the classes of few rows fill the scratch memory, a first sweep over the
-classes finds the log-sum-exp of the rows and a second one computes the logits again: four products. Tiles end where the
-sums of the kernels begin anew, so that another size changes no bit.
+**Shape.** ``n`` rows, ``d`` features, ``C`` classes: input ``(n, d)``, weight ``(C, d)``, bias ``(C,)``; out come
+losses ``(n,)`` and derivatives of the shapes of input, weight and bias. A tile is ``(rows, classes)`` of the logits
+``(n, C)``.
 
-The gradient at an index target, mostly far larger than those at all other classes, is kept out of the products and
-added last: among many small terms it would cost their digits.
+The logits of a tile are computed, overwritten by their gradient, and multiplied into the gradients of the layer at
+once: three products in all. If the classes of a few rows fill the scratch memory, a first pass over the classes
+computes the log-sum-exp of the rows and a second one computes the logits again: four products. Tiles end where the
+kernels begin a new partial sum, so that another size of tiles does not change the bits.
+
+The gradient at an index target, usually far larger than at all other classes, is left out of the products and added
+last: in a sum with many small terms it would take their digits.
 """
 
 from collections.abc import Iterator
@@ -19,7 +23,7 @@ from crossent.kernels import linear, products, rows
 from crossent.kernels.linear import Layer, LayerGradient
 from crossent.kernels.problem import RowTerms, real_dtype
 
-# Of the logits of a tile; inputs and gradients beside them take at most as much again.
+# Bytes of the logits of a tile; inputs and gradients beside them take at most as much again.
 SCRATCH_BYTES = 32 << 20
 MOST_ROWS = 8192
 # Gradients of weights in half precision are summed in float32 up to this number of bytes; larger ones are rounded after
@@ -30,12 +34,12 @@ ROWS_OF_ROUNDING = 1024
 
 @dataclass(frozen=True, eq=False)
 class RowSum:
-    """What the loss is made of, besides the logits.
+    """What the loss depends on, besides the logits.
 
     Attributes
     ----------
     terms
-        Of all rows.
+        The options for all rows.
     counts
         ``(n,)`` bool; the other rows are never read.
     normalizer
@@ -65,7 +69,7 @@ class TileSize:
 
 
 def tile_size(layer: Layer) -> TileSize:
-    """Choose tiles by the shape: whole blocks of sums, and all classes at once if there is room."""
+    """Choose the size of tiles by the shape: whole blocks of sums, and all classes at once if they fit."""
     (n, d), num_classes = layer.input.shape, len(layer.weight)
     room = SCRATCH_BYTES // real_dtype(layer.input).itemsize
     most_rows = _whole(min(MOST_ROWS, n + products.SUM_BLOCK - 1, room // (4 * max(d, 1))), products.SUM_BLOCK)
@@ -80,7 +84,7 @@ def tile_size(layer: Layer) -> TileSize:
 
 
 def _whole(count: int, block: int) -> int:
-    """Return the most whole blocks up to a count, but at least one."""
+    """Return the largest whole number of blocks up to a count, but at least one block."""
     return max(1, count // block) * block
 
 
@@ -186,7 +190,7 @@ class _Tile:
 
 
 def _room_for_gradient(layer: Layer, wanted: Wanted, all_count: bool) -> LayerGradient:
-    """Return zeros; sums over many rows are kept wide, but in half precision where those would take much memory."""
+    """Return zeros; sums over many rows are float32 or wider, or in half precision if these would take much memory."""
     real = real_dtype(layer.input)
     shape, weight_dtype = layer.weight.shape, real if _is_kept_wide(layer) else layer.weight.dtype
     make = torch.empty if all_count else torch.zeros
@@ -270,7 +274,7 @@ def _in_one_pass(tile: _Tile) -> Tensor:
 
 
 def _in_tiles_of_classes(tile: _Tile) -> Tensor:
-    """Return the same, as many classes at a time as there is room for."""
+    """Return the same, with as many classes at a time as fit into the scratch memory."""
     num_classes = len(tile.layer.weight)
     known = rows.start_tiles(len(tile.layer.input), num_classes, tile.scratch.dtype)
     spans = [(span.start, span.stop) for span in _slices(num_classes, tile.classes)]
@@ -334,6 +338,6 @@ def _carry_back(grad_logits: Tensor, first: int, tile: _Tile, *, is_first: bool)
         if wide is not sums:
             sums.copy_(wide)
     if gradient.input is not None:
-        # What was in its room before is nothing yet.
+        # The first result overwrites whatever is in its memory.
         put = products.multiply if is_first else products.add_product
         put(grad_logits, tile.layer.weight[first:end], gradient.input)

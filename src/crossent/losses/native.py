@@ -1,4 +1,8 @@
-"""Cross entropy by the native row kernels: first derivatives of the logits, on the CPU."""
+"""Cross entropy by the native row kernels: first derivatives of the logits, on the CPU.
+
+**Shape.** Logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` as in `cross_entropy`. The kernels take them as ``(n, K, S)``,
+with all further dimensions as one of size S, and give one value for each of the ``n * S`` rows.
+"""
 
 import math
 from typing import Any
@@ -17,10 +21,10 @@ from crossent.losses.overlap import check_out_is_apart, have_common_range
 from crossent.losses.plain import check_counted_indices, class_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.terms import LossTerms
 
-# Logits, in all, up to which calling a kernel takes longer than its work.
+# With at most this number of logits, calling a kernel takes longer than its work.
 SMALL_CALL = 16_384
 
-# A constant, so that torch.compile need not trace how it is found.
+# A constant, so that torch.compile need not trace its computation.
 HAS_KERNELS = kernels.info().available
 
 
@@ -61,12 +65,12 @@ def native_cross_entropy(logits: Tensor, target: Tensor, terms: LossTerms) -> Te
 def native_cross_entropy_and_grad(
     logits: Tensor, target: Tensor, terms: LossTerms, out: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss and the gradient of its sum, the latter in its place if there is one.
+    """Return the loss and the gradient of its sum, which is written to `out` if that is given.
 
     Raises
     ------
     ShapeError
-        If shapes do not fit, `out` shares memory with anything but the logits, or a class index is out of range;
+        If shapes do not fit, `out` shares memory with anything other than the logits, or a class index is out of range;
         nothing is written then.
     """
     flat, row_terms = _flat(logits), row_terms_of(logits, target, terms)
@@ -85,14 +89,14 @@ def native_cross_entropy_and_grad(
     if out is None:
         return loss, gradient.view(logits.shape)
     if gradient.data_ptr() == out.data_ptr():
-        # Autograd is to know that what may be saved for it has changed.
+        # Autograd must know that a tensor has changed that it may have saved.
         torch.autograd.graph.increment_version(out)
         return loss, out
     return loss, out.copy_(gradient.view(out.shape))
 
 
 def _can_be_written(out: Tensor, logits: Tensor) -> bool:
-    """Say whether results may go to their place while the logits are read: if that is theirs, or apart from theirs."""
+    """Say whether results may be written while the logits are read: to exactly their memory, or to none of it."""
     is_theirs = out.data_ptr() == logits.data_ptr() and out.stride() == logits.stride()
     return is_theirs or not have_common_range(out, logits)
 
@@ -107,9 +111,9 @@ def _is_plain_cpu(tensor: Tensor) -> bool:
 
 
 def _holds_elements(tensor: Tensor) -> bool:
-    """Say whether the elements of a tensor lie somewhere; of a plain tensor whose storage was freed, this is an error.
+    """Say whether the elements of a tensor are in memory; a plain tensor whose storage was freed is an error.
 
-    Torch's own operations, too, may read past the end of such a storage.
+    Torch's own operations may also read beyond the end of such a storage.
     """
     if has_memory(tensor):
         return True
@@ -129,7 +133,7 @@ def _is_constant(tensor: Tensor) -> bool:
 def _is_transformed(logits: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
-    # Subclasses may not lie where they say; dual numbers and torch.func need rules that only plain operations have.
+    # Subclasses may have other addresses than they say; dual numbers and torch.func need rules of plain operations.
     return (
         type(logits) not in (Tensor, torch.nn.Parameter)
         or torch._C._are_functorch_transforms_active()
@@ -165,7 +169,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
         logits, target = ctx.saved_tensors
         if torch.is_grad_enabled():
-            # Someone asks for derivatives of this gradient.
+            # Derivatives of this gradient are asked for.
             loss = plain_cross_entropy(logits, target, ctx.terms)
             (gradient,) = torch.autograd.grad(loss, logits, grad_output, create_graph=True)
             return gradient, None, None
@@ -181,7 +185,7 @@ class _NativeCrossEntropy(torch.autograd.Function):
 
 
 def _normalizer(terms: LossTerms) -> float:
-    """Return what divides the sum of the losses, 0 standing for the sum of the weights."""
+    """Return the divisor of the sum of the losses; 0 stands for the sum of the weights."""
     return (terms.normalizer or 0.0) if terms.reduction == "mean" else 1.0
 
 
@@ -215,25 +219,27 @@ def row_terms_of(logits: Tensor, target: Tensor, terms: LossTerms) -> RowTerms:
     if mask is not None:
         check_class_mask(mask, logits, num_classes)
     return RowTerms(
-        row_values(target if target.dtype == torch.int64 else class_indices(target), torch.int64) if is_index else None,
-        None if is_index else _flat(target),
-        None if mask is None else _flat(mask),
-        None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
-        _per_class("class_weight", terms.class_weight, num_classes, real),
-        None if terms.sample_weight is None else row_values(terms.sample_weight, real),
-        _per_class("log_prior", terms.log_prior, num_classes, real),
-        terms.ignore_index,
-        terms.label_smoothing,
-        terms.temperature,
-        terms.softcap or 0.0,
-        terms.z_loss,
-        terms.focal_gamma,
-        terms.smoothing == "weighted",
+        target=row_values(target if target.dtype == torch.int64 else class_indices(target), torch.int64)
+        if is_index
+        else None,
+        distribution=None if is_index else _flat(target),
+        possible=None if mask is None else _flat(mask),
+        possible_count=None if mask is None or terms.label_smoothing == 0 else _count(mask, logits, real),
+        class_weight=_per_class("class_weight", terms.class_weight, num_classes, real),
+        sample_weight=None if terms.sample_weight is None else row_values(terms.sample_weight, real),
+        log_prior=_per_class("log_prior", terms.log_prior, num_classes, real),
+        ignore_index=terms.ignore_index,
+        label_smoothing=terms.label_smoothing,
+        temperature=terms.temperature,
+        softcap=terms.softcap or 0.0,
+        z_loss=terms.z_loss,
+        focal_gamma=terms.focal_gamma,
+        weighted_smoothing=terms.smoothing == "weighted",
     )
 
 
 def row_values(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return one value a row, as the kernels take them."""
+    """Return one value for each row, as the kernels take them."""
     # Each of these calls costs as much as the kernel itself on a small batch, even where there is nothing to do.
     if values.dtype == dtype and values.ndim == 1 and values.is_contiguous():
         return values

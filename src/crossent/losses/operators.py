@@ -1,8 +1,13 @@
-"""The row kernels as operators of torch, which `torch.compile` keeps whole."""
+"""The row kernels as operators of torch, which `torch.compile` keeps whole.
+
+**Shape.** Logits ``(n, K, S)`` or ``(n, K)``, which have ``N = n * S`` rows; out come the losses ``(N,)``, four numbers
+for each row, ``(4, N)``, and the index of the largest logit of each row, ``(N,)``. The gradient, of the logits' shape,
+is computed from these.
+"""
 
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -11,20 +16,21 @@ from crossent.kernels import rows
 from crossent.kernels.problem import RowTerms, real_dtype
 from crossent.losses.plain import check_counted_indices
 
-_TENSORS = "target distribution possible possible_count class_weight sample_weight log_prior"
-_NUMBERS = "label_smoothing temperature softcap z_loss focal_gamma"
-# In the order of the fields of RowTerms.
-_TERMS = ", ".join(
-    [f"Tensor? {name}" for name in _TENSORS.split()]
-    + ["SymInt ignore_index"]
-    + [f"float {name}" for name in _NUMBERS.split()]
-    + ["bool weighted_smoothing"]
-)
+# An operator of torch takes its options by position. Their names, their types and their order come from the fields of
+# RowTerms and from nowhere else.
+_TYPES = {Tensor | None: "Tensor?", int: "SymInt", float: "float", bool: "bool"}
+_HINTS = get_type_hints(RowTerms)
+_NAMES = [field.name for field in fields(RowTerms)]
+_TERMS = ", ".join(f"{_TYPES[_HINTS[name]]} {name}" for name in _NAMES)
+
+
+def _terms_of(values: tuple[Any, ...]) -> RowTerms:
+    return RowTerms(**dict(zip(_NAMES, values, strict=True)))
 
 
 def losses_by_operator(logits: Tensor, terms: RowTerms) -> Tensor:
     """Return the ``(rows,)`` losses; arguments as in `crossent.kernels.rows.forward`."""
-    values = [getattr(terms, field.name) for field in fields(terms)]
+    values = [getattr(terms, name) for name in _NAMES]
     losses: Tensor = torch.ops.crossent.row_losses(logits, *values)[0]
     return losses
 
@@ -36,7 +42,7 @@ def losses_by_operator(logits: Tensor, terms: RowTerms) -> Tensor:
     schema=f"(Tensor logits, {_TERMS}) -> (Tensor losses, Tensor stats, Tensor largest)",
 )
 def _row_losses(logits: Tensor, *values: Any) -> tuple[Tensor, Tensor, Tensor]:
-    terms = RowTerms(*values)
+    terms = _terms_of(values)
     try:
         result = rows.forward(logits, terms, 1.0, math.nan)
     except rows.BadTargetError:
@@ -66,7 +72,7 @@ def _(logits: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     schema=f"(Tensor logits, Tensor stats, Tensor largest, Tensor grad_rows, {_TERMS}) -> Tensor",
 )
 def _row_gradients(logits: Tensor, stats: Tensor, largest: Tensor, grad_rows: Tensor, *values: Any) -> Tensor:
-    return rows.backward(logits, RowTerms(*values), (stats, largest), grad_rows, 1.0)
+    return rows.backward(logits, _terms_of(values), (stats, largest), grad_rows, 1.0)
 
 
 @_row_gradients.register_fake
@@ -74,7 +80,8 @@ def _(logits: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(logits)
 
 
-_TENSOR_COUNT = len(_TENSORS.split())
+# RowTerms names its tensors before its numbers.
+_TENSOR_COUNT = sum(_HINTS[name] == Tensor | None for name in _NAMES)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -1,4 +1,7 @@
-"""Whether tensors lie over each other in memory."""
+"""Checks whether tensors share memory.
+
+**Shape.** Tensors of any shape, as the bytes from their first to their last element.
+"""
 
 import ctypes
 
@@ -12,14 +15,14 @@ from crossent.losses.terms import LossTerms
 
 
 def check_out_is_apart(out: Tensor, target: Tensor, terms: LossTerms) -> None:
-    """Check that no element of `out` lies over what a loss is made of besides its logits.
+    """Check that `out` shares no memory with the inputs of a loss other than its logits.
 
     Parameters
     ----------
     out
-        Where the gradient is to be written. All tensors lie in memory: see `lie_in_memory`.
+        Tensor for the gradient. All tensors are in memory: see `lie_in_memory`.
     target, terms
-        What the loss is made of.
+        The other inputs of the loss.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def check_out_is_apart(out: Tensor, target: Tensor, terms: LossTerms) -> None:
         other_begin, other_end = _range(values)
         if begin < other_end and other_begin < end and _share_memory(out, values):
             raise ShapeError(
-                "out shares no memory with what else the loss is made of.",
+                "out shares no memory with the other inputs of the loss.",
                 f"It shares memory with {name}.",
                 "Give torch.empty_like(logits), or the logits themselves.",
             )
@@ -53,17 +56,17 @@ def have_common_range(a: Tensor, b: Tensor) -> bool:
 
 
 def lie_in_memory(*tensors: Tensor | None) -> bool:
-    """Say whether the elements of all tensors that there are lie in the CPU's memory, where they say."""
-    # Subclasses may not lie where they say, and what torch.func gives lies nowhere.
+    """Say whether the elements of all given tensors are in the CPU's memory, at the addresses that they say."""
+    # Subclasses may have other addresses than they say, and tensors of torch.func have none.
     return not torch._C._are_functorch_transforms_active() and all(
-        one.is_cpu and one.layout is torch.strided and type(one) in (Tensor, torch.nn.Parameter)
-        for one in tensors
-        if one is not None
+        tensor.is_cpu and tensor.layout is torch.strided and type(tensor) in (Tensor, torch.nn.Parameter)
+        for tensor in tensors
+        if tensor is not None
     )
 
 
 def _range(values: Tensor) -> tuple[int, int]:
-    """Return the address of the first byte, and that behind the last."""
+    """Return the address of the first byte, and the address after the last."""
     begin = values.data_ptr()
     if values.is_contiguous():
         return begin, begin + values.nbytes
@@ -72,7 +75,7 @@ def _range(values: Tensor) -> tuple[int, int]:
 
 
 def _share_memory(a: Tensor, b: Tensor) -> bool:
-    """Say whether an element of one lies over an element of the other."""
+    """Say whether an element of one tensor shares memory with an element of the other."""
     return np.shares_memory(_as_numpy(a), _as_numpy(b))
 
 

@@ -1,7 +1,10 @@
 """Cross entropy in plain torch operations: on any device, under `torch.func`, and with derivatives of any order.
 
-The logits are transformed, each row has its loss, and the rows are reduced to one number. Inside, the classes are the
-last dimension, as ``(n, ..., K)``, and everything is float32 or wider.
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, ``(n, K, ...)`` or ``(K,)`` and a target as in `cross_entropy`.
+Inside, the classes are the last dimension, as ``(n, ..., K)``, and everything is float32 or wider.
+
+This is the definition, in three steps: the logits are transformed, each row gets its loss, and the losses are reduced
+to one number.
 """
 
 import math
@@ -86,9 +89,9 @@ def _transform(logits: Tensor, counts: Tensor, possible: Tensor | None, terms: L
 
 
 def _tanh(values: Tensor) -> Tensor:
-    """Return tanh, with derivatives to the last digit.
+    """Return tanh, with derivatives that are exact to the last digit.
 
-    torch derives 1 - tanh ** 2, which loses its digits where tanh is near 1. With s the logistic function, tanh is also
+    torch computes 1 - tanh ** 2, which loses digits where tanh is near 1. With s the logistic function, tanh is also
     1 - 2 s(-2 x), and s(-2 x) keeps all digits there, as does its derivative s (1 - s).
     """
     is_negative = values < 0
@@ -108,7 +111,7 @@ def counted_rows(target: Tensor, shape: torch.Size, terms: LossTerms) -> Tensor:
 
 
 def class_indices(target: Tensor) -> Tensor:
-    """Return the indices as int64; of uint64, those that need its last bit become the largest, out of range too."""
+    """Return the indices as int64; uint64 indices that need the last bit become the largest int64, out of range."""
     indices = target.long()
     if target.dtype == torch.uint64:
         return torch.where(indices < 0, torch.iinfo(torch.int64).max, indices)
@@ -227,11 +230,11 @@ def _reduce(losses: Tensor, weight: Tensor, terms: LossTerms) -> Tensor:
 
 
 def reduce_sums(total: Tensor, divisor: Tensor, terms: LossTerms) -> Tensor:
-    """Return the sum or the mean, of the sum of the losses and that of the weights of the rows that count."""
+    """Return the sum or the mean of the losses, from their sum and the sum of the weights of the rows that count."""
     if terms.reduction == "sum":
         return total
     if terms.normalizer is not None:
         return total / terms.normalizer
-    # Dividing by one and choosing afterwards keeps the gradients zero where nothing counts.
+    # Dividing by one and choosing afterwards keeps the gradients zero if no row counts.
     mean = total / torch.where(divisor == 0, 1.0, divisor)
     return torch.where(divisor == 0, math.nan if terms.empty == "nan" else 0.0, mean)

@@ -1,4 +1,7 @@
-"""Cross entropy of small batches without options, where calling the kernel takes longer than its work."""
+"""Cross entropy of small batches without options, where calling the kernel takes longer than its work.
+
+**Shape.** Logits ``(n, K)`` of n rows and K classes, with class indices ``(n,)``; out comes a scalar.
+"""
 
 import math
 from typing import Any
@@ -15,7 +18,7 @@ from crossent.losses.terms import LossTerms
 
 
 def is_small(logits: Tensor, target: Tensor) -> bool:
-    """Say whether this is a small batch as it lies in memory most of the time."""
+    """Say whether this is a small batch in the usual memory layout."""
     if torch.compiler.is_compiling() or type(logits) is not Tensor or type(target) is not Tensor:
         return False
     if logits.dtype is not torch.float32 or target.dtype is not torch.int64 or logits.ndim != 2 or target.ndim != 1:
@@ -50,7 +53,7 @@ def small_cross_entropy(logits: Tensor, target: Tensor, ignore_index: int, reduc
 
 
 class _SmallCrossEntropy(torch.autograd.Function):
-    """Computes the gradient with the loss."""
+    """Computes the gradient together with the loss."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, ignore_index: int, reduction: str) -> Tensor:
@@ -64,7 +67,7 @@ class _SmallCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         if not torch.is_grad_enabled():
             return ctx.gradient * grad_output, None, None, None
-        # Someone asks for derivatives of this gradient.
+        # Derivatives of this gradient are asked for.
         logits, target = ctx.saved_tensors
         ignore_index, reduction = ctx.options
         loss = plain_cross_entropy(logits, target, LossTerms(ignore_index=ignore_index, reduction=reduction))

@@ -1,4 +1,7 @@
-"""Softmax and its logarithm."""
+"""Softmax and its logarithm.
+
+**Shape.** Logits of any shape, with the K classes in the dimension `dim`; out come values of the same shape.
+"""
 
 import torch
 from torch import Tensor
@@ -43,7 +46,7 @@ def softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tenso
 def log_softmax(logits: Tensor, dim: int = -1, *, temperature: float = 1.0) -> Tensor:
     """Turn logits into log-probabilities.
 
-    The log-probability of a class that is all but certain rounds to 0 in float32; `crossent.cross_entropy` keeps it.
+    The log-probability of a nearly certain class rounds to 0 in float32; `crossent.cross_entropy` keeps its digits.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def scale(logits: Tensor, temperature: float) -> Tensor:
 
 
 def widen(logits: Tensor) -> Tensor:
-    """Turn half precision into float32, and leave what is as wide or wider."""
+    """Turn half precision into float32, and leave wider dtypes unchanged."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 

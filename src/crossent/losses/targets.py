@@ -1,4 +1,7 @@
-"""Targets as distributions over the classes."""
+"""Targets as distributions over the classes.
+
+**Shape.** Class indices of any shape ``(...)``; out come distributions ``(..., K)`` over K classes.
+"""
 
 import torch
 from torch import Tensor
@@ -10,8 +13,8 @@ from crossent.errors import ShapeError
 def one_hot(target: Tensor, num_classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Turn class indices into distributions with all weight on one class.
 
-    An index that a loss ignores, as -100, has no distribution and is out of range here: leave such rows out, or give
-    them any class and a `sample_weight` of 0.
+    An index that a loss ignores, such as -100, has no distribution and is out of range here: leave such rows out, or
+    give them any class and a `sample_weight` of 0.
 
     Parameters
     ----------
@@ -92,6 +95,6 @@ def smooth_labels(target: Tensor, num_classes: int, label_smoothing: float) -> T
         raise ShapeError(
             f"A distribution ends in K = {num_classes}.",
             f"Its shape is {tuple(target.shape)}.",
-            "Give one probability a class, or class indices as whole numbers.",
+            "Give one probability for each class, or class indices as whole numbers.",
         )
     return distribution * (1 - label_smoothing) + label_smoothing / num_classes

@@ -1,7 +1,7 @@
-"""The options of a loss, checked."""
+"""The options of a loss: one dataclass, whose fields are set by name and checked as it is made."""
 
 from dataclasses import dataclass
-from typing import Literal, SupportsIndex
+from typing import Literal
 
 from torch import Tensor
 
@@ -9,7 +9,8 @@ from crossent.checks import check_choice, check_int64, check_number, check_tenso
 from crossent.errors import SettingError
 from crossent.losses.softmax import check_temperature
 
-# Of settings that multiply or divide: float32, in which losses are computed, holds them and leaves room for logits.
+# Bounds of settings that multiply or divide: float32, in which losses are computed, holds them and leaves room for
+# logits.
 SMALLEST_FACTOR, LARGEST_FACTOR = 1e-30, 1e30
 
 Reduction = Literal["none", "mean", "sum"]
@@ -17,9 +18,17 @@ Empty = Literal["nan", "zero"]
 Smoothing = Literal["weighted", "unweighted"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LossTerms:
-    """What the loss of each row is made of and how the rows become one number, as in `crossent.cross_entropy`."""
+    """What the loss of each row is made of and how the rows become one number, as in `crossent.cross_entropy`.
+
+    Raises
+    ------
+    SettingError
+        If an option is out of bounds, or if a normalizer is given without ``reduction="mean"``.
+    ShapeError
+        If an option that holds a value for each class or row is not a tensor. Shapes are checked with the logits.
+    """
 
     class_weight: Tensor | None = None
     ignore_index: int = -100
@@ -37,6 +46,8 @@ class LossTerms:
     smoothing: Smoothing = "weighted"
 
     def __post_init__(self) -> None:
+        _check_reduction(self)
+        _check_row_options(self)
         if self.class_weight is self.sample_weight is self.log_prior is self.class_mask is None:
             return
         for name in ("class_weight", "sample_weight", "log_prior", "class_mask"):
@@ -44,48 +55,26 @@ class LossTerms:
                 check_tensor(name, getattr(self, name))
 
 
-def check_reduction(reduction: str, normalizer: float | None, empty: str) -> None:
-    """Check the options of `cross_entropy` that say how rows become one number.
-
-    Raises
-    ------
-    SettingError
-        If one is out of bounds, or if a normalizer is given without ``"mean"``.
-    """
-    check_choice("reduction", reduction, ("none", "mean", "sum"))
-    check_choice("empty", empty, ("nan", "zero"))
-    if normalizer is None:
+def _check_reduction(terms: LossTerms) -> None:
+    check_choice("reduction", terms.reduction, ("none", "mean", "sum"))
+    check_choice("empty", terms.empty, ("nan", "zero"))
+    if terms.normalizer is None:
         return
-    check_number("normalizer", normalizer, SMALLEST_FACTOR, LARGEST_FACTOR)
-    if reduction != "mean":
+    check_number("normalizer", terms.normalizer, SMALLEST_FACTOR, LARGEST_FACTOR)
+    if terms.reduction != "mean":
         raise SettingError(
             "normalizer divides the sum in reduction='mean'.",
-            f"The reduction is {reduction!r}.",
+            f"The reduction is {terms.reduction!r}.",
             "Use reduction='mean', or leave the normalizer out.",
         )
 
 
-def check_terms(
-    ignore_index: SupportsIndex,
-    label_smoothing: float,
-    temperature: float,
-    z_loss: float,
-    softcap: float | None,
-    focal_gamma: float,
-    smoothing: str,
-) -> None:
-    """Check the options of `cross_entropy` that make the loss of a row.
-
-    Raises
-    ------
-    SettingError
-        If one is out of bounds.
-    """
-    check_int64("ignore_index", ignore_index)
-    check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-    check_temperature(temperature)
-    check_number("z_loss", z_loss, 0.0, LARGEST_FACTOR)
-    check_number("focal_gamma", focal_gamma, 0.0, LARGEST_FACTOR)
-    if softcap is not None:
-        check_number("softcap", softcap, SMALLEST_FACTOR, LARGEST_FACTOR)
-    check_choice("smoothing", smoothing, ("weighted", "unweighted"))
+def _check_row_options(terms: LossTerms) -> None:
+    check_int64("ignore_index", terms.ignore_index)
+    check_number("label_smoothing", terms.label_smoothing, 0.0, 1.0)
+    check_temperature(terms.temperature)
+    check_number("z_loss", terms.z_loss, 0.0, LARGEST_FACTOR)
+    check_number("focal_gamma", terms.focal_gamma, 0.0, LARGEST_FACTOR)
+    if terms.softcap is not None:
+        check_number("softcap", terms.softcap, SMALLEST_FACTOR, LARGEST_FACTOR)
+    check_choice("smoothing", terms.smoothing, ("weighted", "unweighted"))

@@ -1,4 +1,7 @@
-"""Weights of classes, from how many rows each has."""
+"""Weights of classes, from their numbers of rows.
+
+**Shape.** Numbers of rows ``(K,)`` of K classes; out come weights ``(K,)``.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +31,8 @@ def balanced_class_weight(class_counts: npt.ArrayLike) -> npt.NDArray[np.float64
 
     Notes
     -----
-    A model trained with them believes that all classes are equally common: its probabilities are those of such a world
-    until `crossent.shift_prior` brings them back. For `crossent.cross_entropy`, wrap them in ``torch.as_tensor``.
+    A model that is trained with them gives probabilities for equal class shares, until `crossent.shift_prior` moves
+    them back to the shares of the data. For `crossent.cross_entropy`, wrap them in ``torch.as_tensor``.
 
     Examples
     --------
@@ -44,7 +47,7 @@ def balanced_class_weight(class_counts: npt.ArrayLike) -> npt.NDArray[np.float64
 
 
 def effective_number_class_weight(class_counts: npt.ArrayLike, beta: float = 0.999) -> npt.NDArray[np.float64]:
-    """Return weights by the effective number of rows, which grows ever slower as rows of a class resemble each other.
+    """Return weights by the effective number of rows, which grows more and more slowly with the number of rows.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Models: anything that turns encoded rows into logits."""
+"""Models, which turn encoded rows into logits."""

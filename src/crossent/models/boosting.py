@@ -1,6 +1,9 @@
 """Boosted trees: LightGBM trains them with its softmax objective; the sums of their leaves are the logits.
 
-LightGBM is imported by training alone: prediction needs neither it nor its threads.
+**Shape.** ``n`` rows, ``K`` classes, ``p`` numbers and ``q`` codes, which the trees read as ``p + q`` features; scores
+and logits are ``(n, K)``. Papers call the scores F, the first and second derivatives of the loss by them g and h.
+
+Only training imports LightGBM: prediction needs neither it nor its threads.
 """
 
 import dataclasses
@@ -32,16 +35,17 @@ Array = npt.NDArray[np.float64]
 # A leaf's step is -gradient / (hessian + L2_PENALTY). Where a class has a handful of rows, the rows of a leaf can all
 # be nearly certain, their hessians vanish, and without a penalty the step, and soon the loss, goes to infinity.
 L2_PENALTY = 1.0
-# Rounds without a gain of LEAST_GAIN nats in the held-out log-loss before training stops.
+# Training stops after this number of rounds without a gain of LEAST_GAIN nats in the held-out log-loss.
 PATIENCE = 30
 LEAST_GAIN = 1e-5
-# Each split chooses among a share of the features: trees that differ err less together.
+# Each split chooses among a share of the features, because an average of trees that differ has fewer errors.
 FEATURES_A_SPLIT = 0.7
-# Below this number of cells the work of a thread is shorter than the wait for the others, above all on a busy machine.
+# Below this number of cells, the work of a thread is shorter than the wait for the others, especially on a busy
+# machine.
 CELLS_FOR_THREADS = 1_000_000
 # A leaf holds about this number of rows or more, as LightGBM has it by default; what it counts is their curvature.
 LEAST_LEAF_ROWS = 20
-# Without rows held out nothing says when to stop.
+# The number of rounds if there are no held-out rows that say when to stop.
 ROUNDS_UNWATCHED = 100
 
 
@@ -56,12 +60,12 @@ class FittedBoostingOfFormat1:
 
 @dataclass(frozen=True, eq=False)
 class FittedBoosting:
-    """Trees, and what is to be done with their scores.
+    """Trees, and how their scores become logits.
 
     Attributes
     ----------
     trees
-        Whose scores are those of LightGBM to the bit.
+        Trees with exactly the scores of LightGBM, to the bit.
     bias
         ``(K,)`` where the scores begin.
     focal_gamma
@@ -103,7 +107,7 @@ class FittedBoosting:
 
     @property
     def rounds(self) -> int:
-        """How often each class got a tree."""
+        """Number of rounds, in each of which every class got a tree."""
         return len(self.trees.leaf_counts) // self.classes
 
     def ngram_weight(self) -> None:
@@ -141,7 +145,7 @@ def fit(settings: Boosting, task: Task) -> FittedBoosting:
     train, valid, objective = task.train, task.valid, task.objective
     parameters = _parameters(settings, train, int(task.rng.integers(2**31)))
     own = _OwnObjective(objective, train) if _needs_own(objective, train) else None
-    # LightGBM begins its own objective at the shares of the classes; a given one begins at the scores that it gets.
+    # LightGBM starts its own objective at the class shares; a custom objective starts at the scores that it gets.
     bias = np.zeros(train.classes) if own is None else train.log_prior()
     if own is not None:
         parameters |= {"objective": own, "metric": "none"}
@@ -220,7 +224,7 @@ def _start_train(train_set: "lightgbm.Dataset", train: Examples, objective: Obje
 
 
 def _valid_set(train_set: "lightgbm.Dataset", valid: Examples, objective: Objective, bias: Array) -> "lightgbm.Dataset":
-    """Return the rows held out, their scores begun so that they are logits under the class shares of the data."""
+    """Return the held-out rows; their scores start so that they are logits under the class shares of the data."""
     import lightgbm  # noqa: PLC0415 - see above
 
     valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, weight=valid.weight, reference=train_set)
@@ -235,7 +239,7 @@ def _needs_own(objective: Objective, train: Examples) -> bool:
 
 
 class _OwnObjective:
-    """A loss that LightGBM does not know, and the cross entropy of what the trees believe."""
+    """A loss that LightGBM does not have, and the cross entropy of the probabilities of the trees."""
 
     def __init__(self, objective: Objective, train: Examples) -> None:
         self._focal_gamma = objective.focal_gamma
@@ -265,10 +269,10 @@ def loss_derivatives(
 ) -> tuple[Array, Array]:
     """Return the derivatives of each row's loss by its logits, ``(n, K)`` each, for ``(n, K)`` targets.
 
-    The second are the diagonal alone, larger by K / (K - 1) so that steps of all classes together do not overshoot, as
-    LightGBM's own; those of the focal loss leave out how its factor changes, so that none is negative.
+    The second derivatives are only the diagonal, multiplied by K / (K - 1) as in LightGBM, so that the steps of all
+    classes together do not overshoot. Those of the focal loss ignore changes of its factor, so that none is negative.
     """
-    # In NumPy: the threads of torch and of LightGBM would wait for each other.
+    # In NumPy, because the threads of torch and of LightGBM would wait for each other.
     log_probs = log_softmax(logits)
     probs = np.exp(log_probs)
     classes = probs.shape[1]

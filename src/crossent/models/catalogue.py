@@ -1,4 +1,4 @@
-"""The list of all models. Nothing outside of this folder names a model or asks which one it has."""
+"""The list of all models. Code outside of this folder neither names a model nor asks which one it has."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,17 +37,17 @@ class Model:
     settings
         The class of its settings, as in `crossent.models.settings`.
     fitted
-        The frozen class of what a fit gives, as in `FittedModel`; all that a saved file may hold of it is in its type
-        hints.
+        The frozen class of fitted models, as in `FittedModel`; its type hints say what a saved file may hold.
     fit
-        From settings and a task to that.
+        A function from settings and a task to a fitted model.
     prepare
         Called once before the fits, with a function that makes a task of the training rows of the first fold: returns
         the settings that all folds are fitted with, and the curve of a search of the learning rate where there was one.
     settings_for_all_rows
-        From the settings and what folds chose to the settings of a fit to all rows, without held-out rows.
+        A function from the settings and the choices of the folds to the settings of a fit to all rows, without held-out
+        rows.
     note_on_processes
-        From the settings and the number of processes to a sentence for people, where not all take part.
+        A function from the settings and the number of processes to a sentence for people, if not all take part.
     """
 
     settings: type[Any]
@@ -69,7 +69,7 @@ MODELS: tuple[Model, ...] = (
 if TYPE_CHECKING:
     AnyFitted = FittedModel
 else:
-    # What a saved file may hold: the loader reads it off the type hint.
+    # The fitted models that a saved file may hold; the loader reads this type hint.
     AnyFitted = Union[tuple(model.fitted for model in MODELS)]  # noqa: UP007 - made of the list
 
 
@@ -84,7 +84,7 @@ def fit(settings: Settings, task: Task) -> FittedModel:
     Raises
     ------
     SettingError
-        If the objective asks for something that the model cannot take.
+        If the objective asks for something that the model does not support.
     """
     check_takes(settings, task.objective.asks(task.train.distribution))
     return model_of(settings).fit(settings, task)
@@ -99,7 +99,7 @@ _WORDS = {
 
 
 def check_takes(settings: Settings, asked: frozenset[str]) -> None:
-    """Check that a model can take what a loss asks of it.
+    """Check that a model supports what a loss asks of it.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""How large a network for a table is, and how long it is trained: rules by the number of training rows."""
+"""Rules for the size of a network for a table and the length of its training, by the number of training rows."""
 
 from dataclasses import dataclass
 
 DEPTH = 2
 MOST_EPOCHS = 60
-# A batch is this share of the rows, within bounds, as a power of two; from 25,000 rows on it is larger.
+# A batch has this share of the rows, within bounds, as a power of two; from 25,000 rows on it is larger.
 BATCHES_AN_EPOCH, SMALLEST_BATCH, LARGE_BATCH = 20, 32, 256
 VERY_MANY_ROWS, LARGEST_BATCH = 25_000, 512
 # The share of the epochs that may pass without a gain, but at least the second number of them. While the learning rate
@@ -32,7 +32,7 @@ class Effort:
     fewest_epochs: int
 
 
-# Few rows are read in folds, each by a network of its own: what one of five lacks, their average mostly has.
+# With few rows, each of five folds has its own network, and their average makes up for what a single one lacks.
 FEW, MANY = Effort(1, 128, 100_000, 20), Effort(2, 256, 720_000, 10)
 MANY_ROWS = 8_000
 

@@ -1,4 +1,7 @@
-"""Fitted models as format 1 of saved models holds them."""
+"""Fitted models as format 1 of saved models holds them.
+
+**Shape.** ``d`` features, ``K`` classes: weights ``(d, K)`` and biases ``(K,)``.
+"""
 
 from dataclasses import dataclass
 

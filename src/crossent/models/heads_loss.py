@@ -1,4 +1,8 @@
-"""The loss of a network with several heads."""
+"""The loss of a network with several heads.
+
+**Shape.** ``n`` rows, ``K`` classes, ``k`` heads: logits ``(k, n, K)`` and a target ``(n,)`` of class indices or ``(n,
+K)`` of distributions; out comes a scalar.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +19,7 @@ from crossent.models.objective import Objective
 
 @dataclass(frozen=True, eq=False)
 class HeadsLoss:
-    """The mean of the heads' losses; each head has its own, so that they do not all learn the same.
+    """The mean of the losses of the heads; each head has its own loss, so that they do not all learn the same.
 
     The loss of a distribution is the mean, by its shares, of what each class would cost as the target: linear, so that
     the loss of a mixed target is the mixture of losses, weights of classes included.

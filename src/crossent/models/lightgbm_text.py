@@ -1,4 +1,8 @@
-"""LightGBM's text form of trees, read without LightGBM: every size and index is checked before it is used."""
+"""LightGBM's text form of trees, read without LightGBM: every size and index is checked before it is used.
+
+**Shape.** ``T`` trees with ``S`` splits and ``T + S`` leaves in all; a text goes in, and arrays as those of `Trees`
+come out.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from crossent.models.trees import Trees
 
 Array = npt.NDArray[np.float64]
 
-# Numbers no farther from zero are zero to LightGBM.
+# LightGBM treats numbers up to this distance from zero as zero.
 _ZERO = np.float32(1e-35)
 # Bits of a decision: a set of codes rather than a threshold, where missing numbers go, and which are missing.
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING, _MISSING_NAN = 1, 2, 12, 8
@@ -25,14 +29,14 @@ _SPLIT_LINES = ("split_feature", "threshold", "decision_type", "left_child", "ri
 
 @dataclass(frozen=True)
 class _Lines:
-    """The numbers of all trees as they are written, one tree after another.
+    """The numbers of all trees as in the text, one tree after another.
 
     Attributes
     ----------
     leaf_counts, set_counts, word_counts
         Leaves, sets of codes and words of these in each tree.
     numbers
-        Those of each line that prediction needs, by its name.
+        The numbers of each line that prediction needs, by the name of the line.
     """
 
     leaf_counts: list[int]

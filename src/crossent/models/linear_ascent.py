@@ -1,4 +1,9 @@
-"""Softmax regression on text, and on whatever stands beside it: sparse rows, by dual coordinate ascent."""
+"""Softmax regression on text, and on the columns beside it: sparse rows, by dual coordinate ascent.
+
+**Shape.** ``n`` rows, ``K`` classes, ``d`` features, sparse: rows ``(n, d)`` and a target go in; a weight ``(d, K)``
+and a bias ``(K,)`` come out. Papers on dual coordinate ascent call the dual variables of a row, one for each class,
+alpha.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +23,11 @@ from crossent.solver.block_ascent import solve_by_block_ascent
 from crossent.solver.data import RegressionData
 from crossent.solver.regression import Penalty, solve_softmax_regression, start_at_prior
 
-# Chosen by what held-out rows lose after a temperature: a strong penalty's faint logits are as good as any.
+# The penalty is chosen by the held-out loss after a temperature, because the small logits under a strong penalty are
+# then as good as others.
 PATH = (2.0, 8.0, 32.0, 128.0)
 DEFAULT_C = 32.0
-# Share of the loss that the optimum may be below: no held-out loss tells more.
+# Distance from the optimum as a share of the loss; smaller distances do not show in held-out losses.
 TOLERANCE = 0.05
 MAX_PASSES = 24
 # With rows of several classes: Newton's method, to a share of the objective so small that probabilities differ by less
@@ -48,7 +54,7 @@ def fit_by_ascent(C: float | None, task: Task) -> LinearSolution:  # noqa: N803 
     progress = _Progress(task, task.valid, len(path))
     fits: list[_Fit] = []
     losses: list[float] = []
-    # Two at a time, for a fit takes one thread; and no further, once the weaker penalty of the two is the worse.
+    # Two at a time, because a fit uses one thread; it ends once the weaker penalty of the two is worse.
     with ThreadPoolExecutor(2) as pool:
         while len(losses) < len(path) and not progress.stopped and (not losses or losses[-1] == min(losses)):
             following = path[len(fits) : len(fits) + 2]
@@ -99,7 +105,7 @@ class _Progress:
 def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
     rows = _feature_rows(sparse_matrix(train.features))
     row_weight = objective.row_weight(train.learned_target, train.weight)
-    # Ascent of the dual is for rows of one class each.
+    # Dual ascent needs rows that belong to one class each.
     if train.distribution is None:
         solution = solve_by_block_ascent(
             rows,

@@ -1,4 +1,8 @@
-"""Softmax regression on dense rows: Newton's method, over a path of penalties where held-out rows choose one."""
+"""Softmax regression on dense rows: Newton's method, over a path of penalties where held-out rows choose one.
+
+**Shape.** ``n`` rows, ``K`` classes, ``d`` features: dense rows ``(n, d)`` and a target go in; a weight ``(d, K)`` and
+a bias ``(K,)`` come out. Papers call the inverse of the penalty C.
+"""
 
 import numpy as np
 
@@ -62,7 +66,7 @@ def fit_by_newton(C: float | None, task: Task) -> LinearSolution:  # noqa: N803 
 
 
 class _Progress:
-    """Counts steps over the whole path, and passes them on as epochs."""
+    """Counts the steps over the whole path, and passes them on as epochs."""
 
     def __init__(self, task: Task, epochs: int) -> None:
         self._task = task

@@ -1,4 +1,8 @@
-"""What a fit is given, and what a fitted model does."""
+"""What a fit is given, and what a fitted model does.
+
+**Shape.** ``n`` rows, ``K`` classes: features (see `crossent.kinds.blocks`) and a target ``(n,)`` of class indices, or
+a distribution ``(n, K)``, go in; logits ``(n, K)`` come out.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -71,12 +75,12 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """All that a fit is given beside the settings of its model.
+    """Everything that a fit gets besides the settings of its model.
 
     Attributes
     ----------
     name
-        Of the candidate: what its epochs are recorded under.
+        Name of the candidate, under which its epochs are recorded.
     train
         Rows to learn from.
     valid
@@ -84,11 +88,11 @@ class Task:
     objective
         What is minimised. The fitted model's logits are under the class shares that it makes the model believe in.
     rng
-        Of every draw.
+        Source of all random draws.
     on_epoch
         Called with every epoch; returns True to end training soon with the best that there is.
     checkpoint
-        Where a fit of many steps keeps its state, and goes on with what is there; other models ignore it.
+        Where a fit with many steps saves its state, and from which it continues; other models ignore it.
     processes
         Those that take part in the fit of a model that can use them; None is this one alone.
     """

@@ -44,13 +44,13 @@ from crossent.train.threads import Threads, one_thread
 from crossent.train.training import LEAST_DIVIDED, Training
 from crossent.value_checks import LARGEST_LOGIT, check_bounded, check_cardinalities, check_number
 
-# Rows whose logits are computed at once: what all heads make of them stays in the caches.
+# Number of rows whose logits are computed at once, so that the values of all heads stay in the caches.
 CHUNK = 512
-# The learning rate where none is given and none is searched.
+# The learning rate if none is given and none is searched.
 USUAL_RATE = 0.01
 
 Arrays = tuple[npt.NDArray[np.float32], ...]
-# Of the parameters and of dropout, of the order of the rows, and of mixup.
+# Seeds of the parameters and of dropout, of the order of the rows, and of mixup.
 Seeds = tuple[int, int, int]
 
 
@@ -183,7 +183,7 @@ def fit(settings: Network, task: Task) -> FittedNetwork:
             assert task.checkpoint is not None
             raise task.checkpoint.of_another_training(error) from error
         held_out = None if valid is None else _held_out_of(network, valid, objective, processes.device)
-        # What fails before this is known to none but the leader.
+        # The other processes do not know of a failure before this line.
         processes.share(begun)
         fit_network(
             training,
@@ -200,7 +200,7 @@ def fit(settings: Network, task: Task) -> FittedNetwork:
 def search_learning_rate(settings: Network, make_task: Callable[[], Task]) -> tuple[Network, LearningRateCurve | None]:
     """Return the settings with the rate that suits the training rows, if they ask for a search, and what it saw.
 
-    It is a short training of which nothing else remains.
+    The search is a short training, from which only the rate is kept.
     """
     if not settings.find_lr:
         return settings, None
@@ -219,7 +219,7 @@ def search_learning_rate(settings: Network, make_task: Callable[[], Task]) -> tu
 
 
 def note_on_processes(settings: Network, count: int) -> str | None:
-    """Say why only one of several processes would train, or None where all take part."""
+    """Say why only one of several processes would train; None if all take part."""
     if count == 1 or (settings.batch_size or 0) >= LEAST_DIVIDED:
         return None
     return (
@@ -231,7 +231,7 @@ def note_on_processes(settings: Network, count: int) -> str | None:
 def start(
     settings: Network, train: Examples, seeds: Seeds, device: torch.device
 ) -> tuple[TableNetwork, Batches, tuple[torch.Generator, ...]]:
-    """Return a network that has learned nothing, the batches that it would learn from, and what both draw from."""
+    """Return an untrained network, its batches of training rows, and the generators of both."""
     features = train.features
     effort = choose_effort(len(features))
     heads, width = effort.heads, effort.width
@@ -250,7 +250,7 @@ def start(
 
 
 def _epochs(settings: Network, rows: int) -> int:
-    """Return the most times that training goes over the rows."""
+    """Return the largest number of epochs."""
     return settings.max_epochs or choose_epochs(rows)
 
 
@@ -268,16 +268,16 @@ def _threads(settings: Network, rows: int, processes: Processes) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """All that it takes to build a training, the same in every process.
+    """Everything that is needed to build a training, the same in every process.
 
     Attributes
     ----------
     settings, train, objective
         As in `fit`.
     seeds
-        Of what is drawn.
+        Seeds of the draws.
     state
-        That of the training if it goes on; None at its start.
+        The state of a training that is resumed; None at its start.
     """
 
     settings: Network
@@ -287,7 +287,7 @@ class Begun:
     state: State | None
 
     def training(self, processes: Processes) -> tuple[TableNetwork, Training]:
-        """Return the network and its training, where it begins or goes on."""
+        """Return the network and its training, at its start or where it was interrupted."""
         settings = self.settings
         network, batches, generators = start(settings, self.train, self.seeds, processes.device)
         parameters = FlatParameters(network, network.layers)

@@ -1,4 +1,8 @@
-"""Numbers as vectors: a line, and what a curve of straight pieces between knots adds to it."""
+"""Numbers as vectors: a line, and what a curve of straight pieces between knots adds to it.
+
+**Shape.** ``n`` rows of ``p`` numbers go in; embeddings ``(n, p * s)`` come out, a vector of length s for each number.
+The curve of a number has up to ``b`` pieces. Papers call the pieces bins, and the encoding by them piecewise linear.
+"""
 
 from typing import Any
 
@@ -12,9 +16,9 @@ from crossent.kernels import curves
 from crossent.kernels.problem import can_run_native
 from crossent.value_checks import LARGEST_WEIGHT, check_bounded
 
-# Numbers are bent so that none counts as farther out than this.
+# Numbers are bent so that their absolute value stays below this.
 FARTHEST = 3.0
-# Nearer knots than this, in a column of unit order, tell nothing apart.
+# Knots that are nearer than this are merged; features are of the order of 1.
 SHORTEST_PIECE = 1e-6
 
 
@@ -31,7 +35,7 @@ class NumberEmbedding(nn.Module):
     line, bias
         ``(p, 1, s)`` vectors of p numbers to start with.
     pieces
-        The most of a curve.
+        Largest number of pieces of a curve.
     """
 
     left: Tensor
@@ -40,7 +44,7 @@ class NumberEmbedding(nn.Module):
     def __init__(self, line: Tensor, bias: Tensor, pieces: int) -> None:
         super().__init__()
         p, _, size = line.shape
-        # Set from the training rows, not learned. A piece of slope zero is not there.
+        # Set from the training rows, not learned. A slope of zero means that a curve does not have this piece.
         self.register_buffer("left", torch.zeros(p, pieces))
         self.register_buffer("slope", torch.zeros(p, pieces))
         self.weight = nn.Parameter(torch.zeros(p, pieces, size))
@@ -88,7 +92,7 @@ class _NativeCurves(torch.autograd.Function):
 
 def _plain_curves(numbers: Tensor, left: Tensor, slope: Tensor, weight: Tensor, line: Tensor, bias: Tensor) -> Tensor:
     by_feature = numbers.T[..., None]
-    # In place: nothing is learned before this, and a copy would cost as much as the numbers.
+    # In place, because nothing is learned before this and a copy would take as long as the computation.
     encoded = (by_feature - left[:, None]).mul_(slope[:, None]).clamp_(0, 1)
     bent = by_feature / torch.sqrt(1 + (by_feature / FARTHEST).square())
     embedded = torch.baddbmm(bias + bent * line, encoded, weight)

@@ -1,4 +1,9 @@
-"""What a model minimises: cross entropy, with the options that remedies of imbalance and label smoothing ask for."""
+"""What a model minimises: cross entropy, with the options that remedies of imbalance and label smoothing ask for.
+
+**Shape.** ``n`` rows, ``K`` classes: logits ``(n, K)``, a target ``(n,)`` of class indices or ``(n, K)`` of
+distributions; weights and priors of the classes are ``(K,)``. The paper on logit adjustment calls the prior pi, and its
+factor tau, which is 1 here.
+"""
 
 from dataclasses import dataclass
 
@@ -43,7 +48,7 @@ class Objective:
     focal_gamma: float = 0.0
 
     def asks(self, distribution: npt.NDArray[np.float32] | None) -> frozenset[Ask]:
-        """Return what a model must be able to take, with targets that are shares of the classes or not."""
+        """Return what a model must support, with targets that are shares of the classes or not."""
         asked: dict[Ask, bool] = {
             "class-weight": self.class_weight is not None,
             "log-prior": self.log_prior is not None,
@@ -69,7 +74,7 @@ class Objective:
             weighted = target if self.class_weight is None else target * self.class_weight
             shares = weighted / weighted.sum(axis=1, keepdims=True)
             smoothed = (1 - self.label_smoothing) * shares + self.label_smoothing / classes
-            # Kernels read row after row.
+            # Kernels read the rows one after the other.
             return np.ascontiguousarray(smoothed, np.float32)
         if not self.label_smoothing:
             return None

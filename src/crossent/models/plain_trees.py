@@ -1,4 +1,8 @@
-"""Scores of decision trees in NumPy, where there are no kernels: the same to the bit."""
+"""Scores of decision trees in NumPy, where there are no kernels: the same to the bit.
+
+**Shape.** ``n`` rows, ``K`` classes, ``T`` trees with ``S`` splits in all: numbers ``(n, p)`` and codes ``(n, q)`` go
+in; leaves ``(n, T)`` are found, and scores ``(n, K)`` come out.
+"""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +16,7 @@ Numbers = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
 
-# Paths followed at once: their arrays stay in the cache.
+# Number of paths that are followed at once, so that their arrays stay in the cache.
 PATHS = 1 << 15
 
 
@@ -24,7 +28,7 @@ def plain_scores(splits: Splits, numbers: Numbers, codes: Codes) -> npt.NDArray[
     for i in range(0, len(numbers), size):
         part = scores[i : i + size]
         values = splits.values[_leaves(splits, links, numbers[i : i + size], codes[i : i + size])]
-        # One round after another, as the sum depends on the order.
+        # One round after another, because the sum depends on the order.
         for of_round in np.moveaxis(values.reshape(len(part), -1, splits.classes), 1, 0):
             part += of_round
     return scores

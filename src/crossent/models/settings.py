@@ -59,12 +59,12 @@ class Settings(Protocol):
 
     @property
     def most_columns(self) -> int | None:
-        """Columns of a table above which ``auto`` leaves it out, for its training would take minutes; None: never."""
+        """Above this many columns ``auto`` does not try it, because training would take minutes; None: no limit."""
         ...
 
     @property
     def one_split_rows(self) -> int | None:
-        """Rows from which on one split is as good as several for it, at a share of the time; None: as for all."""
+        """From this many rows on, one split is as good for it as several, and quicker; None: as for all models."""
         ...
 
     def for_auto(self) -> Self:
@@ -78,7 +78,8 @@ class Linear:
 
     C: float | None = setting(
         None,
-        "Inverse L2 penalty, as in scikit-learn. Default: the best on held-out rows.",
+        "Inverse of the L2 penalty, as in scikit-learn: smaller values make smaller weights. Default: the best on"
+        " held-out rows.",
         1e-9,
         1e9,
         search=("log", 1e-3, 1e3),
@@ -105,13 +106,21 @@ class Boosting:
 
     learning_rate: float = setting(
         0.08,
-        "Step size of a round; smaller is slower, often a little better.",
+        "Step size of each round. Smaller steps take longer and are often a little better.",
         1e-6,
         1.0,
         search=("log", 0.01, 0.3),
     )
-    max_rounds: int = setting(2000, "Most rounds; it stops before when held-out rows gain no more.", 1, 1_000_000)
-    max_leaves: int = setting(31, "Most leaves of a tree.", 2, 100_000, search=("log", 4, 256))
+    max_rounds: int = setting(
+        2000, "Largest number of rounds; training ends earlier once held-out rows no longer gain.", 1, 1_000_000
+    )
+    max_leaves: int = setting(
+        31,
+        "Largest number of leaves of a tree; more leaves fit finer patterns and need more rows.",
+        2,
+        100_000,
+        search=("log", 4, 256),
+    )
 
     name: ClassVar[str] = "boosting"
     reads: ClassVar[frozenset[str]] = frozenset({"numbers", "codes"})
@@ -135,39 +144,46 @@ class Network:
     """
 
     learning_rate: float | None = setting(
-        None, "Step size of AdamW at its peak. Default: 0.01.", 1e-6, 1.0, search=("log", 1e-3, 3e-2)
+        None, "Largest step size of AdamW during training. Default: 0.01.", 1e-6, 1.0, search=("log", 1e-3, 3e-2)
     )
     find_lr: bool = setting(
         False,
-        "Search the learning rate first, by a short training in which it rises until the loss does; model auto does so"
-        " unless one is given.",
+        "First search for a good learning rate: a short training raises it until the loss rises too. Model auto does"
+        " this unless a learning rate is given.",
     )
     max_epochs: int | None = setting(
-        None, "Most times that training goes over the rows. Default: by their number, 10 to 60 times.", 1, 1_000_000
+        None, "Largest number of passes over the rows. Default: 10 to 60, fewer for more rows.", 1, 1_000_000
     )
     batch_size: int | None = setting(
-        None, "Rows of a step. Default: a 20th of the rows, 32 to 256; from 25,000 rows on 512.", 1, 1_000_000
+        None,
+        "Number of rows in a step. Default: a 20th of the rows, but 32 to 256; from 25,000 rows on, 512.",
+        1,
+        1_000_000,
     )
     dropout: float = setting(
-        0.0, "Share of the hidden units that each step leaves out.", 0.0, 0.9, search=("linear", 0.0, 0.5)
+        0.0,
+        "Share of the hidden units that each step leaves out, against overfitting.",
+        0.0,
+        0.9,
+        search=("linear", 0.0, 0.5),
     )
     weight_decay: float = setting(
         0.2,
-        "How strongly weights are pulled to zero, times the learning rate.",
+        "How strongly each step pulls the weights to zero, against overfitting; it is multiplied by the learning rate.",
         0.0,
         10.0,
         search=("log", 0.01, 1.0),
     )
     mixup: float = setting(
         0.0,
-        "How strongly rows and labels are mixed in training, the alpha of a Beta distribution; 0.1 to 0.4 is usual,"
-        " 0 is off.",
+        "How strongly training mixes pairs of rows and their labels, against overfitting: the alpha of a Beta"
+        " distribution. 0.1 to 0.4 is usual; 0 mixes nothing.",
         0.0,
         100.0,
     )
     stop_by: Literal["refinement", "log-loss", "accuracy"] = setting(
         "refinement",
-        "What tells the best epoch on held-out rows; refinement is log-loss at the temperature that suits.",
+        "What chooses the best epoch on held-out rows; refinement is the log-loss at the best temperature.",
     )
 
     name: ClassVar[str] = "network"

@@ -1,4 +1,8 @@
-"""The network for tables, as a torch module: embeddings of every feature, then several perceptrons side by side."""
+"""The network for tables, as a torch module: embeddings of every feature, then several perceptrons side by side.
+
+**Shape.** ``n`` rows, ``K`` classes, ``p`` numbers, ``q`` categories with ``L`` codes in all, ``k`` heads: numbers
+``(n, p)`` and codes ``(n, q)`` go in; logits ``(k, n, K)`` come out. The paper (TabM) calls the heads ensemble members.
+"""
 
 import itertools
 import math
@@ -48,7 +52,7 @@ class Sizes:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the parameters of a `TableNetwork` by name, in the order of its ``state_dict``."""
+        """Shapes of the parameters of a `TableNetwork` by name, in the order of its ``state_dict``."""
         shapes: dict[str, tuple[int, ...]] = {
             "numbers.left": (self.numbers, self.pieces),
             "numbers.slope": (self.numbers, self.pieces),
@@ -70,10 +74,10 @@ class Sizes:
 class TableNetwork(nn.Module):
     """Makes ``(k, n, K)`` logits of ``(n, p)`` float32 numbers and ``(n, q)`` int64 codes.
 
-    The k heads share the embeddings; each has layers of its own, and is trained by its own loss (TabM-packed of
+    The k heads share the embeddings; each has its own layers and is trained with its own loss (TabM-packed of
     Gorishniy et al. 2025, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling").
 
-    The generator draws the parameters; what dropout draws comes with the rows.
+    The generator draws the parameters; the draws of dropout come with the rows.
     """
 
     def __init__(self, sizes: Sizes, dropout: float, generator: torch.Generator) -> None:
@@ -105,7 +109,7 @@ class CategoryEmbedding(nn.Module):
 
     def __init__(self, cardinalities: tuple[int, ...], size: int, generator: torch.Generator) -> None:
         super().__init__()
-        # A table that is looked up does not decay: rare codes would lose what they learned between two of their rows.
+        # Tables for look-ups have no weight decay: rare codes would lose what they learned between two of their rows.
         self.table = nn.Parameter(torch.empty(sum(cardinalities), size).normal_(generator=generator))
         # It moves to a device with the table, and follows from the sizes.
         self.register_buffer("_first", torch.from_numpy(np.cumsum((0, *cardinalities))[:-1]), persistent=False)
@@ -115,7 +119,7 @@ class CategoryEmbedding(nn.Module):
         return nn.functional.embedding(codes + self._first, self.table).flatten(1)
 
     def forget_unseen(self, codes: npt.NDArray[np.int32]) -> None:
-        """Set the vectors of codes that no training row has to zero, where they stay: drawn ones would mislead."""
+        """Set the vectors of codes that no training row has to zero, where they stay; random vectors would mislead."""
         seen = np.zeros(len(self.table), np.bool_)
         seen[codes + self._first.numpy()] = True
         self.table.detach()[torch.from_numpy(~seen)] = 0

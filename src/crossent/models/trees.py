@@ -1,4 +1,8 @@
-"""Decision trees as frozen arrays, each index of which is checked: what the kernel reads, it can trust."""
+"""Decision trees as frozen arrays; every index is checked, so that the kernel can trust what it reads.
+
+**Shape.** ``n`` rows, ``K`` classes, ``T`` trees with ``S`` splits and ``T + S`` leaves in all: numbers ``(n, p)`` and
+codes ``(n, q)`` go in; scores ``(n, K)`` come out.
+"""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +21,7 @@ from crossent.value_checks import LARGEST_LOGIT
 # A code is below 2**31, so that no set of codes needs more words.
 MOST_WORDS = 2**26
 MOST_FEATURES = 2**30
-# Splits of all rows below which a second thread is not worth its start.
+# With fewer splits over all rows, starting a second thread takes longer than it saves.
 SPLITS_FOR_THREADS = 1 << 24
 
 
@@ -25,8 +29,8 @@ SPLITS_FOR_THREADS = 1 << 24
 class Trees:
     """Decision trees, whose scores are summed for each class.
 
-    A row begins at the first split of a tree, which may read a number or the code of a category, and goes left or right
-    until it is at a leaf, whose value it gets. Numbers are the first features and codes the others.
+    A row begins at the first split of a tree, which reads a number or the code of a category, and goes left or right
+    until it reaches a leaf, whose value it gets. Numbers are the first features, codes the others.
 
     Attributes
     ----------
@@ -132,9 +136,9 @@ class Trees:
         _require(self._last_number < self._first_code, "the features that are codes come after those that are numbers")
 
     def _check_links(self) -> None:
-        """Check that each split and each leaf is where one path leads from the first split of its tree.
+        """Check that exactly one path leads from the first split of a tree to each split and each leaf.
 
-        As links lead to later splits alone, there is no circle; then it is enough that each is linked to once.
+        Links lead only to later splits, so there is no cycle; then it is enough that each is linked to once.
         """
         splits = len(self.feature)
         trees = np.arange(len(self.leaf_counts))

@@ -1,4 +1,4 @@
-"""The records of one training as arrays, with the scale that its losses are judged by."""
+"""The records of one training as arrays, with the scale by which its losses are judged."""
 
 import array
 import math
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crossent.monitoring.records import EpochRecord
 
 Array = npt.NDArray[np.float64]
-# Each curve, and what records call it.
+# Each curve, and its name in records.
 _COLUMNS = {
     "train": "train_loss",
     "valid": "valid_loss",
@@ -40,11 +40,11 @@ class Curves:
     learning_rate
         As in `EpochRecord`.
     scale
-        The loss of knowing nothing but the class shares, in nats: measured, or the highest of the first epoch.
+        The loss of knowing only the class shares, in nats: measured, or the highest loss of the first epoch.
     valid_rows
         Number of rows held out, or None.
     ran_out
-        Whether the last epoch is the last that there could be.
+        Whether training used all of its epochs.
     """
 
     epoch: npt.NDArray[np.int64]
@@ -69,12 +69,12 @@ class Curves:
 
     @property
     def steps_are_chosen(self) -> bool:
-        """Whether somebody chose the length of the steps; solvers that choose it themselves record none."""
+        """Whether a learning rate was set; solvers that choose the length of their steps themselves record none."""
         return bool(np.isfinite(self.learning_rate).any())
 
     @property
     def stopped_itself(self) -> bool:
-        """Whether a solver ended before its last epoch: it saw nothing more to gain, and keeps its best."""
+        """Whether a solver ended before its last epoch, because it had nothing more to gain."""
         return not self.steps_are_chosen and not self.ran_out
 
 
@@ -99,7 +99,7 @@ class CurveBuilder:
     def add(self, record: EpochRecord) -> None:
         """Add the next epoch."""
         self._first, self._last = self._first or record, record
-        # Rows held out of one class alone have a baseline of nothing, by which no loss can be judged.
+        # Held-out rows of a single class have a baseline of 0, by which no loss can be judged.
         self._baseline = self._baseline or record.baseline_loss
         self._epoch.append(record.epoch)
         for name, column in self._columns.items():
@@ -121,5 +121,5 @@ class CurveBuilder:
 
 
 def level(curve: Array) -> float:
-    """Return where a curve ends: the median of its last three values."""
+    """Return the level at which a curve ends: the median of its last three values."""
     return float(np.median(curve[-3:]))

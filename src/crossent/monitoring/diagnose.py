@@ -1,4 +1,4 @@
-"""What a training history says: what is wrong, by which figures, and what to do."""
+"""Diagnoses a training from its history: what is wrong, which figures show it, and what to do."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -19,14 +19,14 @@ from crossent.monitoring.train_rules import (
 )
 
 Rule = Callable[[Curves], tuple[Finding, ...]]
-# Of each group the first that finds something speaks: the others would name its consequences.
+# In each group only the first rule that finds something is reported; the others would name its consequences.
 _GROUPS: tuple[tuple[Rule, ...], ...] = (
     (exploding_gradients, diverging),
     (vanishing_gradients, learning_rate_too_high, learning_rate_too_low, plateau),
     (shift, label_noise, overfitting, underfitting),
     (confidence,),
 )
-# Where the loss itself has gone astray, what the rows held out say is its consequence.
+# After these findings the loss itself is wrong, and what the held-out rows show is a consequence.
 _STOPPING = {"exploding gradients", "diverging", "vanishing gradients", "learning rate too high", "plateau"}
 
 
@@ -36,14 +36,14 @@ def diagnose(history: Iterable[EpochRecord]) -> tuple[Finding, ...]:
     Parameters
     ----------
     history
-        Records in the order of time, of one model or several, of one fold or several. The losses suffice; what else a
-        record holds makes more visible.
+        Records in the order of time, of one or several models and folds. The losses are enough; further values in the
+        records show more.
 
     Returns
     -------
     tuple[Finding, ...]
-        Most telling first; empty where nothing is wrong. Of several folds, what at least half of them show is said
-        once.
+        The most important first; empty if nothing is wrong. With several folds, a finding that at least half of them
+        show is reported once.
 
     Examples
     --------
@@ -56,28 +56,28 @@ def diagnose(history: Iterable[EpochRecord]) -> tuple[Finding, ...]:
 
 
 def curves_of(history: Iterable[EpochRecord]) -> dict[str, dict[int, Curves]]:
-    """Return the curves of each fold of each model; records are read once, and none is held."""
+    """Return the curves of each fold of each model; records are read once, and not stored."""
     builders: dict[str, dict[int, CurveBuilder]] = {}
     for record in history:
         folds = builders.setdefault(record.model, {})
         if record.fold not in folds:
             folds[record.fold] = CurveBuilder()
         folds[record.fold].add(record)
-    return {model: {fold: one.curves() for fold, one in folds.items()} for model, folds in builders.items()}
+    return {model: {fold: builder.curves() for fold, builder in folds.items()} for model, folds in builders.items()}
 
 
 def find(trainings: Mapping[str, Mapping[int, Curves]]) -> tuple[Finding, ...]:
-    """Say what is wrong with trainings that `curves_of` gave."""
-    found: list[Finding] = []
-    # Losses may be as large as numbers can be.
+    """Say what is wrong with the trainings whose curves `curves_of` gave."""
+    findings: list[Finding] = []
+    # Losses may be as large as floating numbers can be.
     with np.errstate(all="ignore"):
         for model, folds in trainings.items():
-            found.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
-    return tuple(found)
+            findings.extend(_merge([_of_one(run) for run in folds.values()], model if len(trainings) > 1 else ""))
+    return tuple(findings)
 
 
 def diagnosis_words(history: Sequence[EpochRecord], model: str) -> tuple[str, ...]:
-    """Say in sentences what one model's history shows, all well or not; nothing where it has no records.
+    """Say in sentences what the history of a model shows, good or bad; nothing if it has no records.
 
     Examples
     --------
@@ -85,37 +85,37 @@ def diagnosis_words(history: Sequence[EpochRecord], model: str) -> tuple[str, ..
     >>> diagnosis_words(history, "linear")
     ('Training went as it should: nothing in its losses asks for a change.',)
     """
-    own = [record for record in history if record.model == model]
-    if not own:
+    records = [record for record in history if record.model == model]
+    if not records:
         return ()
-    found = tuple(str(finding) for finding in diagnose(own))
-    return found or ("Training went as it should: nothing in its losses asks for a change.",)
+    sentences = tuple(str(finding) for finding in diagnose(records))
+    return sentences or ("Training went as it should: nothing in its losses asks for a change.",)
 
 
 def _of_one(run: Curves) -> tuple[Finding, ...]:
     few = few_rows(run)
     groups = _GROUPS[:2] if few else _GROUPS
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for group in groups:
-        found.extend(next((said for said in (rule(run) for rule in group) if said), ()))
-        # After a loss that diverges its cause is still asked for, the length of the steps.
-        if any(finding.name in _STOPPING for finding in found) and (
-            group is not _GROUPS[0] or found[0].name != "diverging"
+        findings.extend(next((said for said in (rule(run) for rule in group) if said), ()))
+        # For a loss that diverges, the next group can still find the cause, which is the length of the steps.
+        if any(finding.name in _STOPPING for finding in findings) and (
+            group is not _GROUPS[0] or findings[0].name != "diverging"
         ):
             break
-    return (*few, *found)
+    return (*few, *findings)
 
 
 def _merge(folds: list[tuple[Finding, ...]], model: str) -> list[Finding]:
-    """Return what at least half of the folds show, with the figures of the first that shows it."""
+    """Return the findings that at least half of the folds show, with the figures of the first such fold."""
     merged = []
-    for name in dict.fromkeys(finding.name for found in folds for finding in found):
-        showing = [finding for found in folds for finding in found if finding.name == name]
+    for name in dict.fromkeys(finding.name for findings in folds for finding in findings):
+        showing = [finding for findings in folds for finding in findings if finding.name == name]
         if 2 * len(showing) < len(folds):
             continue
         where = ", ".join(
             part
-            for part in (model, f"{len(showing)} of {len(folds)} folds, first figures" if len(folds) > 1 else "")
+            for part in (model, f"{len(showing)} of {len(folds)} folds; figures of the first" if len(folds) > 1 else "")
             if part
         )
         first = showing[0]

@@ -12,16 +12,16 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from crossent.disk import naming
 from crossent.monitoring.summaries import Value
 
-# How long values may wait before they are there for others to read.
+# Seconds that values may wait before they are written to the disk.
 _FLUSH_SECONDS = 5.0
 
 
 @final
 class EventFile:
-    """A new file of events in a folder; what older files there hold from its first step on, it hides.
+    """A new file of events in a folder; it hides what older files there hold from its first step on.
 
-    Values are written by the thread that has them. The writers of TensorBoard and of torch leave that to a thread of
-    their own, which on busy cores waits for its turn, and training with it: milliseconds a round of boosting.
+    The calling thread writes the values. The writers of TensorBoard and of torch have a separate thread for this, which
+    has to wait on busy cores, and training waits with it: milliseconds for each round of boosting.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        # TensorBoard goes through the files of a folder by their names.
+        # TensorBoard reads the files of a folder in the order of their names.
         self._path = folder / f"events.out.tfevents.{time.time_ns()}"
         with naming(self._path):
             folder.mkdir(parents=True, exist_ok=True)

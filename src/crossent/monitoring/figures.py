@@ -1,4 +1,4 @@
-"""Figures of the rows held out in an epoch, as pictures."""
+"""Figures of the held-out rows in an epoch, as pictures."""
 
 import io
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from crossent.evaluation.drawing import (
 from crossent.evaluation.metrics import confusion_matrix
 from crossent.logits import LabelledLogits, log_softmax
 
-# Beyond this many classes only those with most errors are drawn.
+# With more classes than this, only those with most errors are drawn.
 MOST_CLASSES = 30
-# Beyond this many, cells are only shaded: numbers would be too small to read.
+# With more classes than this, cells are only shaded, because numbers would be too small to read.
 MOST_WITH_COUNTS = 12
 _DOTS_PER_INCH = 100
-# Inches: of a cell, of the smallest matrix, and about those of a character.
+# Size in inches of a cell, of the smallest matrix, and approximately of a character.
 _CELL, _LEAST_SIDE, _CHARACTER = 0.27, 2.8, 0.085
 
 
@@ -34,7 +34,7 @@ def reliability_picture(held_out: LabelledLogits) -> bytes:
     """Draw confidence against accuracy of the predicted class, above the rows at each confidence; a PNG."""
     diagram = top_label(np.exp(log_softmax(held_out.logits)), held_out.target)
     with style():
-        # Margins by hand: to have them computed takes as long as all the rest.
+        # The margins are set by hand, because computing them takes as long as everything else.
         figure = Figure(figsize=(5.2, 5.8))
         grid = {"left": 0.14, "right": 0.97, "bottom": 0.09, "top": 0.94, "hspace": 0.08}
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True, gridspec_kw=grid)
@@ -42,14 +42,14 @@ def reliability_picture(held_out: LabelledLogits) -> bytes:
         draw_counts(lower, diagram)
         rows = f"{len(held_out.target):,} rows held out"
         upper.set_title(f"{rows}, calibration error {calibration_error(diagram):.3f}", fontsize=10)
-        upper.set_ylabel("share that was right")
+        upper.set_ylabel("share of rows that are right")
         lower.set_ylabel("rows")
         lower.set_xlabel("confidence: probability of the predicted class")
         return _png(figure)
 
 
 def confusion_picture(held_out: LabelledLogits, classes: Sequence[object]) -> bytes:
-    """Draw the confusion matrix, of many classes the part with most errors; a PNG."""
+    """Draw the confusion matrix, with many classes only the part with most errors; a PNG."""
     counts = confusion_matrix(held_out.target, held_out.logits.argmax(axis=1), len(classes))
     shade, shown = confusion_shade(counts), most_confused(counts)
     cell = np.ix_(shown, shown)
@@ -71,7 +71,7 @@ def confusion_picture(held_out: LabelledLogits, classes: Sequence[object]) -> by
 
 
 def most_confused(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Return, in their order, the classes to draw: all, or of many those with most rows wrongly in or out.
+    """Return, in their order, the classes to draw: all, or with many classes those with most errors.
 
     Examples
     --------

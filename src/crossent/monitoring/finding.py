@@ -1,18 +1,18 @@
-"""What is said about logits or about a training: what was seen, with its figures, and what to do."""
+"""A finding about logits or about a training: what was seen, with its figures, and what to do."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """A fault that was found.
 
     Attributes
     ----------
     name
-        What it is called: ``"overfitting"``.
+        Its name, such as ``"overfitting"``.
     seen
-        What was seen, with the figures that it rests on.
+        What was seen, with figures.
     remedy
         What to do.
 

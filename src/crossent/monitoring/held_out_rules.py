@@ -1,4 +1,4 @@
-"""What rows held out show beside the training loss: overfitting, confidence, shift, wrong labels.
+"""Rules on the losses of held-out rows: overfitting, confidence, shift, wrong labels.
 
 Each rule takes the curves of one training and returns one finding or none.
 """
@@ -14,29 +14,31 @@ from crossent.monitoring.train_rules import FEWEST_EPOCHS
 
 # With fewer rows, the 95 % interval of an accuracy is 20 points wide.
 FEWEST_ROWS = 100
-# A rise of the held-out loss that matters: as a share of its lowest, and of the loss of knowing nothing.
+# A rise of the held-out loss matters above these shares of its lowest value and of the loss of knowing nothing.
 _RISE, _RISE_OF_SCALE = 0.1, 0.02
-# Temperatures within need no word.
+# Temperatures between these are not worth a finding.
 _COLD, _HOT = 0.8, 1.25
-# Share of rows surely taken for another class, and of all errors, that speaks of wrong labels: where classes overlap
-# and the model is a good one, less of the errors are so sure.
+# Shares of all rows and of all errors that are confidently predicted to be of another class, from which on labels are
+# probably wrong: where classes overlap and the model is good, fewer errors are that confident.
 _NOISE, _SURE_ERRORS = 0.05, 0.3
-# A model that is wrong more often, or that asks for a higher temperature, is no judge of labels.
+# A model that is wrong more often, or needs a higher temperature, cannot judge labels.
 _MOST_ERRORS, _HOTTEST_JUDGE = 1 / 3, 1.5
 
 
 def few_rows(run: Curves) -> tuple[Finding, ...]:
-    """Find too few rows held out for any figure on them to mean much."""
+    """Find too few held-out rows for reliable figures."""
     if run.valid_rows is None or run.valid_rows >= FEWEST_ROWS:
         return ()
     half = 1.96 * math.sqrt(0.25 / max(run.valid_rows, 1))
     seen = f"{run.valid_rows} rows are held out: an accuracy near 50 % is known to ±{100 * half:.0f} points."
-    remedy = f"Hold out {FEWEST_ROWS} rows or more, or cross-validate; do not choose an epoch or a setting by these."
+    remedy = (
+        f"Hold out {FEWEST_ROWS} rows or more, or cross-validate; do not choose an epoch or a setting by these rows."
+    )
     return (Finding("too few held-out rows", seen, remedy),)
 
 
 def overfitting(run: Curves) -> tuple[Finding, ...]:
-    """Find a held-out loss that rises while the training loss falls, and not by confidence alone."""
+    """Find a held-out loss that rises while the training loss falls, not only because of confidence."""
     if len(run.valid) < FEWEST_EPOCHS or not np.isfinite(run.valid).all() or run.stopped_itself:
         return ()
     best, end = run.best, level(run.valid)
@@ -54,18 +56,18 @@ def overfitting(run: Curves) -> tuple[Finding, ...]:
         )
         remedy = f"Keep the model of epoch {run.epoch[since]}; more rows, a smaller model or more regularisation help."
         return (Finding("overfitting", seen, remedy),)
-    # Learned by heart: nothing is left to learn from the rows of training, and others are answered badly.
+    # The training rows are memorised: nothing is left to learn from them, and predictions of other rows are bad.
     if level(run.train) < 0.2 * end and lowest > 0.35 * run.scale:
         seen = (
             f"The training loss is {level(run.train):.3f}, the held-out loss {end:.3f} and at best {lowest:.3f} in"
-            f" epoch {run.epoch[best]}: the model knows its own rows by heart."
+            f" epoch {run.epoch[best]}: the model has memorised its training rows."
         )
         return (Finding("overfitting", seen, "More rows, a smaller model or more regularisation help."),)
     return ()
 
 
 def confidence(run: Curves) -> tuple[Finding, ...]:
-    """Find probabilities too sharp or too flat, by the temperature that would mend them and what it would gain."""
+    """Find probabilities that are too sharp or too flat, by the temperature that corrects them and its gain."""
     loss, refinement, temperature = run.valid[-1], run.refinement[-1], run.temperature[-1]
     if not np.isfinite([loss, refinement, temperature]).all():
         return ()
@@ -74,43 +76,45 @@ def confidence(run: Curves) -> tuple[Finding, ...]:
         return ()
     hot = temperature > 1
     seen = (
-        f"Held-out rows ask for a temperature of {temperature:.2f}; it would lower their loss from {loss:.3f} to"
+        f"The best temperature for the held-out rows is {temperature:.2f}; it would lower their loss from {loss:.3f} to"
         f" {refinement:.3f}."
     )
     mend = "Divide the logits by that temperature (ce.calibrate)"
-    remedy = f"{mend}; the classes are told apart as well as before." if hot else f"{mend}, or smooth labels less."
+    remedy = (
+        f"{mend}; this does not change how well classes are told apart." if hot else f"{mend}, or smooth labels less."
+    )
     return (Finding("overconfidence" if hot else "underconfidence", seen, remedy),)
 
 
 def shift(run: Curves) -> tuple[Finding, ...]:
-    """Find held-out rows that fare worse from the first learning on, when no row could have been learned by heart."""
+    """Find held-out rows with a higher loss from the start, before any row could have been memorised."""
     if not np.isfinite(run.valid).all() or not np.isfinite(run.train).all():
         return ()
     gap = run.valid - run.train
     learned = int((run.train < 0.9 * run.scale).argmax())
     if run.train[learned] >= 0.9 * run.scale:
         return ()
-    # A mean over the first pass, in which each row is new, is above the loss of other rows at its end.
+    # In the first epoch each row is new, so its mean training loss is above the loss of other rows at its end.
     first_pass = run.steps_are_chosen and learned == 0
     least = (0.1 if first_pass else 0.3) * run.scale
     if gap[learned] < least or np.median(gap) < least:
         return ()
     seen = (
         f"In epoch {run.epoch[learned]} the held-out loss is {run.valid[learned]:.3f} and the training loss"
-        f" {run.train[learned]:.3f}, too early for rows to be known by heart; the gap stays"
+        f" {run.train[learned]:.3f}, too early for rows to be memorised; the gap stays"
         f" (median {float(np.median(gap)):.3f})."
     )
     remedy = (
-        "Look whether rows held out are prepared as those of training (scaling, order of columns, numbering of"
-        " classes), and come from the same source."
+        "Check that held-out rows are prepared like training rows (scaling, order of columns, numbering of classes)"
+        " and come from the same source."
     )
     return (Finding("shift", seen, remedy),)
 
 
 def label_noise(run: Curves) -> tuple[Finding, ...]:
-    """Find rows held out that the model takes, as surely as where it is right, for another class than labelled.
+    """Find held-out rows that are confidently predicted to be of another class than labelled.
 
-    Where classes overlap, errors are less sure than right answers are; where labels are wrong, as sure.
+    Where classes overlap, errors are less confident than right predictions; where labels are wrong, as confident.
     """
     late = slice(len(run.valid) // 2, None)
     flagged, right = run.confidently_wrong[late], run.valid_accuracy[late]
@@ -122,10 +126,13 @@ def label_noise(run: Curves) -> tuple[Finding, ...]:
     if share < _NOISE or share < _SURE_ERRORS * errors:
         return ()
     seen = (
-        f"{share:.0%} of the held-out rows are taken for another class as surely as rightly predicted rows are; that is"
+        f"{share:.0%} of the held-out rows are predicted to be of another class as confidently as right ones; that is"
         f" {share / max(errors, share):.0%} of all errors, and stays so in the last {len(flagged)} epochs."
     )
-    remedy = "Read the rows of highest loss: so many labels are probably wrong. Label smoothing limits the harm."
+    remedy = (
+        "Read the rows of highest loss: about this share of the labels is probably wrong. Label smoothing limits the"
+        " harm."
+    )
     return (Finding("label noise", seen, remedy),)
 
 

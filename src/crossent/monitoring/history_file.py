@@ -1,4 +1,4 @@
-"""``history.jsonl``: one record of an epoch a line, as it is written, mended after a crash, and followed by others."""
+"""``history.jsonl``, with a record of an epoch in each line: writing it, repairing it after a crash, following it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from crossent.disk import naming, replacing
 from crossent.errors import DataError
 from crossent.monitoring.records import EpochRecord
 
-# Longer lines hold no record, and are passed over without being held.
+# Longer lines hold no record; they are skipped without being stored.
 _MOST_BYTES = 100_000
 _LONGEST_NAME, _HIGHEST = 100, 2**53
 _HINTS = {name: hint for name, hint in typing.get_type_hints(EpochRecord).items() if name != "held_out"}
@@ -20,7 +20,7 @@ _WHOLE = {name for name, hint in _HINTS.items() if int in (hint, *typing.get_arg
 
 
 def _types(hint: typing.Any) -> frozenset[type]:
-    """Return the types of JSON that a field takes: a whole number stands for any."""
+    """Return the types of JSON that a field takes; a field of float takes whole numbers, too."""
     allowed = {hint, *typing.get_args(hint)}
     return frozenset(allowed | {int}) if float in allowed else frozenset(allowed)
 
@@ -35,11 +35,11 @@ class Unreadable:
     Attributes
     ----------
     count
-        How many there are.
+        The number of such lines.
     first
-        The first of them, counted from 1; 0 where there are none.
+        The first of them, counted from 1; 0 if there are none.
     why
-        What is wrong with that one.
+        What is wrong with the first one.
     """
 
     count: int = 0
@@ -51,25 +51,25 @@ class Unreadable:
         return f"{lines} no record of an epoch; the first is line {self.first} ({self.why})"
 
     def and_line(self, number: int, why: str) -> "Unreadable":
-        """Return these lines and another one."""
+        """Return these lines and a further one."""
         return Unreadable(self.count + 1, self.first or number, self.why or why)
 
 
 @final
 class HistoryReader:
-    r"""Reads records from where it stood before; a last line without its end is left for the next time.
+    r"""Reads the records that are new since its last call; a last line without its end is left for the next call.
 
     Parameters
     ----------
     path
-        A ``history.jsonl`` that is there. Where another file takes its place, reading begins anew.
+        An existing ``history.jsonl``. If another file takes its place, reading starts again.
 
     Attributes
     ----------
     lines
-        How many it has read.
+        Number of lines that were read.
     unreadable
-        Those of them that hold no record.
+        The lines among them that hold no record.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class HistoryReader:
         self._inode, self._offset, self.lines, self.unreadable = 0, 0, 0, Unreadable()
 
     def read_on(self) -> Iterator[EpochRecord]:
-        """Yield the records that came since."""
+        """Yield the new records."""
         with self._path.open("rb") as file:
             status = os.fstat(file.fileno())
             if self._inode != status.st_ino or self._offset > status.st_size:
@@ -104,9 +104,10 @@ class HistoryReader:
 
 
 class HistoryWriter:
-    """Appends records to ``history.jsonl``, one JSON object a line, flushed at once: a killed process loses none.
+    """Appends records to ``history.jsonl``, a JSON object in each line, flushed at once: a killed process loses none.
 
-    A history that is there already is mended first: a last line that a crash cut, and all else that is no record, go.
+    An existing history is repaired first: a last line that a crash cut, and everything else that is not a record, is
+    removed.
 
     Parameters
     ----------
@@ -116,12 +117,12 @@ class HistoryWriter:
     Attributes
     ----------
     dropped
-        The lines that went.
+        The lines that were removed.
 
     Raises
     ------
     DataError
-        If there is something else than a file.
+        If the path is something other than a file.
     DiskError
         If it cannot be written.
 
@@ -138,8 +139,8 @@ class HistoryWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            fix = "Remove it: nothing but the curves depends on it."
-            raise DataError("A history is a file of its own.", f"{path} is a link, a folder or a device.", fix)
+            fix = "Remove it: only the curves depend on it."
+            raise DataError("A history is a plain file.", f"{path} is a link, a folder or a device.", fix)
         # The last epoch that the history of an interrupted run has of each training.
         self._last: dict[tuple[str, int], int] = {}
         self.dropped = self._mend() if path.exists() else Unreadable()
@@ -157,7 +158,7 @@ class HistoryWriter:
             self._file.close()
 
     def write(self, record: EpochRecord) -> None:
-        """Append one record; those of an interrupted training that it repeats give way."""
+        """Append a record; it replaces the records of an interrupted training that it repeats."""
         training = (record.model, record.fold)
         if self._last.pop(training, 0) >= record.epoch:
             self.close()
@@ -168,7 +169,7 @@ class HistoryWriter:
             self._file.flush()
 
     def sync(self) -> None:
-        """Have all records on disk: a checkpoint that follows is then never ahead of them, whatever happens."""
+        """Flush all records to the disk, so that a checkpoint that follows is never ahead of them."""
         with naming(self._path):
             os.fsync(self._file.fileno())
 
@@ -188,20 +189,20 @@ class HistoryWriter:
             self._keep(lambda _old: True)
         return dropped
 
-    def _keep(self, kept: Callable[[EpochRecord], bool]) -> None:
-        """Leave the records that are to be kept, and nothing else."""
+    def _keep(self, is_kept: Callable[[EpochRecord], bool]) -> None:
+        """Rewrite the file with the records for which `is_kept` is true, and nothing else."""
         with naming(self._path), self._path.open("rb") as old, replacing(self._path) as new:
             for line in _lines(old):
                 try:
                     record = parse_record(line)
                 except ValueError:
                     continue
-                if kept(record):
+                if is_kept(record):
                     new.write(line)
 
 
 def read_history(path: Path) -> tuple[EpochRecord, ...]:
-    """Read what a `HistoryWriter` wrote, or is writing: a last line without its end is left out.
+    """Read what a `HistoryWriter` wrote or is still writing; a last line without its end is left out.
 
     Raises
     ------
@@ -216,13 +217,13 @@ def read_history(path: Path) -> tuple[EpochRecord, ...]:
 
 
 def no_history(path: Path, unreadable: Unreadable) -> DataError:
-    """Return the error that a file is no history."""
+    """Return the error for a file that is not a history."""
     fix = "Give the folder of a run, or of a Monitor."
-    return DataError("A history holds one record of an epoch a line.", f"{path}: {unreadable}.", fix)
+    return DataError("A history holds a record of an epoch in each line.", f"{path}: {unreadable}.", fix)
 
 
 def parse_record(line: bytes) -> EpochRecord:
-    """Return the record of a line; names that this version does not know are passed over.
+    """Return the record of a line; names that this version does not know are ignored.
 
     Raises
     ------
@@ -255,15 +256,15 @@ def parse_record(line: bytes) -> EpochRecord:
 def _why(name: str, value: object) -> str:
     if value is None:
         return f"it lacks {name}"
-    return f"its {name} is no {'name' if name == 'model' else 'whole number' if name in _WHOLE else 'number'}"
+    return f"its {name} is not a {'name' if name == 'model' else 'whole number' if name in _WHOLE else 'number'}"
 
 
 def _check(values: dict[str, typing.Any]) -> None:
     model = values["model"]
     if not model.isprintable() or not 0 < len(model) <= _LONGEST_NAME:
-        raise ValueError("its model is no name")
+        raise ValueError("its model is not a name")
     for name, value in values.items():
-        # Only whole numbers have no bounds of their own.
+        # Only whole numbers of Python have no bounds.
         if type(value) is int and not -_HIGHEST < value < _HIGHEST:
             raise ValueError(f"its {name} is too large")
     if not 1 <= values["fold"] <= values["folds"] or values["epoch"] < 1:
@@ -271,7 +272,7 @@ def _check(values: dict[str, typing.Any]) -> None:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines that have an end, of those too long their first bytes."""
+    """Yield the lines that have an end; of a line that is too long, its first bytes."""
     while line := file.readline(_MOST_BYTES + 1):
         rest = line
         while len(rest) > _MOST_BYTES and not rest.endswith(b"\n"):

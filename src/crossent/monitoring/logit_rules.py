@@ -15,37 +15,37 @@ from crossent.monitoring.finding import Finding
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-# Rows that sum to 1 this nearly are probabilities, in float32 or less.
+# Rows whose sum is this near to 1 are probabilities, in float32 or half precision.
 _SUM_TOLERANCE = 2e-3
 _IGNORED = -100
-# With fewer rows, chance shows any pattern.
+# With fewer rows, any pattern can be chance.
 _FEWEST_ROWS = 30
-# A class is dead that no row gives this share of what is due to it.
+# A class is dead if no row gives it this share of its expected probability.
 _DEAD_SHARE = 0.01
 _FEWEST_OF_CLASS = 5
-# Exact zeros among logits that are never negative: the mark of a ReLU.
+# Share of exact zeros among logits that are never negative, which shows a ReLU.
 _RELU_ZEROS = 0.05
 
 
 def check_logits(
     logits: Tensor | npt.NDArray[Any], target: Tensor | npt.NDArray[Any], *, at_start: bool = False
 ) -> tuple[Finding, ...]:
-    """Look for the classic mistakes in what a loop gives to its loss.
+    """Look for the classic mistakes in the logits and the target that a loop gives to its loss.
 
     Parameters
     ----------
     logits
-        ``(n, K)`` or ``(n, K, ...)``, torch or NumPy: what is given as logits.
+        ``(n, K)`` or ``(n, K, ...)`` of torch or NumPy, as the loss gets them.
     target
-        ``(n,)`` or ``(n, ...)`` class indices, of which -100 is passed over, or floating distributions in the logits'
-        shape: what is given as target.
+        ``(n,)`` or ``(n, ...)`` class indices, of which -100 is ignored, or floating distributions of the logits'
+        shape, as the loss gets them.
     at_start
         Whether the model is not yet trained. Then the loss must be near log K, which is what equal probabilities give.
 
     Returns
     -------
     tuple[Finding, ...]
-        What is wrong, most telling first; empty where nothing is. Nothing is raised, whatever is given.
+        What is wrong, the most important first; empty if nothing is. It never raises an error, whatever is given.
 
     Notes
     -----
@@ -68,17 +68,17 @@ def check_logits(
     if shape:
         return shape
     columns = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1]).astype(np.float64)
-    found = list(_value_findings(columns))
+    findings = list(_value_findings(columns))
     if np.issubdtype(given.dtype, np.floating):
-        return (*found, *_distribution_findings(np.moveaxis(given, 1, -1).reshape(columns.shape)))
+        return (*findings, *_distribution_findings(np.moveaxis(given, 1, -1).reshape(columns.shape)))
     indices = given.reshape(-1).astype(np.int64)
     counted = indices != _IGNORED
     columns, indices = columns[counted], indices[counted]
     outside = _outside_findings(indices, columns.shape[1])
     if outside or not len(indices):
-        return (*found, *outside)
+        return (*findings, *outside)
     if np.isnan(columns).any() or np.isposinf(columns).any():
-        return tuple(found)
+        return tuple(findings)
     log_probs = log_softmax(columns).astype(np.float64)
     with_target: tuple[Callable[[Array, Indices], tuple[Finding, ...]], ...] = (
         _impossible_findings,
@@ -87,8 +87,8 @@ def check_logits(
         *((_start_findings,) if at_start else ()),
     )
     for look in with_target:
-        found.extend(look(log_probs, indices))
-    return tuple(found)
+        findings.extend(look(log_probs, indices))
+    return tuple(findings)
 
 
 def _array(values: Tensor | npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -100,7 +100,7 @@ def _array(values: Tensor | npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _shape_finding(logits: npt.NDArray[Any], target: npt.NDArray[Any]) -> tuple[Finding, ...]:
-    """Return what is wrong with shapes and types, so that nothing else can be said."""
+    """Return what is wrong with shapes and types; then nothing else can be checked."""
     if logits.ndim < 2 or not np.issubdtype(logits.dtype, np.floating) or logits.shape[1] < 2 or not logits.size:
         met = f"They are {logits.dtype} of shape {logits.shape}."
         fix = "Give the raw scores of the last layer, one column for each of two or more classes."
@@ -120,7 +120,7 @@ def _shape_finding(logits: npt.NDArray[Any], target: npt.NDArray[Any]) -> tuple[
 
 
 def _value_findings(logits: Array) -> tuple[Finding, ...]:
-    """Return what the logits show by themselves."""
+    """Return what the logits show without the target."""
     bad = np.isnan(logits) | np.isposinf(logits)
     if bad.any():
         row = int(bad.any(axis=1).argmax())
@@ -131,14 +131,14 @@ def _value_findings(logits: Array) -> tuple[Finding, ...]:
 
 
 def _normalised_findings(logits: Array) -> tuple[Finding, ...]:
-    """Return whether a softmax, a log-softmax or a ReLU has been at work."""
+    """Return whether a softmax, a log-softmax or a ReLU was applied to the logits."""
     if logits.min() >= 0 and np.abs(logits.sum(axis=1) - 1).max() < _SUM_TOLERANCE:
         seen = f"All values are from {logits.min():.2g} to {logits.max():.2g} and each row sums to 1."
-        fix = "The loss takes the softmax itself: take the softmax out of the model, else it is applied twice."
+        fix = "The loss applies the softmax itself: remove the softmax from the model, otherwise it is applied twice."
         return (Finding("probabilities in place of logits", seen, fix),)
     if logits.max() < 0 and np.abs(np.log(np.exp(logits).sum(axis=1))).max() < _SUM_TOLERANCE:
         seen = "Every row is a set of log-probabilities: their exponentials sum to 1."
-        fix = "The loss is the same, but takes the log-softmax itself: leave it out of the model."
+        fix = "The loss is the same, but it applies the log-softmax itself: remove it from the model."
         return (Finding("log-probabilities in place of logits", seen, fix),)
     zeros = float((logits == 0).mean())
     if logits.min() == 0 < logits.max() and zeros >= _RELU_ZEROS and logits.size >= 2 * _FEWEST_ROWS:
@@ -148,9 +148,11 @@ def _normalised_findings(logits: Array) -> tuple[Finding, ...]:
 
 
 def _constant_findings(logits: Array) -> tuple[Finding, ...]:
-    """Return whether the logits say nothing about the rows."""
+    """Return whether the logits do not depend on the rows."""
     if (logits.max(axis=1, keepdims=True) == logits).all():
-        return (Finding("all logits equal", f"In each of {len(logits):,} rows all classes are the same.", _DEAD_FIX),)
+        return (
+            Finding("all logits equal", f"In each of {len(logits):,} rows all classes have the same logit.", _DEAD_FIX),
+        )
     if (logits == logits[:1]).all():
         seen = f"All {len(logits):,} rows have the same logits: the output does not depend on the input."
         return (Finding("all rows equal", seen, _DEAD_FIX),)
@@ -162,15 +164,15 @@ _DEAD_FIX = "If the last layer does not start at zero on purpose, look for dead 
 
 def _distribution_findings(target: npt.NDArray[Any]) -> tuple[Finding, ...]:
     sums = target.sum(axis=1, dtype=np.float64)
-    # Written so that NaN is bad too.
+    # Written so that NaN counts as bad, too.
     good = (target >= 0).all(axis=1) & (np.abs(sums - 1) < _SUM_TOLERANCE)
     if not good.all():
         row = int(good.argmin())
-        seen = f"Row {row} of the target is no distribution: it sums to {sums[row]:.4g}."
-        return (Finding("target is no distribution", seen, "Its values are from 0 up and sum to 1."),)
+        seen = f"Row {row} of the target is not a distribution: it sums to {sums[row]:.4g}."
+        return (Finding("target is not a distribution", seen, "The values of a row must be 0 or more and sum to 1."),)
     if ((target == 0) | (target == 1)).all():
         seen = f"Each of {len(target):,} rows of the floating target is 1 for one class and 0 for the others."
-        fix = "Class indices give the same loss in less time and room: target.argmax(1)."
+        fix = "Class indices give the same loss with less time and memory: target.argmax(1)."
         return (Finding("one-hot in place of indices", seen, fix),)
     return ()
 
@@ -189,14 +191,14 @@ def _impossible_findings(log_probs: Array, target: Indices) -> tuple[Finding, ..
     count = int(np.isneginf(log_probs[np.arange(len(target)), target]).sum())
     if not count:
         return ()
-    seen = f"{count:,} of {len(target):,} rows give their own class probability 0, which costs an infinite loss."
-    return (Finding("true class masked", seen, "Look at the mask that sets logits to -inf."),)
+    seen = f"{count:,} of {len(target):,} rows give their true class the probability 0, which is an infinite loss."
+    return (Finding("true class masked", seen, "Check the mask that sets logits to -inf."),)
 
 
 def _shifted_findings(log_probs: Array, target: Indices) -> tuple[Finding, ...]:
-    """Return whether the class beside the given one is what the model means.
+    """Return whether the model predicts the class next to the target.
 
-    Recall averaged over classes, so that one frequent class that is always predicted shows nothing.
+    This is judged by the recall averaged over classes, so that always predicting a frequent class shows nothing.
     """
     class_count = log_probs.shape[1]
     if class_count < 3 or len(target) < _FEWEST_ROWS:
@@ -204,14 +206,14 @@ def _shifted_findings(log_probs: Array, target: Indices) -> tuple[Finding, ...]:
     predicted = log_probs.argmax(axis=1)
     recall = {shift: _mean_recall(predicted == (target + shift) % class_count, target) for shift in (0, -1, 1)}
     shift = max((-1, 1), key=recall.__getitem__)
-    # In three classes a model that is wrong throughout can look shifted by chance; in none is half a matter of chance.
+    # With three classes, a model that is always wrong can look shifted by chance. Chance alone never gives one half.
     if len(np.unique(target)) < 3 or recall[shift] < 0.6 or recall[shift] < 3 * recall[0]:
         return ()
     seen = (
         f"The predicted class is the target {shift:+d} in {recall[shift]:.0%} of the cases,"
         f" the target itself in {recall[0]:.0%} (averaged over classes)."
     )
-    return (Finding("target off by one", seen, "Training and these rows must number the classes alike."),)
+    return (Finding("target off by one", seen, "Training and these rows must number the classes in the same way."),)
 
 
 def _mean_recall(right: npt.NDArray[np.bool_], target: Indices) -> float:
@@ -229,24 +231,27 @@ def _dead_findings(log_probs: Array, target: Indices) -> tuple[Finding, ...]:
     first = dead[0]
     named = ", ".join(map(str, dead[:5])) + (", …" if len(dead) > 5 else "")
     seen = (
-        f"No row gives a chance to {'class' if len(dead) == 1 else 'classes'} {named}: class {first} has"
-        f" {counts[first]:,} of {len(target):,} rows, and its highest probability is {highest[first]:.1g}."
+        f"No row gives a noticeable probability to {'class' if len(dead) == 1 else 'classes'} {named}: class"
+        f" {first} has {counts[first]:,} of {len(target):,} rows, and its highest probability is {highest[first]:.1g}."
     )
-    return (Finding("dead classes", seen, "Look for a mask, a class missing in training, or a class weight of 0."),)
+    return (
+        Finding("dead classes", seen, "Look for a mask, a class that is missing in training, or a class weight of 0."),
+    )
 
 
 def _start_findings(log_probs: Array, target: Indices) -> tuple[Finding, ...]:
     loss = float(-log_probs[np.arange(len(target)), target].mean())
     even = math.log(log_probs.shape[1])
     seen = f"The loss starts at {loss:.3f}; equal probabilities for {log_probs.shape[1]} classes give {even:.3f}."
-    # The mean over few rows scatters more.
+    # The mean over few rows varies more.
     scatter = 0.3 * math.sqrt(max(1.0, _FEWEST_ROWS / len(target)))
     if loss > 1.3 * even + scatter:
         fix = "Scale the inputs to about -1 to 1, and start the last layer with small weights."
         return (Finding("loss starts too high", seen, fix),)
     if loss < 0.5 * even and len(target) >= _FEWEST_ROWS:
         fix = (
-            "Is the model trained already? If not, look whether the inputs hold the target, or all rows are one class."
+            "Is the model already trained? If not, check whether the inputs contain the target or all rows are of one"
+            " class."
         )
         return (Finding("loss starts too low", seen, fix),)
     return ()

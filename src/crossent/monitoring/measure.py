@@ -1,4 +1,4 @@
-"""What is measured in an epoch: running sums over batches, gradients, the rows held out, and memory."""
+"""Measurements in an epoch: running sums over batches, gradients, the held-out rows, and memory."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ IGNORED = -100
 
 @final
 class RunningLoss:
-    """Sums loss and right answers over batches, on their device: no batch waits for the device."""
+    """Sums loss and right answers over batches on their device, so that no batch waits for the device."""
 
     def __init__(self) -> None:
         self._loss: Tensor | float = 0.0
@@ -50,7 +50,7 @@ class RunningLoss:
 
 @final
 class RunningGradients:
-    """Averages the length of the gradient over batches, in all and of the first and the last layer."""
+    """Averages the length of the whole gradient, and of the first and the last layer, over batches."""
 
     def __init__(self) -> None:
         self._sums = torch.zeros(3)
@@ -59,7 +59,7 @@ class RunningGradients:
 
     @torch.no_grad()
     def add(self, parameters: Iterable[Tensor]) -> None:
-        """Add the gradients that the parameters hold now; without any, nothing."""
+        """Add the gradients that the parameters hold now, if there are any."""
         trained = [parameter for parameter in parameters if parameter.grad is not None]
         if not trained:
             return
@@ -70,7 +70,7 @@ class RunningGradients:
         self._batches += 1
 
     def mean(self) -> tuple[float | None, float | None, float | None]:
-        """Return mean length, that of the first batch, and the first layer's by the last's for the size of weights."""
+        """Return the mean length, the length in the first batch, and the ratio of the first layer to the last one."""
         if not self._batches:
             return None, None, None
         length, first, last = (self._sums / self._batches).tolist()
@@ -79,14 +79,14 @@ class RunningGradients:
 
 @torch.no_grad()
 def gradient_lengths(parameters: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Return the length of the gradient, and of its parts for the first and the last weight by the root of their size.
+    """Return the length of the gradient, and those of the first and last weight by the root of their size.
 
     Parameters
     ----------
     parameters
-        All that have a gradient.
+        All parameters with a gradient.
     weights
-        Those of layers, in order.
+        The weights of the layers, in order.
     """
     ends = [weight.grad for weight in (weights[0], weights[-1]) if weight.grad is not None]
     lengths = [torch.nn.utils.get_total_norm([tensor.grad for tensor in parameters if tensor.grad is not None])]
@@ -96,23 +96,22 @@ def gradient_lengths(parameters: Sequence[Tensor], weights: Sequence[Tensor]) ->
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What rows held out show.
+    """Measurements on held-out rows.
 
     Attributes
     ----------
     loss, accuracy
         Mean cross entropy in nats, and share of right answers.
     refinement, temperature
-        Mean cross entropy at the temperature that suits them best, and that temperature; None where logits are not
-        finite.
+        Mean cross entropy at the best temperature for these rows, and this temperature; None if logits are not finite.
     calibration_error
-        Of the predicted label, 0 to 1; None where logits are not finite.
+        Calibration error of the predicted label, 0 to 1; None if logits are not finite.
     baseline_loss
         Entropy of the class shares.
     confidently_wrong
-        Share of rows, each counted as one, predicted to be of another class than labelled, at least as surely as rows
-        that are rightly predicted to be of it are on average; None where logits are not finite. After Northcutt et al.
-        2021, "Confident Learning", who average over all rows labelled so.
+        Share of rows, each counted as one, that are predicted to be of another class than labelled, with a probability
+        of at least the mean over the rows that are rightly predicted to be of that class; None if logits are not
+        finite. After Northcutt et al. 2021, "Confident Learning", who average over all rows with that label.
     """
 
     loss: float
@@ -125,7 +124,7 @@ class HeldOut:
 
 
 def measure_held_out(held_out: LabelledLogits) -> HeldOut:
-    """Measure rows held out, by weight.
+    """Measure one or more held-out rows, by weight.
 
     Examples
     --------
@@ -145,7 +144,7 @@ def measure_held_out(held_out: LabelledLogits) -> HeldOut:
     with open_threads() as (pool, _):
         fitted = fit_temperature(logits, target, pool, weight)
     return HeldOut(
-        # A difference, for minus zero would be shown with its sign.
+        # A difference, because the negative of zero would be shown with a minus sign.
         loss=float(0 - np.average(log_probs[rows, target], weights=weight)),
         accuracy=accuracy,
         refinement=float(np.average(fitted.rows.loss, weights=weight)),
@@ -161,14 +160,14 @@ def _confidently_wrong(probs: npt.NDArray[np.floating[Any]], target: npt.NDArray
     right = predicted == target
     counts = np.bincount(target[right], minlength=probs.shape[1])
     sums = np.bincount(target[right], weights=probs.max(axis=1)[right], minlength=probs.shape[1])
-    # A class that is never right has no usual confidence, and no row can be as sure.
+    # A class that is never rightly predicted has no mean confidence, which no row can reach.
     usual = np.full(probs.shape[1], np.inf)
     np.divide(sums, counts, out=usual, where=counts > 0)
     return float((~right & (probs.max(axis=1) >= usual[predicted])).mean())
 
 
 def peak_memory() -> float | None:
-    """Return the most bytes of memory that the process has held at once, or None on Windows, which has another way.
+    """Return the peak memory of the process in bytes, or None on Windows, where it cannot be read in this way.
 
     Examples
     --------

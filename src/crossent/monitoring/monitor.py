@@ -1,4 +1,4 @@
-"""`Monitor`: watches a training loop that somebody else wrote."""
+"""`Monitor`: watches a training loop of the user."""
 
 import dataclasses
 import time
@@ -25,18 +25,18 @@ from crossent.monitoring.words import PLAIN_SECONDS, FoldLosses
 
 @final
 class Monitor:
-    """Watches a plain PyTorch loop: records, TensorBoard, a line on the screen, and in the end a diagnosis.
+    """Watches a plain PyTorch loop: records, TensorBoard, a line on the terminal, and at the end a diagnosis.
 
     Parameters
     ----------
     folder
-        Where ``history.jsonl`` and ``tensorboard/`` go; ``<folder>-2`` and on where there is a history already.
+        Where ``history.jsonl`` and ``tensorboard/`` go; ``<folder>-2`` and so on if it already has a history.
     epochs
-        The most that there will be.
+        Largest number of epochs.
     optimizer
-        Whose learning rate and gradients are recorded; without one, neither is.
+        Its learning rate and its gradients are recorded; without an optimizer, neither is.
     patience
-        `epoch_end` says to stop once this number of epochs brought no better held-out loss at the best temperature.
+        `epoch_end` says to stop after this number of epochs without a lower held-out loss at the best temperature.
     on_epoch
         Called with each record; returns True to stop.
 
@@ -104,7 +104,7 @@ class Monitor:
         return min(self.history, key=judged_loss).epoch if self.history else 0
 
     def train(self, logits: Tensor, target: Tensor) -> None:
-        """Take in a batch of training, after ``backward`` and before the next ``zero_grad``.
+        """Add a batch of training rows, after ``backward`` and before the next ``zero_grad``.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Monitor:
             self._gradients.add(tensor for group in self._optimizer.param_groups for tensor in group["params"])
 
     def valid(self, logits: Tensor, target: Tensor) -> None:
-        """Take in rows held out, in one batch or several.
+        """Add held-out rows, in one or several batches.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Monitor:
         Raises
         ------
         ShapeError
-            If there were no rows to train on, or none held out, since the epoch before.
+            If there were no training rows or no held-out rows since the last epoch.
         """
         record = self._record()
         # The logits of every epoch together would fill the memory.
@@ -170,11 +170,11 @@ class Monitor:
         return stop
 
     def diagnosis(self) -> tuple[Finding, ...]:
-        """Return what is wrong so far."""
+        """Return the findings so far."""
         return diagnose(self.history)
 
     def close(self) -> None:
-        """Print the diagnosis and close the files; `epoch_end` has done it where it said to stop."""
+        """Print the diagnosis and close the files; `epoch_end` has already done it if it said to stop."""
         if self._closed:
             return
         self._closed = True
@@ -190,7 +190,7 @@ class Monitor:
         self._began = self._trained = time.monotonic()
 
     def _check(self, rows: str, logits: Tensor, target: Tensor, *, at_start: bool) -> None:
-        """Look at the first batch of a kind, and say what is wrong with it."""
+        """Check the first training batch or held-out batch, and print what is wrong with it."""
         if rows in self._checked:
             return
         self._checked.add(rows)
@@ -233,7 +233,7 @@ class Monitor:
 
 
 def _new_folder(wanted: Path) -> Path:
-    """Make the folder; where it has a history already, ``<folder>-2`` and on."""
+    """Make the folder; if it already has a history, ``<folder>-2`` and so on."""
     folder, number = wanted, 1
     while (folder / "history.jsonl").exists():
         number += 1

@@ -1,4 +1,4 @@
-"""The record that training leaves behind, one per epoch, and the function that watches it."""
+"""The record of an epoch of training, and the function that is called with each record."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from crossent.logits import LabelledLogits
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch (for boosted trees: one round) looked like.
+    """The measurements of an epoch (for boosted trees: of a round). A value that a model does not measure is None.
 
     Attributes
     ----------
@@ -23,40 +23,40 @@ class EpochRecord:
     epoch
         Counted from 1.
     epochs
-        The most that there can be.
+        Largest number of epochs.
     train_loss, valid_loss
         Mean cross entropy in nats on the training rows and on the rows held out.
     train_accuracy, valid_accuracy
         Share of rows whose most probable class is the true one.
     refinement
-        Mean cross entropy on the rows held out after the temperature that suits them best.
+        Mean cross entropy on the held-out rows at the best temperature for them.
     temperature
-        That temperature.
+        This temperature.
     calibration_error
-        Of the predicted label, on the rows held out, 0 to 1.
+        Calibration error of the predicted label on the held-out rows, 0 to 1.
     gradient_norm
         Mean length of the gradient before clipping.
     learning_rate
         At the end of the epoch.
     rows_per_second
-        Training rows by the time of the epoch.
+        Number of training rows divided by the time of the epoch.
     memory
-        Most bytes that the process has held.
+        Peak memory of the process so far, in bytes.
     first_gradient_norm
         Length of the gradient of the first batch of the epoch, before clipping.
     gradient_ratio
-        Length of the gradient of the first layer by that of the last, for the size of their weights.
+        Length of the gradient of the first layer divided by the length for the last layer, each relative to the root of
+        the number of weights.
     baseline_loss
         Entropy of the class shares in nats: the loss of a model that knows nothing else.
     valid_rows
         Number of rows held out.
     confidently_wrong
-        Share of rows held out that are predicted to be of another class than labelled, at least as surely as
-        those that are rightly predicted to be of it are on average.
+        Share of held-out rows that are predicted to be of another class than labelled, with a probability of at least
+        the mean over the rows that are rightly predicted to be of that class.
     held_out
-        What all of the measures of rows held out rest on; None in a history that was read, for it is not kept.
-
-    What a model does not measure is None.
+        The logits and the target from which the measures of held-out rows are computed; None in a history that was
+        read, because files do not store it.
     """
 
     model: str
@@ -83,7 +83,7 @@ class EpochRecord:
     held_out: LabelledLogits | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, str | float | None]:
-        """Return what a history keeps: all but the held-out logits.
+        """Return what a history stores: everything except for the held-out logits.
 
         Examples
         --------
@@ -95,7 +95,7 @@ class EpochRecord:
 
 
 def judged_loss(record: EpochRecord) -> float:
-    """Return what epochs are judged by: refinement, or where it was not measured held-out loss; infinite if lost.
+    """Return the value that the best epoch minimises: refinement, or else held-out loss; infinite if not finite.
 
     Examples
     --------
@@ -106,10 +106,10 @@ def judged_loss(record: EpochRecord) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-# Watches training, and ends it by returning True.
+# A function that is called with the record of each epoch, and ends training by returning True.
 OnEpoch = Callable[[EpochRecord], bool]
 
 
 def ignore_epoch(_record: EpochRecord) -> bool:
-    """Watch nothing, stop nothing."""
+    """Do nothing, and let training go on."""
     return False

@@ -1,4 +1,4 @@
-"""What TensorBoard shows, in its own messages: each function makes one value of a summary."""
+"""Messages of TensorBoard: each function makes a value of a summary."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,12 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-# The messages are made by protobuf, of whose classes nothing is known before they run.
+# The classes of the messages are made by protobuf at run time, so type checkers know nothing of them.
 Value = Any
 
 _BINS = 50
-# What bins reach beyond the values, by their size and at least: values that hardly differ leave them a width.
+# How far bins reach beyond the values, relative to their size and at least, so that equal values have bins with a
+# width.
 _MARGIN, _LEAST_MARGIN = 1e-9, 1e-12
 
 
@@ -34,7 +35,7 @@ def histogram(tag: str, values: npt.NDArray[np.floating[Any]]) -> Value:
         num=len(exact),
         sum=exact.sum(),
         sum_squares=exact @ exact,
-        # TensorBoard reads the upper edges; the lowest is the upper one of a bin that is empty.
+        # TensorBoard reads upper edges, so the lowest edge is the upper edge of an empty bin.
         bucket_limit=edges,
         bucket=[0, *counts],
     )
@@ -43,14 +44,14 @@ def histogram(tag: str, values: npt.NDArray[np.floating[Any]]) -> Value:
 
 def picture(tag: str, png: bytes) -> Value:
     """Make a picture of a PNG."""
-    # Its header gives width and height after 16 bytes, four bytes each.
+    # The header of a PNG has width and height after 16 bytes, with four bytes each.
     width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
     image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
     return Summary.Value(tag=tag, image=image)
 
 
 def settings_start(settings: Mapping[str, object]) -> Value:
-    """Make the HPARAMS entry of a run with its settings; numbers stay numbers, and None is left out."""
+    """Make the HPARAMS entry with the settings of a run; numbers stay numbers, and None is left out."""
     info = SessionStartInfo()
     for name, value in settings.items():
         if isinstance(value, int | float):
@@ -61,7 +62,7 @@ def settings_start(settings: Mapping[str, object]) -> Value:
 
 
 def settings_end() -> Value:
-    """Make the HPARAMS entry that says that a run has ended well."""
+    """Make the HPARAMS entry that says that a run has ended successfully."""
     info = SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
     return _hparams(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 

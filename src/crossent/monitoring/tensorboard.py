@@ -1,4 +1,4 @@
-"""Records of epochs, and the settings of a run, as TensorBoard shows them."""
+"""Writes records of epochs, and the settings of a run, for TensorBoard."""
 
 import functools
 import math
@@ -16,9 +16,9 @@ from crossent.monitoring.figures import confusion_picture, reliability_picture
 from crossent.monitoring.records import EpochRecord, judged_loss
 from crossent.monitoring.summaries import Value
 
-# What tells records apart, or stays the same in all of them.
+# Fields that identify a record, or are the same in all records; they are not drawn.
 _NOT_CURVES = {"model", "fold", "folds", "epoch", "epochs", "baseline_loss", "valid_rows"}
-# Curves that belong into one picture share the part before the slash.
+# Curves that belong to one chart share the part before the slash.
 _TAGS = {
     "train_loss": "loss/train",
     "valid_loss": "loss/held out",
@@ -29,24 +29,24 @@ _TAGS = {
     "calibration_error": "calibration/error",
     "memory": "training/memory, bytes",
 }
-# Shares of the time of training that drawing may take, and seconds that the first drawing is taken to need.
+# Shares of the training time that drawing may take, and the assumed seconds of the first drawing.
 HISTOGRAM_SHARE, FIGURE_SHARE = 0.005, 0.01
 _HISTOGRAM_SECONDS, _FIGURE_SECONDS = 0.005, 0.3
-# Values enough for a histogram.
+# Largest number of values in a histogram.
 _MOST_VALUES = 100_000
 
 
 @final
 class TensorBoardWriter:
-    """Writes what records hold, a folder a model and fold; ``tensorboard --logdir runs`` shows it.
+    """Writes records to a folder for each model and fold; ``tensorboard --logdir runs`` shows them.
 
-    Measures become scalars. Held-out logits become histograms at each epoch, and at each that is the best so far a
-    reliability diagram and a confusion matrix; both only where what they have cost, and will, is less than
-    `HISTOGRAM_SHARE` and `FIGURE_SHARE` of the time since the first epoch. What was then left out last is drawn in
-    the end, so that the last figures are always those of the best epoch.
+    Measurements become scalars. Held-out logits become histograms in each epoch, and a reliability diagram and a
+    confusion matrix in each epoch that is the best so far. Both are drawn only while their time is less than
+    `HISTOGRAM_SHARE` and `FIGURE_SHARE` of the time since the first epoch. The last figure that was left out is drawn
+    at the end, so that the last figures always show the best epoch.
 
-    A folder that was written to before is continued: from the first epoch that the new writer gets, what an
-    earlier one wrote is no longer shown.
+    A folder that was written to before is continued: from the first epoch of the new writer on, the values of an
+    earlier writer are no longer shown.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class TensorBoardWriter:
         self.close()
 
     def write(self, record: EpochRecord) -> None:
-        """Add a record; what it does not measure is left out."""
+        """Add a record; values that it lacks are left out."""
         key = (record.model, record.fold)
         if key not in self._trainings:
             fold = f"-fold-{record.fold}" if record.folds > 1 else ""
@@ -82,14 +82,14 @@ class TensorBoardWriter:
 
 
 def write_settings(folder: Path, settings: Mapping[str, object], metrics: Mapping[str, float]) -> None:
-    """Write the settings of a run and what came of them, for TensorBoard's HPARAMS.
+    """Write the settings and the metrics of a run, for TensorBoard's HPARAMS.
 
-    They go to a folder of their own, ``final``: TensorBoard takes all curves of a run with settings for its metrics.
+    They go to a separate folder, ``final``, because TensorBoard takes all curves beside settings for metrics.
 
     Parameters
     ----------
     folder
-        That of the `TensorBoardWriter` of the run.
+        The folder of the `TensorBoardWriter` of the run.
     settings
         By name; numbers stay numbers, None is left out, and all else is text.
     metrics
@@ -103,7 +103,7 @@ def write_settings(folder: Path, settings: Mapping[str, object], metrics: Mappin
 
 @final
 class _Training:
-    """The file of one model and fold."""
+    """The file of a model and a fold."""
 
     def __init__(self, folder: Path, classes: Sequence[object] | None, first_epoch: int) -> None:
         self._file = EventFile(folder, first_epoch)
@@ -113,7 +113,7 @@ class _Training:
         self._figures = _Paced(figures, self._file.add, FIGURE_SHARE, _FIGURE_SECONDS)
 
     def write(self, record: EpochRecord) -> None:
-        # One event for all curves: an event costs as much as many values.
+        # All curves are in one event, because an event takes as long as many values.
         self._file.add(curve_values(record), record.epoch)
         if record.held_out is not None and np.isfinite(record.held_out.logits).all():
             self._histograms.offer(record.held_out, record.epoch)
@@ -131,7 +131,7 @@ class _Training:
 
 @final
 class _Paced:
-    """Draws the newest of what it is offered, as often as keeps the cost below a share of the time."""
+    """Draws the newest epoch that it was given, as often as possible below a share of the time."""
 
     def __init__(
         self,
@@ -145,16 +145,16 @@ class _Paced:
         self._started, self._spent = time.monotonic(), 0.0
 
     def offer(self, held_out: LabelledLogits, epoch: int) -> None:
-        """Let an epoch wait to be drawn, in place of the one before."""
+        """Put an epoch in the waiting place, instead of the one before."""
         self._waiting = held_out, epoch
 
     def draw_if_cheap(self) -> None:
-        """Draw what waits, if that will have cost little enough."""
+        """Draw the waiting epoch if the time allows it."""
         if self._spent + self._seconds <= self._share * (time.monotonic() - self._started):
             self.draw()
 
     def draw(self) -> None:
-        """Draw what waits."""
+        """Draw the waiting epoch."""
         if self._waiting is None:
             return
         began = time.monotonic()
@@ -167,15 +167,15 @@ class _Paced:
 
 def curve_values(record: EpochRecord) -> list[Value]:
     """Return the measures of a record as points of curves."""
-    found = []
+    values = []
     for name, value in record.to_dict().items():
         if name not in _NOT_CURVES and isinstance(value, int | float):
-            found.append(summaries.scalar(_TAGS.get(name, f"training/{name.replace('_', ' ')}"), value))
-    return found
+            values.append(summaries.scalar(_TAGS.get(name, f"training/{name.replace('_', ' ')}"), value))
+    return values
 
 
 def histogram_values(held_out: LabelledLogits) -> list[Value]:
-    """Return histograms of logits, those of the true class apart, and of confidence, that of wrong rows apart."""
+    """Return histograms of logits of true and other classes, and of the confidence of right and wrong rows."""
     step = math.ceil(held_out.logits.size / _MOST_VALUES)
     logits, target = held_out.logits[::step], held_out.target[::step]
     true = np.arange(logits.shape[1]) == target[:, None]

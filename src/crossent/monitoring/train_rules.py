@@ -1,4 +1,4 @@
-"""What the training loss and its gradients show: whether the steps and the model fit the task.
+"""Rules on the training loss and its gradients: whether the steps and the model fit the task.
 
 Each rule takes the curves of one training and returns one finding or none. Losses are judged as shares of
 `Curves.scale`, the loss of knowing nothing but the class shares.
@@ -9,20 +9,20 @@ import numpy as np
 from crossent.monitoring.curves import Curves, level
 from crossent.monitoring.finding import Finding
 
-# Few epochs show no trend.
+# With fewer epochs than this, there is no trend to see.
 FEWEST_EPOCHS = 4
-# Mean gradients of a cross entropy are of the order of 1; so far from it, layers multiply each other.
+# Mean gradients of a cross entropy are of the order of 1; at these lengths, factors of the layers multiply up.
 _EXPLODING, _FIRST_TO_LAST = 100.0, 1000.0
-# A training loss of more than this share of the scale has learned little.
+# With a training loss above this share of the scale, the model has learned little.
 _HIGH, _NOTHING_LEARNED = 0.65, 0.95
-# Where nearly all that the last quarter of an ordinary training does is done before, so much of the whole is not.
+# Share of the whole fall of the loss that falls into the last quarter only if training is far from its end.
 _STILL_FALLING = 0.15
-# Ups and downs of a noisy training stay below, on average over epochs, as a share of the scale.
+# The mean rise per epoch in a noisy training stays below this share of the scale.
 _ROUGH = 0.02
 
 
 def diverging(run: Curves) -> tuple[Finding, ...]:
-    """Find a loss no longer finite, or in the end far above what it had been."""
+    """Find a loss that is no longer finite, or that ends far above its lowest value."""
     remedy = "Lower the learning rate to a third and try again; clip gradients to a length of 1."
     bad = ~np.isfinite(run.train)
     if bad.any():
@@ -37,9 +37,9 @@ def diverging(run: Curves) -> tuple[Finding, ...]:
 
 
 def exploding_gradients(run: Curves) -> tuple[Finding, ...]:
-    """Find gradients far longer than those of a sound network, in the first batch where that was measured.
+    """Find gradients that are far longer than in a sound network, in the first batch if that was measured.
 
-    Later ones may be the work of steps too long; the first batch comes before any step.
+    Later gradients may be long because of too long steps; the first batch comes before any step.
     """
     norm = run.first_gradient_norm[:1] if _start_is_measured(run) else run.gradient_norm
     if not np.isfinite(norm).any():
@@ -71,19 +71,19 @@ def vanishing_gradients(run: Curves) -> tuple[Finding, ...]:
         return ()
     seen = (
         f"The gradient of the first layer is {float(np.median(ratio)):.1g} of that of the last, and the training loss"
-        f" is still {level(run.train):.3f} of {run.scale:.3f}."
+        f" is still {level(run.train):.3f}; knowing nothing gives {run.scale:.3f}."
     )
-    remedy = "Take ReLU or GELU in place of sigmoid or tanh, add skip connections or normalisation, or fewer layers."
+    remedy = "Use ReLU or GELU in place of sigmoid or tanh, add skip connections or normalisation, or use fewer layers."
     return (Finding("vanishing gradients", seen, remedy),)
 
 
 def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
-    """Find a training loss that jumps up and down, or was thrown far above the start and stays high."""
+    """Find a training loss that jumps up and down, or that rose far above its start and stays high."""
     remedy = "Lower the learning rate to a third, or begin with a warm-up."
     if _start_is_measured(run) and diverging(run):
         seen = (
-            f"The gradient of the first batch has a sound length of {run.first_gradient_norm[0]:.3g}, so that the loss"
-            f" was thrown off by steps too long, of a learning rate of {np.nanmax(run.learning_rate):.2g}."
+            f"The gradient of the first batch has a usual length of {run.first_gradient_norm[0]:.3g}, so the loss rose"
+            f" because of steps that are too long, with a learning rate of {np.nanmax(run.learning_rate):.2g}."
         )
         return (Finding("learning rate too high", seen, remedy),)
     if not _shows_a_trend(run) or diverging(run):
@@ -103,7 +103,7 @@ def learning_rate_too_high(run: Curves) -> tuple[Finding, ...]:
 
 
 def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
-    """Find a training loss that falls from epoch to epoch, far from done, and as fast in the end as before."""
+    """Find a training loss that still falls from epoch to epoch, at the end as fast as before."""
     if not _shows_a_trend(run) or run.stopped_itself:
         return ()
     steps = np.diff(run.train)
@@ -112,18 +112,18 @@ def learning_rate_too_low(run: Curves) -> tuple[Finding, ...]:
         return ()
     quarter = max(1, len(steps) // 4)
     late = float(-steps[-quarter:].sum()) / fall
-    # The share of a quarter of the steps is a quarter where each gains the same.
+    # If every step gains the same, a quarter of the steps has a quarter of the gain.
     if late < _STILL_FALLING * (quarter / len(steps)) / 0.25:
         return ()
     seen = (
         f"The training loss falls in nearly every epoch, from {run.train[0]:.3f} to {run.train[-1]:.3f}, {late:.0%} of"
-        f" it in the last {quarter} of {len(steps)} steps between epochs: it is far from done."
+        f" the fall in the last {quarter} of {len(steps)} steps between epochs: training is far from its end."
     )
     return (Finding("learning rate too low", seen, "Triple the learning rate, or train for many more epochs."),)
 
 
 def plateau(run: Curves) -> tuple[Finding, ...]:
-    """Find a training loss that stands still: at the start, or since the learning rate has all but vanished."""
+    """Find a training loss that does not change: from the start, or since the learning rate is nearly zero."""
     if not _shows_a_trend(run):
         return ()
     half = run.train[len(run.train) // 2 :]
@@ -135,7 +135,7 @@ def plateau(run: Curves) -> tuple[Finding, ...]:
     if end > _NOTHING_LEARNED * run.scale:
         seen = f"The training loss stands at {end:.3f} since epoch {since}; knowing nothing gives {run.scale:.3f}."
         remedy = (
-            "Look whether inputs and targets belong together, whether gradients reach the first layer, and try learning"
+            "Check whether inputs and targets belong together and whether gradients reach the first layer; try learning"
             " rates ten times higher and lower."
         )
         return (Finding("plateau", seen, remedy),)
@@ -145,12 +145,12 @@ def plateau(run: Curves) -> tuple[Finding, ...]:
             f"The training loss stands at {end:.3f} since epoch {since}, and the learning rate has fallen from"
             f" {rate.max():.2g} to {rate[-1]:.2g}."
         )
-        return (Finding("plateau", seen, "Let the learning rate fall later or less."),)
+        return (Finding("plateau", seen, "Lower the learning rate later or less."),)
     return ()
 
 
 def underfitting(run: Curves) -> tuple[Finding, ...]:
-    """Find a training loss that ends high, the held-out loss not far above it, and nothing to gain by training on."""
+    """Find a training loss that ends high, with a held-out loss not far above it, and no gain from more training."""
     end, held_out = level(run.train), level(run.valid)
     if not _shows_a_trend(run) or end < _HIGH * run.scale:
         return ()
@@ -161,7 +161,7 @@ def underfitting(run: Curves) -> tuple[Finding, ...]:
         f" shares gives {run.scale:.3f}."
     )
     remedy = (
-        "Take a larger model or less regularisation (dropout, weight decay); if neither helps, the features say no more"
+        "Use a larger model or less regularisation (dropout, weight decay); if neither helps, the features say no more"
         " about the classes, or many labels are wrong."
     )
     return (Finding("underfitting", seen, remedy),)

@@ -1,4 +1,4 @@
-"""A training in one line: epoch, losses with their sparklines, best so far, time left."""
+"""Shows a training in one line: epoch, losses with sparklines, the best epoch so far, time left."""
 
 import array
 import math
@@ -9,14 +9,14 @@ import numpy as np
 
 from crossent.monitoring.records import EpochRecord
 
-# Where there is no terminal, at most one line in this number of seconds.
+# Without a terminal, there is at most one line in this number of seconds.
 PLAIN_SECONDS = 5.0
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 12
 
 
 def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
-    """Draw values from left to right, the highest as a full block; a gap where one is not finite.
+    """Draw values from left to right, the highest as a full block, with a gap for each value that is not finite.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
     finite = shown[np.isfinite(shown)]
     if not len(finite):
         return " " * len(shown)
-    # Halves, for the span of the largest numbers would overflow.
+    # Values are halved, because the span of the largest numbers would overflow.
     low, span = finite.min() / 2, max(float(finite.max() / 2 - finite.min() / 2), 1e-12)
     heights = [(value / 2 - low) / span * (len(_BLOCKS) - 1) if np.isfinite(value) else -1 for value in shown]
     return "".join(" " if height < 0 else _BLOCKS[round(height)] for height in heights)
@@ -39,7 +39,7 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
 
 @final
 class FoldLosses:
-    """The losses of the epochs of one fold, as they come.
+    """The losses of the epochs of a fold, as they come.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class FoldLosses:
             self._best = best, record.epoch
 
     def line(self, seconds: float | None) -> str:
-        """Return where the training stands, by the time that its epochs took where that is known."""
+        """Return the progress of the training, with the time left if the time of its epochs is known."""
         best, epoch = self._best or (math.inf, 0)
         return (
             f"epoch {self._epoch} of {self._epochs}{self._left(seconds)}: train {self._train[-1]:.4f}"
@@ -81,7 +81,7 @@ class FoldLosses:
         )
 
     def _left(self, seconds: float | None) -> str:
-        """Return the time to the last epoch that there can be."""
+        """Return the time until the last possible epoch."""
         if seconds is None:
             return ""
         left = seconds / len(self) * (self._epochs - self._epoch)

@@ -1,4 +1,4 @@
-"""From what a run made to the content of its report."""
+"""Makes the content of the report from the results of a run."""
 
 import itertools
 import shlex
@@ -44,7 +44,7 @@ def report_content(
     recipe
         All settings of the training.
     result
-        What training found.
+        The result of training.
     judgement
         What the rows held out say about it.
     created
@@ -85,22 +85,22 @@ def report_content(
 
 def class_ngrams(evidence: tuple[Evidence, ...]) -> tuple[content.ClassNgrams, ...]:
     """Return the n-grams of each class, with a dot where a piece begins or ends a word; not those of its parts."""
-    found = []
-    for label, of_label in itertools.groupby(evidence, key=lambda one: one.label):
+    classes = []
+    for label, of_label in itertools.groupby(evidence, key=lambda item: item.label):
         words: list[str] = []
         pieces: list[str] = []
-        for one in of_label:
-            name = one.ngram.replace(" ", "·") if one.is_piece else one.ngram
-            shown = pieces if one.is_piece else words
-            # "·oil·", "oil·" and "oil" say the same; the strongest of them stands for all.
+        for item in of_label:
+            name = item.ngram.replace(" ", "·") if item.is_piece else item.ngram
+            shown = pieces if item.is_piece else words
+            # "·oil·", "oil·" and "oil" say the same; only the strongest of them is shown.
             if len(shown) < MOST_NGRAMS_SHOWN and not any(name in other or other in name for other in pieces):
                 shown.append(name)
-        found.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
-    return tuple(found)
+        classes.append(content.ClassNgrams(str(label), tuple(words), tuple(pieces)))
+    return tuple(classes)
 
 
 def next_commands(folder: Path) -> tuple[str, ...]:
-    """Return the commands that a reader wants next."""
+    """Return the commands that a reader is likely to need next."""
     name = shlex.quote(str(folder))
     return (f"crossent predict {name} new.csv -o predictions.csv", f"crossent evaluate {name} labelled.csv")
 
@@ -119,7 +119,7 @@ def _column_summary(column: Column, rows: int) -> content.ColumnSummary:
 
 def _trial_summary(trial: Trial, chosen: bool) -> content.Trial:
     folds = "one split" if trial.folds == 1 else f"{trial.folds} folds"
-    averaged = folds if trial.folds == 1 else f"average of {trial.folds} models, one a fold"
+    averaged = folds if trial.folds == 1 else f"average of {trial.folds} models, one for each fold"
     models = f"{folds}, then fitted to all rows" if trial.refitted else averaged
     return content.Trial(
         model=trial.model,

@@ -35,7 +35,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class CalibrationAttempt:
-    """One calibrator that was tried; its loss in nats on rows held out in training that it was not fitted to."""
+    """One calibration that was tried; its loss in nats on rows held out in training that it was not fitted to."""
 
     name: str
     log_loss: float
@@ -57,7 +57,7 @@ class CalibrationSummary:
 
 @dataclass(frozen=True)
 class ClassNgrams:
-    """What speaks for a class: words and pairs of words, and pieces of words, from strong to weak."""
+    """The evidence for a class: words and pairs of words, and pieces of words, the strongest first."""
 
     label: str
     words: tuple[str, ...]
@@ -68,7 +68,7 @@ class ClassNgrams:
 class ReportContent:
     """All that a report shows; sections without content are left out.
 
-    ``before_after`` compares the rows held out before calibration with after, in this order.
+    ``before_after`` compares the held-out rows before calibration with the same rows after it, in this order.
     """
 
     title: str

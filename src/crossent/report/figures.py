@@ -34,7 +34,7 @@ MOST_POINTS = 300
 
 # A date would make two reports of one run differ.
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-# Text stays text: it can be searched, and any script is drawn by the reader's own fonts.
+# Text stays text, so that it can be searched, and the reader's fonts draw any script.
 _SVG: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "crossent"}
 
 
@@ -59,7 +59,7 @@ def reliability_figure(reliability: Reliability) -> str:
         upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
         draw_reliability(upper, reliability)
         draw_counts(lower, reliability)
-        upper.set_ylabel("share that was right")
+        upper.set_ylabel("share of rows that are right")
         lower.set_ylabel("rows")
         lower.set_xlabel("confidence: probability of the predicted class")
         return _svg(figure)
@@ -74,14 +74,14 @@ def before_after_figure(before: Reliability, after: Reliability) -> str:
             draw_reliability(axes[0, column], reliability)
             draw_counts(axes[1, column], reliability)
             axes[0, column].set_title(title, fontsize=10)
-        axes[0, 0].set_ylabel("share that was right")
+        axes[0, 0].set_ylabel("share of rows that are right")
         axes[1, 0].set_ylabel("rows")
         figure.supxlabel("confidence: probability of the predicted class", fontsize=10)
         return _svg(figure)
 
 
 def class_reliability_figure(evaluation: Evaluation) -> str:
-    """Draw a small diagram for each class, one against the rest, for the classes with most rows."""
+    """Draw a small diagram for each class, each class against the rest, for the classes with most rows."""
     ordered = sorted(evaluation.classes, key=lambda result: -result.support)[:MOST_SMALL_DIAGRAMS]
     columns = min(4, math.ceil(math.sqrt(len(ordered))))
     rows = -(-len(ordered) // columns)
@@ -132,11 +132,11 @@ def learning_figure(history: Sequence[EpochRecord]) -> str:
 
 
 def _draw_fold(axis: Axes, records: Sequence[EpochRecord], *, labelled: bool) -> None:
-    kept = records[:: max(1, len(records) // MOST_POINTS)]
-    steps = [record.epoch for record in kept]
+    drawn = records[:: max(1, len(records) // MOST_POINTS)]
+    steps = [record.epoch for record in drawn]
     for losses, colour, name in (
-        ([record.train_loss for record in kept], BLUE, "training rows"),
-        ([record.valid_loss for record in kept], ORANGE, "held-out rows"),
+        ([record.train_loss for record in drawn], BLUE, "training rows"),
+        ([record.valid_loss for record in drawn], ORANGE, "held-out rows"),
     ):
         axis.plot(steps, losses, color=colour, linewidth=1, alpha=0.8, label=name if labelled else None)
     held_out = [record for record in records if np.isfinite(record.valid_loss)]
@@ -201,12 +201,12 @@ def risk_coverage_figure(coverage: npt.NDArray[np.float64], risk: npt.NDArray[np
     area
         The area under the curve.
     """
-    kept = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
+    drawn = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
     with _style():
         figure = Figure(figsize=(5.2, 3.4), layout="constrained")
         axis = figure.subplots()
-        axis.plot(coverage[kept], risk[kept], color=BLUE, linewidth=1.4)
-        axis.fill_between(coverage[kept], risk[kept], color=BLUE, alpha=0.12, linewidth=0)
+        axis.plot(coverage[drawn], risk[drawn], color=BLUE, linewidth=1.4)
+        axis.fill_between(coverage[drawn], risk[drawn], color=BLUE, alpha=0.12, linewidth=0)
         axis.set_xlim(0, 1)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("share of rows that is answered, the surest first")

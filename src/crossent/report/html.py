@@ -14,7 +14,7 @@ from crossent.report import figures, words
 from crossent.report.content import ReportContent
 
 MOST_CLASSES_LISTED = 200
-# What a browser may do for the page, whatever stands in it: its own styles and the pictures within it, and no more.
+# What a browser may do for the page, whatever it contains: use its styles and the pictures inside it, and nothing else.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 )
@@ -77,12 +77,12 @@ def _reliability(content: ReportContent) -> str:
 
 
 def _risk_coverage(content: ReportContent) -> str:
-    found = content.risk_coverage
-    return figures.risk_coverage_figure(found.coverage, found.risk, found.area) if found else ""
+    curve = content.risk_coverage
+    return figures.risk_coverage_figure(curve.coverage, curve.risk, curve.area) if curve else ""
 
 
 def write_report(path: Path, content: ReportContent) -> None:
-    """Write the page in one step, so that a crash leaves no half of it."""
+    """Write the page in one step, so that a crash leaves no partial page."""
     write_file(path, render(content).encode())
 
 

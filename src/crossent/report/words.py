@@ -8,29 +8,29 @@ import numpy as np
 from crossent.evaluation.catalogue import LEAST_P_VALUE
 from crossent.evaluation.result import Comparison, Estimate, Evaluation
 
-# Confusions that are fewer than this share of a class, or in a class of fewer rows, are not worth a sentence.
+# A confusion of a smaller share of a class, or in a class of fewer rows, is not worth a sentence.
 WORTH_SAYING = 0.1
 FEWEST_ROWS = 5
 MOST_CONFUSIONS = 3
-# Calibration errors up to this do not matter to most readers, even where they are no chance.
+# Smaller calibration errors do not matter to most readers, even where chance does not explain them.
 SMALL_ERROR = 0.03
 
 
 def headline(evaluation: Evaluation) -> tuple[str, ...]:
-    """Return the few sentences that a reader wants first: accuracy, log-loss, calibration, confusions."""
+    """Return the few sentences that a reader needs first: accuracy, log-loss, calibration, confusions."""
     sentences = (accuracy_words(evaluation), log_loss_words(evaluation), calibration_words(evaluation))
     return (*sentences, *confusion_words(evaluation)[:1])
 
 
 def accuracy_words(evaluation: Evaluation) -> str:
-    """Say how many rows are right, beside always answering the most common class."""
+    """Say how many rows are right, compared with always answering the most common class."""
     accuracy, baseline = evaluation.metrics["accuracy"], evaluation.baseline["accuracy"]
     right = f"{percent(accuracy.value)} right{interval(accuracy, percent)}"
     return f"{right}; always answering the most common class would get {percent(baseline)}."
 
 
 def log_loss_words(evaluation: Evaluation) -> str:
-    """Say the log-loss, beside that of knowing only how common each class is."""
+    """Say the log-loss, compared with the log-loss of the class shares."""
     loss, baseline = evaluation.metrics["log_loss"], evaluation.baseline["log_loss"]
     stated = f"Log-loss {loss.value:.3f}{interval(loss, '{:.3f}'.format)}"
     beside = f"knowing only how common each class is gives {baseline:.3f}"
@@ -42,7 +42,7 @@ def log_loss_words(evaluation: Evaluation) -> str:
 
 
 def calibration_words(evaluation: Evaluation) -> str:
-    """Say whether probabilities mean what they say."""
+    """Say how far confidence is from accuracy."""
     error = evaluation.metrics["top_label_calibration_error"]
     stated = f"Its confidence is off by {points(error.value)} points on average{interval(error, points)}"
     if error.value <= 0.03 and error.high <= 0.08:
@@ -60,7 +60,7 @@ def trust(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def calibration_test_words(evaluation: Evaluation) -> str:
-    """Say whether the rows are what one would see if labels were drawn from the probabilities."""
+    """Say whether the rows look as if their labels were drawn from the probabilities."""
     p_value = evaluation.calibration_p_value
     said = "p at most 0.005" if p_value <= LEAST_P_VALUE else f"p = {p_value:.2f}"
     if p_value >= 0.05:
@@ -72,18 +72,18 @@ def calibration_test_words(evaluation: Evaluation) -> str:
 
 
 def refinement_words(evaluation: Evaluation) -> str:
-    """Say which part of the log-loss a recalibration could remove."""
+    """Say how much of the log-loss a new calibration could remove."""
     gain, remaining = (evaluation.metrics[f"log_loss_{part}"] for part in ("calibration", "refinement"))
     if not math.isfinite(gain.value):
-        return "Something happened that had been given a probability of 0."
+        return "A row has a true class to which the model gave a probability of 0."
     stated = f"{remaining.value:.3f} of the log-loss would remain after the best temperature"
     if gain.value <= 0 or gain.low <= 0:
-        return f"{stated}: there is nothing to gain by another."
+        return f"{stated}: a new calibration could gain nothing."
     return f"{stated}; it would remove {gain.value:.3f}{interval(gain, '{:.3f}'.format)}."
 
 
 def calibration_effect_words(before_after: Comparison) -> str:
-    """Say what calibration did to the log-loss of rows that had no say in it."""
+    """Say what calibration did to the log-loss of rows that it was not fitted to."""
     (differences,) = before_after.differences.values()
     change = differences["log_loss"]
     if change.value == change.low == change.high == 0:
@@ -97,7 +97,7 @@ def calibration_effect_words(before_after: Comparison) -> str:
 
 
 def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
-    """Name the classes that are taken for each other most."""
+    """Name the classes that are confused most often."""
     confusion = evaluation.confusion.astype(np.float64)
     support = confusion.sum(axis=1, keepdims=True)
     share = np.divide(confusion, support, out=np.zeros_like(confusion), where=support > 0)
@@ -114,7 +114,7 @@ def confusion_words(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage: no decimals, but never 100 % for less than all."""
+    """Return a share as a percentage without decimals, but never 100 % for less than all."""
     if not math.isfinite(share):
         return "unknown"
     rounded = round(100 * share)

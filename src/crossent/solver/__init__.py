@@ -1,1 +1,1 @@
-"""Softmax regression to its optimum: arrays in, arrays out."""
+"""Fits softmax regression to its optimum: arrays in, arrays out."""

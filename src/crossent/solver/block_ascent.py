@@ -10,17 +10,17 @@ from crossent.kernels.library import info
 from crossent.kernels.regression import FeatureRows
 from crossent.solver.plain_ascent import plain_ascend
 
-# The first passes go over all classes. After them, where classes are many, only one pass in this number does: the
-# others leave out the classes that a row is far from.
+# The first passes visit all classes. After them, with many classes, only one pass in this number does; the others leave
+# out classes that are improbable for a row.
 FIRST_PASSES, EVERY = 2, 3
 FAR, NEAR = Omissions(least_dual=1e-2, negligible=1e-5), Omissions(negligible=1e-5)
-# Nats of the cross entropy below which no share of it matters.
+# A loss below this, in nats, counts as this much when the gap is compared with it.
 LEAST_LOSS = 0.04
 
 
 @dataclass(frozen=True, eq=False)
 class BlockAscentSolution:
-    """A softmax regression, and how near it is to the best there is.
+    """A softmax regression, and its distance from the optimum.
 
     Attributes
     ----------
@@ -29,9 +29,9 @@ class BlockAscentSolution:
     bias
         ``(K,)`` float32.
     loss
-        Mean cross entropy in nats in the last pass, each row's before its own change.
+        Mean cross entropy in nats in the last pass, of each row before its change.
     gap
-        How far the mean cross entropy plus penalty was above its optimum in that pass, at most, in the same sense.
+        Upper bound in that pass on the distance of mean cross entropy plus penalty from its optimum, in the same sense.
     passes
         Passes over the rows.
     """
@@ -54,26 +54,26 @@ def solve_by_block_ascent(
     max_passes: int,
     rng: np.random.Generator,
 ) -> BlockAscentSolution:
-    """Minimise ``sum of strength * cross entropy + ||weight||^2 / 2``; of the bias, what is not the prior is weight.
+    """Minimise ``sum of strength * cross entropy + ||weight||^2 / 2``; the bias minus the log-prior counts as a weight.
 
-    In one thread. Without the kernels it takes the same steps in NumPy, and comes to the same weights, to rounding.
+    It runs in one thread. Without the kernels it takes the same steps in NumPy, with the same weights up to rounding.
 
     Parameters
     ----------
     rows
-        The n rows, float32 and sparse alone.
+        The n rows, float32, with sparse features only.
     target
         ``(n,)`` int64 class indices below K.
     log_prior
-        ``(K,)``: the bias that costs nothing.
+        ``(K,)``: the bias that has no penalty.
     strength
         ``(n,)``: C of scikit-learn's ``LogisticRegression`` times the weight of each row.
     label_smoothing
         Share of each target that goes evenly to all classes; the loss that is returned does not count it.
     tolerance
-        Ends when the gap is a smaller share of the loss than this, or of `LEAST_LOSS`.
+        It ends when the gap is a smaller share than this of the loss, or of `LEAST_LOSS` if that is larger.
     max_passes
-        Most passes over the rows.
+        Largest number of passes over the rows.
     rng
         Draws the order of the rows in each pass.
 

@@ -1,4 +1,4 @@
-"""What a softmax regression is fitted to."""
+"""The rows that a softmax regression is fitted to."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class RegressionData:
         return float(sums.sum() if weight is None else (sums * weight).sum())
 
     def class_totals(self) -> npt.NDArray[np.float64]:
-        """Return ``(K,)``: how much of that each class has."""
+        """Return the ``(K,)`` part of this sum for each class."""
         weight, target = self.targets.row_weight, self.targets.target
         if target is not None:
             return np.bincount(target, weight, self.num_classes).astype(np.float64)

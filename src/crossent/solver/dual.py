@@ -1,9 +1,9 @@
-"""Sparse rows with many features: ascent of the dual, row by row, in some ten passes where the penalty is strong.
+"""Sparse rows with many features: ascent of the dual, row by row, in about ten passes if the penalty is strong.
 
-The weights are ``sum over rows of strength * (target - probs) x'``, where ``strength`` is the weight of a row by the
-penalty, and each row has probabilities of its own; at the optimum they are those of its logits (Shalev-Shwartz and
-Zhang 2013). The bias has no penalty, so that ``sum of strength * (target - probs)`` is to be zero; it is the multiplier
-of this condition, and moved by what is missing after each pass (the method of multipliers).
+The weights are ``sum over rows of strength * (target - probs) x'``, where ``strength`` is the weight of a row divided
+by the penalty, and each row has its own probabilities; at the optimum they are the softmax of its logits
+(Shalev-Shwartz and Zhang 2013). The bias has no penalty, so ``sum of strength * (target - probs)`` must be zero; the
+bias is the multiplier of this condition, and is moved by the violation after each pass (the method of multipliers).
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from crossent.solver.precondition import MOST_FEATURES
 
 Array = npt.NDArray[np.float64]
 
-# Strength times squared length of a row above which rows pull so hard at each other that no pass gains much.
+# Above this strength times squared length of a row, rows disturb each other so much that a pass gains little.
 MOST_PULL = 1000.0
 MOST_PASSES = 40
-# A pass that leaves more than this share of the gap, twice in a row, is not worth its time.
+# If two passes in a row leave more than this share of the gap, further passes are not worth their time.
 SLOW = 0.7
 NOTHING = Omissions()
 TINY = 1e-30
@@ -33,14 +33,14 @@ TINY = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class DualStart:
-    """Where dual ascent begins.
+    """The start of dual ascent.
 
     Attributes
     ----------
     duals
-        A distribution for each row, and the weights that belong to them; the bias is as it is.
+        A distribution for each row, and the weights that belong to them; the bias is independent of them.
     missing
-        ``(K,)`` float64: ``sum of strength * (target - dual)``, which is to be zero.
+        ``(K,)`` float64: ``sum of strength * (target - dual)``, which must become zero.
     """
 
     duals: Duals
@@ -49,7 +49,7 @@ class DualStart:
 
 @dataclass(frozen=True, eq=False)
 class Ascent:
-    """Where the dual ascent stopped.
+    """The result of dual ascent.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Ascent:
 
 
 def suits_dual(data: RegressionData, penalty: Array) -> bool:
-    """Return whether the rows are sparse, their features many, and the penalty strong and the same for all."""
+    """Return whether the rows are sparse with many features, and the penalty is strong and equal for all features."""
     sparse = data.rows.sparse
     if sparse is None or data.rows.dense.shape[1] or data.rows.features <= MOST_FEATURES:
         return False
@@ -99,14 +99,14 @@ def start_at_targets(data: RegressionData, bias: Array) -> DualStart:
 
 
 def start_at_probs(data: RegressionData, passes: Passes, penalty: Array, theta: Array, gradient: Real) -> DualStart:
-    """Return the start at some weights: each row's distribution is what they give it, and the weights those of these.
+    """Return the start at given weights: rows have the distributions of their logits; the weights follow from these.
 
     Parameters
     ----------
     data
         The rows, for which `suits_dual` holds.
     passes
-        Has the probabilities at `theta`.
+        Holds the probabilities at `theta`.
     penalty
         ``(d + 1,)``.
     theta, gradient
@@ -118,7 +118,7 @@ def start_at_probs(data: RegressionData, passes: Passes, penalty: Array, theta: 
 
 
 def ascend(data: RegressionData, penalty: float, start: DualStart, *, gap: float, max_passes: int) -> Ascent:
-    """Move the weights to within a gap of the optimum, or for as long as it goes fast.
+    """Move the weights to within a gap of the optimum, or as long as passes gain enough.
 
     Parameters
     ----------
@@ -127,30 +127,30 @@ def ascend(data: RegressionData, penalty: float, start: DualStart, *, gap: float
     penalty
         Of all features.
     start
-        Where to begin; its arrays are written over.
+        The start; its arrays are overwritten.
     gap
-        How far above the optimum the objective may be.
+        Distance from the optimum that the objective may have.
     max_passes
         Most passes.
     """
     duals, missing, num_classes = start.duals, start.missing.copy(), data.num_classes
     rows, strength = _sparse(data), _strength(data, penalty, duals.weight.dtype)
     bias = duals.weight[-1, :num_classes]
-    # The optimum does not depend on the order; a fixed seed makes the way there the same each time.
-    rng, found, slow, last = np.random.default_rng(0), 0, 0, np.inf
+    # The optimum does not depend on the order; a fixed seed makes the passes the same each time.
+    rng, passes, slow, last = np.random.default_rng(0), 0, 0, np.inf
     take_pass = ascend_rows if info().available else plain_ascend
-    while found < min(max_passes, MOST_PASSES) and slow < 2:
+    while passes < min(max_passes, MOST_PASSES) and slow < 2:
         before = bias.astype(np.float64)
         order = rng.permutation(len(data.rows))
         _, left = take_pass(rows, data.targets.target, duals, num_classes, strength, order, NOTHING)
         missing += bias - before
-        found += 1
+        passes += 1
         if left * penalty <= gap:
             break
         bias += missing.astype(bias.dtype)
         slow = slow + 1 if left > SLOW * last else 0
         last = left
-    return Ascent(duals.weight[:, :num_classes].astype(np.float64), found)
+    return Ascent(duals.weight[:, :num_classes].astype(np.float64), passes)
 
 
 def _sparse(data: RegressionData) -> SparseRows:
@@ -161,9 +161,9 @@ def _sparse(data: RegressionData) -> SparseRows:
 
 def _strength(data: RegressionData, penalty: float, dtype: npt.DTypeLike) -> Real:
     weight, distribution = data.targets.row_weight, data.targets.distribution
-    found = np.full(len(data.rows), 1 / (penalty * data.total_weight()))
+    strength = np.full(len(data.rows), 1 / (penalty * data.total_weight()))
     if weight is not None:
-        found *= weight
+        strength *= weight
     if distribution is not None:
-        found *= distribution.sum(axis=1, dtype=np.float64)
-    return as_real(found, dtype)
+        strength *= distribution.sum(axis=1, dtype=np.float64)
+    return as_real(strength, dtype)

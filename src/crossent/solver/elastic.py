@@ -1,8 +1,8 @@
-"""Softmax regression with an L1 penalty, alone or beside an L2 one.
+"""Softmax regression with an L1 penalty, perhaps together with an L2 penalty.
 
-Steps come in pairs: a proximal gradient step, which settles what weights are 0, and a truncated Newton step among those
-that are not, in which none changes its sign (after Byrd, Chin, Nocedal and Oztoprak 2016). The gap to the optimum is
-bounded by the dual: the probabilities are a point of it, drawn towards the targets until it is feasible.
+Steps come in pairs: a proximal gradient step, which decides which weights are 0, and a truncated Newton step for the
+others, in which no weight changes its sign (after Byrd, Chin, Nocedal and Oztoprak 2016). The dual bounds the gap to
+the optimum: its point are the probabilities, moved towards the targets until the point is feasible.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ from crossent.solver.precondition import squares_of_classes
 Array = npt.NDArray[np.float64]
 
 MOST_HALVINGS = 30
-# Steps on end that do not lower the gap, after which nothing will.
+# After this number of steps in a row that do not lower the gap, no step will.
 MOST_STALLED = 5
-# Growth of the proximal step after one that came true.
+# Growth of the proximal step size after a successful step.
 GROWTH = 1.5
-# Steps after which the curvature of each weight is taken anew.
+# Number of steps after which the curvature of each weight is computed again.
 STEPS_A_CURVATURE = 3
 TINY = 1e-30
 
@@ -90,17 +90,17 @@ def minimise_elastic(
 
 
 def elastic_gap(data: RegressionData, passes: Passes, point: Point, penalty: ElasticPenalty) -> float:
-    """Bound the objective less its optimum by the dual; what is left of the bias's derivatives to second order."""
+    """Bound the gap to the optimum by the dual; the remaining derivatives of the bias count to second order."""
     slopes = np.abs(point.gradient - penalty.square[:, None] * point.theta)[:-1]
     absolute, square = penalty.absolute[:-1], penalty.square[:-1]
     hard = square == 0
     most = slopes[hard].max(axis=1, initial=0)
-    # Slopes above the penalty are not of the dual's domain, unless the square part softens the edge.
+    # Derivatives above the penalty are outside the domain of the dual, unless there is an L2 part.
     over = most > absolute[hard]
     share = float((absolute[hard][over] / most[over]).min(initial=1))
     excess = np.maximum(share * slopes[~hard] - absolute[~hard, None], 0)
     dual = _entropy(data, passes, share) - float((np.square(excess).sum(axis=1) / square[~hard]).sum()) / 2
-    # The dual's condition on the bias holds only to within its derivatives, and these times the bias are no gap.
+    # The condition of the dual on the bias holds only up to its derivatives; these times the bias do not count as gap.
     missed = share * float(point.gradient[-1] @ point.theta[-1])
     return max(_value(point, penalty) - dual - missed, 0.0) + 2 * gap_of_bias(point, passes)
 
@@ -158,9 +158,9 @@ def _newton_among_signs(smooth: Objective, point: Point, penalty: ElasticPenalty
     inverse = smooth.rows.widen(free / curvature)
 
     def product(direction: Real) -> Real:
-        found = smooth.product(direction)
-        found *= mask
-        return found
+        product_of_free = smooth.product(direction)
+        product_of_free *= mask
+        return product_of_free
 
     step, _ = truncated_cg(product, smooth.rows.widen(-slopes / scale), lambda residual: residual * inverse)
     along, value, length = step[:, : point.theta.shape[1]] * np.float64(scale), _value(point, penalty), 1.0
@@ -172,5 +172,5 @@ def _newton_among_signs(smooth: Objective, point: Point, penalty: ElasticPenalty
         if _value(following, penalty) <= value + promised + smooth.rounding(point):
             return following
         length /= 2
-    # The probabilities are to be those of the point.
+    # Afterwards the passes hold the probabilities at this point.
     return smooth.at(point.theta)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-# By how much a step may be shortened or lengthened at once.
+# Factors by which a step may be shortened or lengthened at once.
 SHORTEST, LONGEST = 0.1, 4.0
 
 
 def lowest_along(slope: float, rise: float, end: float) -> float:
-    """Return where a convex function is about lowest that begins at 0 with a slope, and at 1 has risen to another.
+    """Return about where a convex function is lowest, from its value and slope at 0 and at 1.
 
-    Where the latter is still negative, that is beyond 1, where a straight slope vanishes; else where the cubic of these
-    values and slopes is lowest.
+    If the slope at 1 is still negative, this is beyond 1, where a linear slope vanishes; otherwise it is the minimum of
+    the cubic with these values and slopes.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Softmax regression to its optimum, by a truncated Newton method.
 
-Each step minimises the quadratic model of the objective by preconditioned conjugate gradients, no further than it is
-worth (Nash and Sofer 1990), and is shortened until the objective falls.
+Each step minimises the quadratic model of the objective by preconditioned conjugate gradients, as long as iterations
+gain enough (Nash and Sofer 1990), and is shortened until the objective falls.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,27 @@ from crossent.solver.precondition import Preconditioner
 
 Array = npt.NDArray[np.float64]
 
-# Of the decrease that the model promises, the least that must come true (Armijo).
+# Smallest share of the predicted decrease that a step must achieve (Armijo).
 LEAST_SHARE = 1e-4
-# Share of the model's decrease that its last iteration may still give, divided by their number.
+# Conjugate gradients end when the last iteration gives less than this share of the decrease, divided by their number.
 TRUNCATION = 0.25
 MOST_PRODUCTS = 2000
 SMALLEST_STEP = 2.0**-30
-# Share of the slope at the start of a step that may be left at its end.
+# Largest share of the slope at the start of a step that may remain at its end.
 STEEP = 0.4
-# Roundings of the dtype of the rows below which a share of the objective cannot be told from none.
+# Differences below this number of roundings, as a share of the objective, are not significant.
 ROUNDINGS = 8
-# Nats below which no share of the objective matters: it may have nothing but zero as its limit.
+# Differences below this number of nats never matter: the limit of the objective may be zero.
 LEAST_OBJECTIVE = 1e-3
-# Share of the rows below which a mode of the classes has no curvature to speak of.
+# Modes of the classes with less curvature than this share of the rows have none.
 LEAST_CURVATURE = 1e-12
-# Features whose penalty is added at once.
+# Number of features whose penalty is added at once.
 BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """Where the solver stopped.
+    """The result of the solver.
 
     Attributes
     ----------
@@ -49,15 +49,15 @@ class Optimum:
     objective
         Mean cross entropy in nats plus penalty.
     loss
-        Mean cross entropy alone.
+        Mean cross entropy without the penalty.
     gap
-        How far above the optimum the objective is at most; infinite if a feature is not penalised.
+        Upper bound on the distance of the objective from its optimum; infinite if a feature is not penalised.
     steps
         Newton steps.
     passes
         Passes over the rows.
     converged
-        Whether it got as near as it was asked to.
+        Whether the tolerance was reached.
     """
 
     theta: Array
@@ -71,7 +71,7 @@ class Optimum:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The objective somewhere.
+    """The objective at a point.
 
     Attributes
     ----------
@@ -164,14 +164,14 @@ def descend(
     converged, penalty, passes = False, objective.penalty, objective.rows
     while steps < max_steps and not converged:
         least = max(point.objective, LEAST_OBJECTIVE)
-        # The part that costs no look at the probabilities is looked at first.
+        # The part of the bound that needs no pass over the probabilities is computed first.
         near = gap_of_weights(point, penalty) <= tolerance * least
         if near and (gap := gap_of(point, penalty, passes)) <= tolerance * least:
             return Optimum(point.theta, point.objective, point.loss, gap, steps, objective.passes, True)
         step, decrease = _newton_step(objective, point, divide_at(point))
         following = _searched(objective, point, step)
         if following is None or following.objective >= point.objective:
-            # Rounding hides what is left to gain; the gradient shows it for one step more.
+            # Rounding hides the remaining gain in the objective; the gradient still shows it for one more step.
             converged = decrease <= max(tolerance * least, objective.rounding(point))
             last = objective.at(point.theta + step)
             if np.linalg.norm(last.gradient) < np.linalg.norm(point.gradient):
@@ -187,15 +187,15 @@ def descend(
 
 
 def gap_of(point: Point, penalty: Array, passes: AnyPasses) -> float:
-    """Bound the objective less its optimum, by the strong convexity that the penalty gives it.
+    """Bound the distance of the objective from its optimum, by the strong convexity that the penalty gives.
 
-    The bias has no penalty; what is left of its derivatives counts by the curvature along it, to second order.
+    The bias has no penalty; its remaining derivatives count to second order, by the curvature along it.
     """
     return gap_of_weights(point, penalty) + gap_of_bias(point, passes)
 
 
 def gap_of_weights(point: Point, penalty: Array) -> float:
-    """Return what the derivatives of the weights promise at most; infinite if one without a penalty has any left."""
+    """Return the largest gain that the derivatives of weights allow; infinite if one without penalty is not zero."""
     squares = np.einsum("jk,jk->j", point.gradient[:-1], point.gradient[:-1], dtype=np.float64)
     free = penalty[:-1] == 0
     if squares[free].any():
@@ -204,22 +204,22 @@ def gap_of_weights(point: Point, penalty: Array) -> float:
 
 
 def gap_of_bias(point: Point, passes: AnyPasses) -> float:
-    """Return what the bias's derivatives promise, by the curvature along it where the gradient was last computed."""
+    """Return the gain that the derivatives of the bias promise, by the curvature at the last gradient."""
     values, vectors = np.linalg.eigh(passes.bias_curvature())
     along = np.square(point.gradient[-1] @ vectors)[1:]
     return float((along / np.maximum(values[1:], LEAST_CURVATURE)).sum()) / 2
 
 
 def _check_overlap(data: RegressionData, passes: Passes) -> None:
-    """Raise if the weights give every row's own class the most: twice the weights are then better still, and so on."""
+    """Raise an error if every row has its highest logit at its class: then doubling the weights is always better."""
     target, weight = data.targets.target, data.targets.row_weight
     if target is None:
         return
-    own = passes.probs()[np.arange(len(target)), target]
-    if (own if weight is None else own[weight > 0]).min() > 0.5:
+    prob_of_target = passes.probs()[np.arange(len(target)), target]
+    if (prob_of_target if weight is None else prob_of_target[weight > 0]).min() > 0.5:
         raise DataError(
-            "Without a penalty there is an optimum only where no weights tell all rows apart.",
-            "These rows are separable: the loss falls for ever as the weights grow.",
+            "Without a penalty there is an optimum only if no weights classify all rows rightly.",
+            "These rows are separable: the loss falls without end as the weights grow.",
             "Give a penalty (a finite C).",
         )
 
@@ -239,7 +239,7 @@ class Objective:
         total, gradient = self.rows.gradient(theta)
         loss = total * self._scale
         gradient *= self._scale
-        # In blocks, for the weights of many features may be larger than the rows.
+        # In blocks, because the weights of many features may take more memory than the rows.
         for begin in range(0, len(theta), BLOCK):
             block = slice(begin, begin + BLOCK)
             gradient[block] += self.penalty[block, None] * theta[block]
@@ -247,33 +247,33 @@ class Objective:
         return Point(theta, loss + float(self.penalty @ squares) / 2, loss, gradient)
 
     def rounding(self, point: Point) -> float:
-        """Return how much of the objective cannot be told from nothing."""
+        """Return the size of differences of the objective that are not significant."""
         eps = float(np.finfo(self.rows.real).eps)
         return ROUNDINGS * eps * max(point.objective, LEAST_OBJECTIVE)
 
     def product(self, direction: Real) -> Real:
-        """Return the Hessian where it was last computed times a direction; the next pass writes over it."""
+        """Return the Hessian at the last gradient times a direction; the next pass overwrites the result."""
         self.passes += 1
-        found = self.rows.product(direction)
-        found *= found.dtype.type(self._scale)
-        found += as_real(self.penalty[:, None], direction.dtype) * direction
-        return found
+        hessian_product = self.rows.product(direction)
+        hessian_product *= hessian_product.dtype.type(self._scale)
+        hessian_product += as_real(self.penalty[:, None], direction.dtype) * direction
+        return hessian_product
 
 
 def _centred(theta: Array) -> Array:
-    """Return weights of sum zero over the classes: the same more for all changes no probability, but costs penalty."""
+    """Return weights with sum zero over the classes; an equal shift of all classes changes only the penalty."""
     # Zeros that nothing is written to take no memory.
-    found = np.zeros(theta.shape)
+    centred = np.zeros(theta.shape)
     for part in (slice(-1, None), slice(0, -1)):
         if theta[part].any():
-            np.subtract(theta[part], theta[part].mean(axis=1, keepdims=True), out=found[part])
-    return found
+            np.subtract(theta[part], theta[part].mean(axis=1, keepdims=True), out=centred[part])
+    return centred
 
 
 def _ascended(
     objective: Objective, passes: Passes, data: RegressionData, start: Array, tolerance: float, most: int
 ) -> tuple[Point, int]:
-    """Return where ascent of the dual leads to, and the number of its passes."""
+    """Return the point that dual ascent leads to, and the number of its passes."""
     if start[:-1].any():
         point = objective.at(start)
         value = point.objective
@@ -282,13 +282,13 @@ def _ascended(
     else:
         value = _loss_without_weights(data, start[-1])
         begin = start_at_targets(data, start[-1])
-    # The objective falls on the way, and what the gradient certifies is more than what is left of the dual's gap.
+    # The objective falls during the ascent, and the bound by the gradient is larger than the gap of the dual.
     gap = tolerance * max(value, LEAST_OBJECTIVE) / 10
-    found = ascend(data, float(objective.penalty[0]), begin, gap=gap, max_passes=most)
+    ascent = ascend(data, float(objective.penalty[0]), begin, gap=gap, max_passes=most)
     del begin
-    objective.passes += found.passes
-    following = objective.at(found.theta)
-    return following if following.objective < value else objective.at(start), found.passes
+    objective.passes += ascent.passes
+    following = objective.at(ascent.theta)
+    return following if following.objective < value else objective.at(start), ascent.passes
 
 
 def _loss_without_weights(data: RegressionData, bias: Array) -> float:
@@ -298,53 +298,53 @@ def _loss_without_weights(data: RegressionData, bias: Array) -> float:
 
 
 def _newton_step(objective: Objective, point: Point, divide: Divide) -> tuple[Array, float]:
-    """Return a step, and by how much the quadratic model says that it lowers the objective.
+    """Return a step, and the decrease of the objective that the quadratic model predicts.
 
-    All in the dtype of the rows: what the model loses by it, the next step mends.
+    Everything is in the dtype of the rows; the next step corrects what the model loses by this.
     """
     # Near the optimum the squares of a gradient may be too small for float32.
     scale = float(np.abs(point.gradient).max()) or 1.0
     step, model = truncated_cg(objective.product, objective.rows.widen(-point.gradient / scale), divide)
     if model == 0 and point.gradient.any():
-        # Features of sizes so far apart that their products are no numbers of the dtype: nothing can be promised.
+        # The sizes of features differ so much that products overflow; then no decrease can be predicted.
         return np.zeros_like(point.theta), float("inf")
     return step[:, : point.theta.shape[1]] * np.float64(scale), model * scale**2
 
 
 def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real, float]:
-    """Minimise a quadratic model by conjugate gradients, no further than it is worth.
+    """Minimise a quadratic model by conjugate gradients, as long as iterations gain enough.
 
     Parameters
     ----------
     product
-        The Hessian times a direction; what it returns is written over.
+        The Hessian times a direction; its result may be overwritten.
     residual
-        The gradient's opposite; written over.
+        The negative gradient; it is overwritten.
     divide
         The preconditioner.
 
     Returns
     -------
-    The step, and by how much it lowers the model.
+    The step, and the decrease of the model.
     """
     step, scaled = np.zeros_like(residual), divide(residual)
     direction, size, model = scaled.copy(), float(np.vdot(residual, scaled)), 0.0
     for i in range(1, MOST_PRODUCTS + 1):
         if size <= 0:
             break
-        found = product(direction)
-        curvature = float(np.vdot(direction, found))
+        along = product(direction)
+        curvature = float(np.vdot(direction, along))
         if curvature <= 0:
             break
         length = size / curvature
         step += residual.dtype.type(length) * direction
-        found *= residual.dtype.type(length)
-        residual -= found
+        along *= residual.dtype.type(length)
+        residual -= along
         decrease = length * size / 2
         model += decrease
         scaled = divide(residual)
         size, before = float(np.vdot(residual, scaled)), size
-        # What the next iteration would give, if the preconditioner were right, need not be paid for with a product.
+        # The gain of the next iteration, if the preconditioner were exact, is known without a product.
         if i * decrease <= TRUNCATION * model or (i + 1) * size / 2 <= TRUNCATION * model:
             break
         direction *= residual.dtype.type(size / before)
@@ -353,24 +353,24 @@ def truncated_cg(product: Divide, residual: Real, divide: Divide) -> tuple[Real,
 
 
 def _searched(objective: Objective, point: Point, step: Array) -> Point | None:
-    """Return where along a step the objective has fallen and is not steep any more; None if it never falls.
+    """Return the point along a step where the objective has fallen and is no longer steep; None if it never falls.
 
-    A pass more for a better length often saves a step. The objective was last computed at what is returned.
+    Another pass for a better length often saves a step. The objective was last computed at the returned point.
     """
     slope, length = _dot(point.gradient, step), 1.0
-    found: Point | None = None
+    lower: Point | None = None
     while length >= SMALLEST_STEP:
         following = objective.at(point.theta + length * step)
-        if found is not None:
-            return following if following.objective <= found.objective else objective.at(found.theta)
+        if lower is not None:
+            return following if following.objective <= lower.objective else objective.at(lower.theta)
         rise, end = following.objective - point.objective, _dot(following.gradient, step)
         change = lowest_along(slope * length, rise, end * length)
         if rise <= LEAST_SHARE * length * slope:
             if abs(end) <= -STEEP * slope or -slope <= objective.rounding(point):
                 return following
-            found = following
+            lower = following
         else:
-            # Where rounding hides the fall, the slopes may ask for more and more.
+            # If rounding hides the fall, the slopes may ask for longer and longer steps.
             change = min(change, 0.5)
         length *= change
     return None

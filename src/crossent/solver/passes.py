@@ -19,14 +19,14 @@ Divide = Callable[[Real], Real]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Rows of a chunk: enough for its sums to be worth their addition, few enough for float32 sums to keep their digits.
+# Number of rows in a chunk: many, so that adding up its sums is worthwhile; few, so that float32 sums stay exact.
 CHUNK = 8192
-# Elements of the sums above which there is one chunk a thread, for each chunk has its own.
+# With more elements in the sums than this, each thread has only one chunk, because each chunk has its own sums.
 LARGE_SUMS = 1 << 18
 
 
 class AnyPasses(Protocol):
-    """What a solver asks of rows, wherever they are; `Passes` says what each does."""
+    """The interface of rows for a solver, wherever the rows are; `Passes` explains the methods."""
 
     @property
     def real(self) -> np.dtype[np.floating]:
@@ -51,7 +51,7 @@ class AnyPasses(Protocol):
 
 
 class Passes:
-    """Computes the sum of the losses and its derivatives; the probabilities of the last gradient serve the products."""
+    """Computes the sum of the losses and its derivatives; products use the probabilities of the last gradient."""
 
     real: np.dtype[np.floating]
 
@@ -65,7 +65,7 @@ class Passes:
         self._chunks = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
         self.real = data.rows.dense.dtype
         self._probs = np.empty((n, data.num_classes), self.real)
-        # Kept, for to map new memory takes as long as to fill it.
+        # Reused, because mapping new memory takes as long as filling it.
         self._sums = zeros_at_line((count, *self._shape), self.real)
         self._targets_of_products = _weigh_by_sums(data.targets)
         native = info().available
@@ -73,7 +73,7 @@ class Passes:
         self._add_product = add_product if native else add_plain_product
 
     def gradient(self, theta: Array) -> tuple[float, Real]:
-        """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives, of many in the rows' dtype."""
+        """Return the sum of the losses at ``(d + 1, K)`` weights, and its derivatives, in the rows' dtype if many."""
         losses = self._fill_sums(self.widen(theta))
         total: Real = np.zeros((self._shape[0], self._data.num_classes), self.real if self._large else np.float64)
         for part in self._sums:
@@ -118,7 +118,7 @@ class Passes:
         def take(chunk: slice) -> Array:
             probs = self._probs[chunk]
             weighted = probs if weight is None else probs * weight[chunk, None]
-            # The sums by BLAS, whose rounding is that of the products.
+            # BLAS computes the sums, so that their rounding is the same as in the products.
             totals = np.ones(len(probs), self.real) @ weighted
             return np.asarray(np.diag(totals) - weighted.T @ probs, np.float64)
 
@@ -131,11 +131,11 @@ class Passes:
         return wide
 
     def by_chunk(self, work: Callable[[slice], Result]) -> list[Result]:
-        """Return what the function gives for each chunk of the rows, found in threads."""
+        """Return the results of a function for each chunk of the rows, computed in threads."""
         return self.spread(work, self._chunks)
 
     def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Return what the function gives for each item, found in threads."""
+        """Return the results of a function for each item, computed in threads."""
         return list(self._pool.map(work, items))
 
 
@@ -147,7 +147,7 @@ def open_passes(data: RegressionData) -> Iterator[Passes]:
 
 
 def _weigh_by_sums(targets: RowTargets) -> RowTargets:
-    """Return the weights of the rows times the sums of their distributions, for the Hessian knows no more of them."""
+    """Return the weights of the rows times the sums of their distributions, which is all that the Hessian needs."""
     if targets.distribution is None:
         return targets
     sums = targets.distribution.sum(axis=1)

@@ -1,4 +1,4 @@
-"""The penalty, chosen by the log-loss of rows that are not fitted to."""
+"""Chooses the penalty by the log-loss of held-out rows."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from crossent.solver.regression import Coefficients, Penalty, linear_logits, sol
 
 Array = npt.NDArray[np.float64]
 
-# Strong to weak: each solution is the start of the next.
+# From strong to weak, because each solution is the start of the next.
 PENALTY_PATH = tuple(float(C) for C in np.logspace(-4, 4, 10))
-# Steps of the path need only be near enough to be compared; the one that is kept is then solved to its optimum.
+# Solutions of the path need only be exact enough to be compared; the chosen one is then solved to its optimum.
 PATH_TOLERANCE = 1e-4
-# The path ends once rows held out gain no more than this, in nats, after they had gained more.
+# The path ends once the gain of held-out rows is at most this, in nats, after a larger gain.
 LEAST_GAIN = 1e-4
-# Rows held out that are looked at together.
+# Number of held-out rows whose loss is computed together.
 CHUNK = 4096
 
 
@@ -51,9 +51,9 @@ def choose_penalty(
     path: tuple[float, ...],
     max_steps: int,
 ) -> PenaltyChoice:
-    """Fit a path of penalties without each fold in turn, and compare them on the rows held out.
+    """Fit a path of penalties, leaving out each fold in turn, and compare them on the held-out rows.
 
-    In the fits, rows held out are those of weight 0: nothing is copied.
+    In the fits, held-out rows have the weight 0, so that nothing is copied.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ def choose_penalty(
     start
         Where to begin.
     fold
-        ``(n,)``: the fold of each row that is held out at some time, from 0; -1 of those that never are.
+        ``(n,)``: the fold in which each row is held out, from 0, or -1 for rows that are never held out.
     penalty
-        Its kind; the strength is the path's.
+        The kind of penalty; its strength is taken from the path.
     path
         Inverse penalty strengths, strong to weak.
     max_steps
-        Most steps of a fit.
+        Largest number of steps of a fit.
     """
     losses, last = np.full((int(fold.max()) + 1, len(path)), np.nan), start
     weights = np.zeros((len(losses), 1))
@@ -90,18 +90,18 @@ def choose_penalty(
             if gains_no_more([float(loss) for loss in of_fold[: i + 1]]):
                 break
             last = current
-    # A strength that some folds did not come to is NaN: worse than the last that they did.
+    # A strength that some folds did not reach is NaN: it is worse than the last one that they reached.
     means = (losses * weights).sum(axis=0) / weights.sum()
     return PenaltyChoice(path[int(np.nanargmin(means))], means, last)
 
 
 def _onwards(before: Coefficients, last: Coefficients) -> Coefficients:
-    """Return what follows two solutions, where the next differs from the last as that does from the one before."""
+    """Return the linear extrapolation of two solutions to the next one."""
     return Coefficients(2 * last.weight - before.weight, 2 * last.bias - before.bias)
 
 
 def gains_no_more(losses: list[float]) -> bool:
-    """Return whether the last loss of a path is above the least before, or hardly below after others were.
+    """Return whether the last loss of a path is above the lowest before it, or hardly below it after larger gains.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def loss_at(data: RegressionData, chosen: npt.NDArray[np.int64], coefficients: C
 
 
 def reweighted(data: RegressionData, factor: npt.NDArray[np.floating]) -> RegressionData:
-    """Return the same rows with their weights times a factor each, ``(n,)`` of their dtype."""
+    """Return the same rows with weights multiplied by a factor for each row, ``(n,)`` of their dtype."""
     weight = data.targets.row_weight
     targets: RowTargets = replace(data.targets, row_weight=factor if weight is None else weight * factor)
     return replace(data, targets=targets)

@@ -12,19 +12,19 @@ def add_plain_gradient(
     """Do what `crossent.kernels.regression.add_gradient` does."""
     logits = _times(rows, weight[:, :num_classes]).astype(np.float64)
     top = logits.max(axis=1, keepdims=True)
-    found = np.exp(logits - top)
-    total = found.sum(axis=1, keepdims=True)
-    found /= total
+    softmax = np.exp(logits - top)
+    total = softmax.sum(axis=1, keepdims=True)
+    softmax /= total
     log_sum = (top + np.log(total))[:, 0]
-    probs[:] = found
+    probs[:] = softmax
     if targets.target is not None:
         at = np.arange(len(logits)), targets.target
-        losses, slopes = log_sum - logits[at], found
+        losses, slopes = log_sum - logits[at], softmax
         slopes[at] -= 1
     else:
         given = np.asarray(targets.distribution, dtype=np.float64)
         losses = given.sum(axis=1) * log_sum - np.where(given == 0, 0, given * logits).sum(axis=1)
-        slopes = given.sum(axis=1, keepdims=True) * found - given
+        slopes = given.sum(axis=1, keepdims=True) * softmax - given
     if targets.row_weight is not None:
         losses = np.where(targets.row_weight == 0, 0, losses * targets.row_weight)
         slopes *= targets.row_weight[:, None]
@@ -47,16 +47,16 @@ def plain_couplings(features: Real, probs: Real, row_weight: Real) -> Real:
     """Do what `crossent.kernels.regression.couplings` does."""
     (first, second), (left, right) = np.triu_indices(probs.shape[1]), np.triu_indices(features.shape[1])
     weights = probs[:, first] * ((first == second) - probs[:, second]) * row_weight[:, None]
-    found: Real = weights.T @ (features[:, left] * features[:, right])
-    return found
+    sums: Real = weights.T @ (features[:, left] * features[:, right])
+    return sums
 
 
 def _times(rows: FeatureRows, weight: Real) -> Real:
     dense_features = rows.dense.shape[1]
-    found: Real = rows.dense @ weight[:dense_features] + weight[-1]
+    logits: Real = rows.dense @ weight[:dense_features] + weight[-1]
     if rows.sparse is not None:
-        found += sparse_matrix(rows) @ weight[:-1]
-    return found
+        logits += sparse_matrix(rows) @ weight[:-1]
+    return logits
 
 
 def _add(rows: FeatureRows, slopes: Real, sums: Real) -> None:
@@ -71,9 +71,9 @@ def sparse_matrix(rows: FeatureRows) -> scipy.sparse.csr_array:
     if rows.sparse is None:
         return scipy.sparse.csr_array((len(rows), rows.features), dtype=rows.dense.dtype)
     ends = rows.sparse.ends
-    kept = slice(int(ends[0]), int(ends[-1]))
-    parts = (rows.sparse.values[kept], rows.sparse.columns[kept], ends - ends[0])
-    found = scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))
-    # Otherwise SciPy would sort them in place at some operations, and they are the caller's.
-    found.has_canonical_format = True
-    return found
+    elements = slice(int(ends[0]), int(ends[-1]))
+    parts = (rows.sparse.values[elements], rows.sparse.columns[elements], ends - ends[0])
+    matrix = scipy.sparse.csr_array(parts, shape=(len(rows), rows.features))
+    # Otherwise some operations of SciPy would sort the arrays in place, and they belong to the caller.
+    matrix.has_canonical_format = True
+    return matrix

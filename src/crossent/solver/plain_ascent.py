@@ -1,4 +1,4 @@
-"""Dual ascent in NumPy, where there are no kernels: the same steps in the same order, so that it ends where they do."""
+"""Dual ascent in NumPy, where there are no kernels: the same steps in the same order, with the same result."""
 
 import numpy as np
 import numpy.typing as npt
@@ -32,23 +32,23 @@ def plain_ascend(
         columns, values, of_row = rows.columns[elements], rows.values[elements], float(strength[row])
         log_probs = duals.log_probs[row, :num_classes]
         log_duals, label = log_probs.astype(np.float64), None if target is None else int(target[row])
-        kept = _kept(log_duals, label, least)
+        changing = _kept(log_duals, label, least)
         of_columns = weight.take(columns, axis=0)
-        logits = ((values @ of_columns + weight[-1])[:num_classes] + offset)[kept].astype(np.float64)
-        before, curvature = np.exp(log_duals[kept]), of_row * (1 + float(values @ values))
+        logits = ((values @ of_columns + weight[-1])[:num_classes] + offset)[changing].astype(np.float64)
+        before, curvature = np.exp(log_duals[changing]), of_row * (1 + float(values @ values))
         log_sum = _log_sum_exp(logits)
         if label is not None:
-            loss += of_row * (log_sum - logits[np.searchsorted(kept, label)])
-        gap += of_row * (float(before @ (log_duals[kept] - logits)) + log_sum)
+            loss += of_row * (log_sum - logits[np.searchsorted(changing, label)])
+        gap += of_row * (float(before @ (log_duals[changing] - logits)) + log_sum)
         mass = 1 - (np.exp(log_duals).sum() - before.sum())
-        found = _solve(logits + before * curvature, curvature, mass, log_duals[kept])
-        given_up = before - np.exp(found)
+        new_logs = _solve(logits + before * curvature, curvature, mass, log_duals[changing])
+        given_up = before - np.exp(new_logs)
         negligible = min(omissions.negligible, LOGITS * omissions.negligible / curvature)
-        changed = _together(np.abs(given_up) > negligible, kept)
+        changed = _together(np.abs(given_up) > negligible, changing)
         if changed.any():
-            log_probs[kept[changed]] = found[changed]
+            log_probs[changing[changed]] = new_logs[changed]
             step = np.zeros_like(weight[-1])
-            step[kept[changed]] = given_up[changed] * of_row
+            step[changing[changed]] = given_up[changed] * of_row
             weight[-1] += step
             of_columns += values[:, None] * step
             weight[columns] = of_columns
@@ -65,7 +65,7 @@ def _with_each_column_once(rows: SparseRows, features: int) -> SparseRows:
 
 
 def _kept(log_duals: Array, label: int | None, least: float) -> npt.NDArray[np.intp]:
-    """Return the classes that may change: those with a neighbour above the least, and those beside the label."""
+    """Return the classes that may change: those with a neighbour above `least`, and the neighbours of the label."""
     large = log_duals > least
     if label is not None:
         large[label] = True
@@ -74,7 +74,7 @@ def _kept(log_duals: Array, label: int | None, least: float) -> npt.NDArray[np.i
 
 
 def _together(chosen: npt.NDArray[np.bool_], classes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """Return, for some classes in ascending order, whether one that is together with them is chosen."""
+    """Return, for some classes in ascending order, whether any class of the same group is chosen."""
     group = classes // TOGETHER
     return np.asarray(np.bincount(group, chosen)[group] > 0)
 

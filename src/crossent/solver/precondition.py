@@ -1,9 +1,9 @@
 """Approximate Hessians that are cheap to invert.
 
 The Hessian is the mean of ``(diag(p) - p p') (x) x x'`` over the rows, plus the penalty. Classes are replaced by modes,
-the eigenvectors of the mean of ``diag(p) - p p'``, and what joins two modes is left out: it is nothing on average,
-unlike what joins two classes. The mode in which all logits move together has no curvature; gradients have no part in
-it, and steps get none. Where the whole is small, it is inverted as it is.
+the eigenvectors of the mean of ``diag(p) - p p'``, and blocks between two modes are left out: they are zero on average,
+unlike blocks between two classes. The mode in which all logits move together has no curvature; gradients and steps have
+no part in it. A small Hessian is inverted exactly.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,20 +23,20 @@ from crossent.solver.sample import CHUNK, take_sample
 Array = npt.NDArray[np.float64]
 Result = TypeVar("Result")
 
-# Weights, biases among them, up to which the Hessian is inverted as it is.
+# Up to this number of weights and biases, the Hessian is inverted exactly.
 MOST_COUPLED = 640
-# Features up to which a block holds all second moments, not only those of each feature with itself.
+# Up to this number of features, a block holds all second moments, not only the diagonal.
 MOST_FEATURES = 1500
-# Rows that moments are computed from: the first number for each feature of a block, but at least the second.
+# Number of rows from which moments are computed: the first number for each feature of a block, but at least the second.
 ROWS_A_COLUMN, FEWEST_ROWS = 10, 2048
-# Modes that have a block of their own, and classes whose modes are worth finding.
+# Number of modes that have their own block, and largest number of classes for which modes are computed.
 MOST_BLOCKS, MOST_MODES = 32, 512
-# Features from which the work of a block is worth a thread's turn.
+# From this number of features on, the work of a block is enough for a thread.
 FEWEST_SPREAD = 128
 
 
 class Preconditioner:
-    """Divides gradients by an approximate Hessian, made anew when its making costs no more than its age in passes."""
+    """Divides gradients by an approximate Hessian, which is renewed when its age in passes exceeds its cost."""
 
     def __init__(self, data: RegressionData, passes: Passes, penalty: Array) -> None:
         self._data = data
@@ -47,7 +47,7 @@ class Preconditioner:
         self._divide: Divide = np.copy
 
     def at(self, passed: int) -> Divide:
-        """Return what divides a gradient, padded as the kernels take it, by the approximate Hessian.
+        """Return a function that divides a gradient, padded for the kernels, by the approximate Hessian.
 
         Parameters
         ----------
@@ -56,13 +56,13 @@ class Preconditioner:
         """
         if passed - self._built_at >= self._cost():
             make = couple if self._coupled else divide_modes
-            # The old one is let go first: both together may be a good part of the memory.
+            # The old one is released first, because both together may take much memory.
             self._divide = np.copy
             self._divide, self._built_at = make(self._data, self._passes, self._penalty), passed
         return self._divide
 
     def _cost(self) -> float:
-        """Return how many passes over the rows take as long as to make it."""
+        """Return the time to compute it, in passes over the rows."""
         n, d = max(len(self._data.rows), 1), len(self._penalty)
         if self._coupled:
             return cost_of_coupling(n, d * self._data.num_classes)
@@ -72,19 +72,19 @@ class Preconditioner:
 
 
 def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide:
-    """Return what divides each mode by a block of its own; the arguments are those of `couple`."""
+    """Return a function that divides each mode by its own block; the arguments are those of `couple`."""
     if len(penalty) > MOST_FEATURES:
         return _divide_squares(data, passes.probs(), penalty)
     sample = take_sample(data, passes.probs(), max(ROWS_A_COLUMN * len(penalty), FEWEST_ROWS))
     modes, unit, num_classes = _modes(sample.probs, sample.weight), sample.largest(), data.num_classes
-    # The modes come by their curvature, so that those that share a block have nearly the same.
+    # The modes are sorted by curvature, so that modes that share a block have nearly the same curvature.
     count = 1 if num_classes > MOST_MODES else min(modes.shape[1], MOST_BLOCKS)
     groups = np.array_split(np.arange(modes.shape[1]), count)
 
     curvature = _curvature(sample.probs, modes) * sample.weight[:, None]
     roots = [np.sqrt(curvature[:, group].mean(axis=1, keepdims=True)) for group in groups]
     factors = np.zeros((count, len(penalty), len(penalty)), unit.dtype)
-    # Threads that take turns at short work are slower than one.
+    # Several threads are slower than one if their tasks are short.
     spread = passes.spread if len(penalty) >= FEWEST_SPREAD else _one_by_one
     for begin in range(0, len(sample.weight), CHUNK):
         chunk = slice(begin, begin + CHUNK)
@@ -106,13 +106,13 @@ def divide_modes(data: RegressionData, passes: Passes, penalty: Array) -> Divide
         rotated: Real = gradient[:, :num_classes] @ modes
 
         def part(i: int) -> Real:
-            found: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
-            return found
+            divided: Real = factors[i].T @ (factors[i] @ rotated[:, groups[i]])
+            return divided
 
-        found = np.zeros_like(gradient)
+        divided = np.zeros_like(gradient)
         parts = as_real(np.hstack(spread(part, range(count))), gradient.dtype)
-        found[:, :num_classes] = parts @ modes.T
-        return found
+        divided[:, :num_classes] = parts @ modes.T
+        return divided
 
     return divide
 
@@ -130,9 +130,9 @@ def _divide_squares(data: RegressionData, probs: Real, penalty: Array) -> Divide
     inverse = as_real(1 / (total + penalty[:, None] + 1e-9), probs.dtype)
 
     def divide(gradient: Real) -> Real:
-        found = np.zeros_like(gradient)
-        found[:, :num_classes] = ((gradient[:, :num_classes] @ modes) * inverse) @ modes.T
-        return found
+        divided = np.zeros_like(gradient)
+        divided[:, :num_classes] = ((gradient[:, :num_classes] @ modes) * inverse) @ modes.T
+        return divided
 
     return divide
 
@@ -163,7 +163,7 @@ def _modes(probs: Real, weight: Real) -> Real:
     """Return the ``(K, K - 1)`` eigenvectors of the mean of ``diag(p) - p p'``, without the flattest."""
     num_classes = probs.shape[1]
     if num_classes > MOST_MODES:
-        # The classes as they are: too many for a decomposition.
+        # There are too many classes for a decomposition, so each class is its own mode.
         return as_real(np.eye(num_classes), probs.dtype)
     weighted = probs * weight[:, None]
     mean = np.diag(weighted.sum(axis=0, dtype=np.float64)) - weighted.T @ probs
@@ -174,8 +174,8 @@ def _curvature(probs: Real, modes: Real) -> Real:
     """Return ``m' (diag(p) - p p') m`` of each row p and mode m."""
     if modes.shape[0] > MOST_MODES:
         return probs * (1 - probs)
-    found: Real = np.maximum(probs @ np.square(modes) - np.square(probs @ modes), 0)
-    return found
+    curvature: Real = np.maximum(probs @ np.square(modes) - np.square(probs @ modes), 0)
+    return curvature
 
 
 def _inverse_factor(moments: Array, penalty: Array, unit: Real) -> Real:

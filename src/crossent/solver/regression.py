@@ -1,4 +1,4 @@
-"""Softmax regression with a penalty, from rows to coefficients, and from these to logits."""
+"""Softmax regression with a penalty: from rows to coefficients, and from coefficients to logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from crossent.solver.stream import Batches, minimise_stream
 
 Array = npt.NDArray[np.float64]
 
-# Rows whose float64 logits are computed at once.
+# Number of rows whose float64 logits are computed at once.
 CHUNK = 16_384
 
 
@@ -37,18 +37,19 @@ class Coefficients:
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """What large weights cost, as in scikit-learn's ``LogisticRegression``.
+    """The penalty on large weights, as in scikit-learn's ``LogisticRegression``.
 
-    The whole is ``C * sum of cross entropy + sum of factor * (l1_ratio * |weight| + (1 - l1_ratio) * weight^2 / 2)``.
+    The objective is
+    ``C * sum of cross entropy + sum of factor * (l1_ratio * |weight| + (1 - l1_ratio) * weight^2 / 2)``.
 
     Attributes
     ----------
     C
         Inverse strength, above 0; infinite for no penalty.
     factor
-        ``(d,)``: what the penalty of each feature is multiplied by, not negative; ones for the same.
+        ``(d,)``: factor of the penalty of each feature, not negative; ones for equal penalties.
     l1_ratio
-        Share of the first part, from 0 to 1.
+        Share of the L1 part, from 0 to 1.
     """
 
     C: float
@@ -58,14 +59,14 @@ class Penalty:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A softmax regression, and how near it is to the best there is.
+    """A softmax regression, and its distance from the optimum.
 
     Attributes
     ----------
     coefficients
         The weights.
     optimum
-        What the solver says of them.
+        The report of the solver on them.
     """
 
     coefficients: Coefficients
@@ -88,16 +89,16 @@ def solve_softmax_regression(
     data
         The rows.
     start
-        Where to begin; a near solution makes it fast.
+        The start; a solution nearby makes the fit fast.
     penalty
         Its strength and kind.
     tolerance
-        Ends when the objective is above its optimum by a smaller share than this, by a bound, or where there is only an
-        L2 penalty also by what the last step promised.
+        It ends when a bound on the distance of the objective from its optimum is a smaller share than this; with only
+        an L2 penalty also when the decrease that the last step predicted is.
     max_steps
-        Most steps of Newton's method.
+        Largest number of Newton steps.
     on_step
-        Told the mean cross entropy in nats and the coefficients after each step; returns True to stop.
+        Called after each step with the mean cross entropy in nats and the coefficients; returns True to stop.
     """
     strength = np.append(penalty.factor / (penalty.C * data.total_weight()), 0)
     theta = theta_of(start)
@@ -131,7 +132,7 @@ def solve_stream(
     total_weight
         Of all rows.
     sample
-        Some of them, in memory.
+        A sample of the rows, in memory.
     penalty, tolerance, max_steps
         As in `solve_softmax_regression`.
     """
@@ -160,13 +161,13 @@ def theta_of(coefficients: Coefficients) -> Array:
 
 
 def _solution(optimum: Optimum) -> Solution:
-    # The same constant more for all classes changes nothing but the looks of the bias.
+    # Adding a constant to all classes changes only the look of the bias.
     bias = optimum.theta[-1] - optimum.theta[-1].mean()
     return Solution(Coefficients(optimum.theta[:-1], bias), optimum)
 
 
 def start_at_prior(data: RegressionData) -> Coefficients:
-    """Return no weights, and for biases the log of the share of each class, counting a little more of each."""
+    """Return weights of zero, and as biases the log of the share of each class, with a little added to each count."""
     counts = data.class_totals()
     shares = counts + counts.sum() / max(len(data.rows), 1) / 2
     return Coefficients(np.zeros((data.rows.features, data.num_classes)), np.log(shares / shares.sum()))

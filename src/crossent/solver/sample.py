@@ -1,4 +1,4 @@
-"""Rows that stand for all when a Hessian is approximated."""
+"""A sample of rows that represents all rows when a Hessian is approximated."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ CHUNK = 2048
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows that stand for all.
+    """A weighted sample of rows.
 
     Attributes
     ----------
     rows
         All n rows.
     chosen
-        ``(m,)`` int64: which of them stand for all.
+        ``(m,)`` int64 positions of the rows of the sample.
     probs
         ``(m, K)``.
     weight
@@ -36,24 +36,24 @@ class Sample:
     def features(self, part: slice) -> Real:
         """Return ``(m, d + 1)`` features of some of the rows, all dense, ones at the end."""
         chosen = self.chosen[part]
-        found: Real = np.zeros((len(chosen), self.rows.features + 1), self.rows.dense.dtype)
+        rows: Real = np.zeros((len(chosen), self.rows.features + 1), self.rows.dense.dtype)
         if self.rows.sparse is not None:
-            found[:, :-1] = sparse_matrix(self.rows)[chosen].toarray()
-        found[:, : self.rows.dense.shape[1]] += self.rows.dense[chosen]
-        found[:, -1] = 1
-        return found
+            rows[:, :-1] = sparse_matrix(self.rows)[chosen].toarray()
+        rows[:, : self.rows.dense.shape[1]] += self.rows.dense[chosen]
+        rows[:, -1] = 1
+        return rows
 
     def largest(self) -> Real:
-        """Return ``(d + 1,)`` largest sizes of each feature, 1 of those that are 0: units whose squares are finite."""
-        found = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
+        """Return the ``(d + 1,)`` largest absolute values of features, or 1 for 0: units whose squares are finite."""
+        units = np.zeros(self.rows.features + 1, self.rows.dense.dtype)
         for begin in range(0, len(self.chosen), CHUNK):
-            np.maximum(found, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=found)
-        found[found == 0] = 1
-        return found
+            np.maximum(units, np.abs(self.features(slice(begin, begin + CHUNK))).max(axis=0), out=units)
+        units[units == 0] = 1
+        return units
 
 
-def take_sample(data: RegressionData, probs: Real, kept: int) -> Sample:
-    """Return rows at even steps through their shares of the Hessian's trace, each for as much as it stands for.
+def take_sample(data: RegressionData, probs: Real, size: int) -> Sample:
+    """Return rows at even steps through their shares of the Hessian's trace, weighted by what each represents.
 
     Parameters
     ----------
@@ -61,23 +61,23 @@ def take_sample(data: RegressionData, probs: Real, kept: int) -> Sample:
         All n rows.
     probs
         ``(n, K)``.
-    kept
-        How many to take, if there are more.
+    size
+        Size of the sample, if there are more rows.
     """
     n, scale = len(data.rows), 1 / data.total_weight()
     weight, dtype = data.targets.row_weight, probs.dtype
-    if n <= kept:
+    if n <= size:
         of_rows = np.full(n, scale) if weight is None else weight * scale
         return Sample(data.rows, np.arange(n), probs, as_real(of_rows, dtype))
     share = np.einsum("nk,nk->n", probs, probs)
     np.subtract(1, share, out=share)
     if weight is not None:
         share *= weight
-    # Rows that are all but certain count too: later steps may doubt them.
+    # Rows that are nearly certain count, too, because they may be less certain in later steps.
     share += share.dtype.type(1e-3 * float(share.mean(dtype=np.float64)) + 1e-30)
     ends = np.cumsum(share, dtype=np.float64)
-    rows = np.searchsorted(ends, (np.arange(kept) + 0.5) / kept * ends[-1])
-    of_rows = ends[-1] / (kept * share[rows].astype(np.float64)) * scale
+    rows = np.searchsorted(ends, (np.arange(size) + 0.5) / size * ends[-1])
+    of_rows = ends[-1] / (size * share[rows].astype(np.float64)) * scale
     if weight is not None:
         of_rows *= weight[rows]
     return Sample(data.rows, rows, probs[rows], as_real(of_rows, dtype))

@@ -1,7 +1,7 @@
-"""Softmax regression on more rows than memory holds: they come in batches, anew for each pass.
+"""Softmax regression on more rows than memory holds: they come in batches, again for each pass.
 
-What can be done with a sample of the rows is done in memory: the start is its optimum, and the preconditioner its
-Hessian. A few passes over all rows then do.
+The start is the optimum of a sample in memory, and the preconditioner is the Hessian of the sample. Then a few passes
+over all rows are enough.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ from crossent.threads import open_threads
 Array = npt.NDArray[np.float64]
 Batches = Callable[[], Iterator[RegressionData]]
 
-# What the start is fitted to the sample for: nearer than this the sample's optimum is not that of all rows.
+# Tolerance of the fit to the sample: its optimum differs from the optimum of all rows by more than this.
 SAMPLE_TOLERANCE = 1e-4
-# Bytes of features in the sample.
+# Size of the features of the sample, in bytes.
 SAMPLE_BYTES = 1 << 26
 
 
 class StreamPasses:
-    """Computes the sum of the losses and its derivatives, batch by batch; probabilities are computed anew each time."""
+    """Computes the sum of the losses and its derivatives by batches; probabilities are computed again each time."""
 
     def __init__(self, batches: Batches, sample: Passes, pool: ThreadPoolExecutor, threads: int) -> None:
         self.real = sample.real
@@ -73,7 +73,7 @@ class StreamPasses:
 
 
 def draw_sample(batches: Batches, n: int) -> RegressionData:
-    """Read all rows once, and keep those drawn; the same ones for the same rows.
+    """Read all rows once, and return a random sample, which is the same each time for the same rows.
 
     Parameters
     ----------
@@ -82,26 +82,26 @@ def draw_sample(batches: Batches, n: int) -> RegressionData:
     n
         Number of all rows.
     """
-    rng, kept = np.random.default_rng(0), list[RegressionData]()
+    rng, parts = np.random.default_rng(0), list[RegressionData]()
     for batch in batches():
         share = SAMPLE_BYTES / (n * max(batch.rows.dense.itemsize * batch.rows.features, 1))
         chosen = np.flatnonzero(rng.random(len(batch.rows)) < share)
         target, weight = batch.targets.target, batch.targets.row_weight
         assert target is not None
-        kept.append(
+        parts.append(
             replace(
                 batch,
                 rows=replace(batch.rows, dense=batch.rows.dense[chosen]),
                 targets=RowTargets(target[chosen], None, None if weight is None else weight[chosen]),
             )
         )
-    targets = [part.targets.target for part in kept if part.targets.target is not None]
-    weights = [part.targets.row_weight for part in kept if part.targets.row_weight is not None]
+    targets = [part.targets.target for part in parts if part.targets.target is not None]
+    weights = [part.targets.row_weight for part in parts if part.targets.row_weight is not None]
     joined = RowTargets(
         np.concatenate(targets), None, as_real(np.concatenate(weights), weights[0].dtype) if weights else None
     )
-    dense = as_real(np.concatenate([part.rows.dense for part in kept]), kept[0].rows.dense.dtype)
-    return RegressionData(replace(kept[0].rows, dense=dense), joined, kept[0].num_classes)
+    dense = as_real(np.concatenate([part.rows.dense for part in parts]), parts[0].rows.dense.dtype)
+    return RegressionData(replace(parts[0].rows, dense=dense), joined, parts[0].num_classes)
 
 
 def minimise_stream(
@@ -124,7 +124,7 @@ def minimise_stream(
     total_weight
         Of all rows.
     sample
-        Some of them, in memory.
+        A sample of the rows, in memory.
     penalty, start, tolerance, max_steps, on_step
         As in `crossent.solver.newton.minimise`.
     """
@@ -134,7 +134,7 @@ def minimise_stream(
         preconditioner = Preconditioner(sample, of_sample, penalty)
 
         def divide_at(point: Point) -> Divide:
-            # The sample's probabilities where the point is.
+            # The probabilities of the sample at the point.
             of_sample.gradient(point.theta)
             return preconditioner.at(objective.passes)
 

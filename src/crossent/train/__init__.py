@@ -1,1 +1,1 @@
-"""Training by gradients: the loop and what it steps, from batches and the optimiser to checkpoints and processes."""
+"""Training by gradients: the loop and its parts, from batches and the optimiser to checkpoints and processes."""

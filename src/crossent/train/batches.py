@@ -1,4 +1,8 @@
-"""Rows in memory, a batch at a time."""
+"""Batches of rows in memory.
+
+**Shape.** ``n`` rows: inputs ``(n, ...)`` and a target ``(n,)`` or ``(n, K)`` go in; batches of the same arrays with up
+to `size` rows come out.
+"""
 
 import itertools
 import math
@@ -14,7 +18,7 @@ Batch = tuple[tuple[Tensor, ...], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Rows in memory, in another order each epoch; no row is left out, and no batch is much smaller than the others.
+    """Rows in memory, in another order in each epoch; no row is left out, and all batches have about the same size.
 
     Attributes
     ----------
@@ -23,11 +27,11 @@ class Batches:
     target
         ``(n,)`` int64 class indices, or ``(n, K)`` floating distributions.
     size
-        Most rows of a batch.
+        Largest number of rows in a batch.
     generator
-        Draws the orders, and nothing else.
+        Draws only the orders.
     augments
-        Each changes a batch before the network sees it, one after the other.
+        Functions that change a batch before the network sees it, one after the other.
     """
 
     inputs: tuple[Tensor, ...]
@@ -41,7 +45,7 @@ class Batches:
         return math.ceil(len(self.target) / self.size)
 
     def epoch(self, first: int = 0) -> Iterator[Batch]:
-        """Draw an order, and yield its batches from the given one on, counted from 0."""
+        """Draw an order, and yield its batches from the batch `first` on, counted from 0."""
         order = torch.randperm(len(self.target), generator=self.generator).to(self.target.device)
         for rows in itertools.islice(order.tensor_split(len(self)), first, None):
             batch: Batch = tuple(values[rows] for values in self.inputs), self.target[rows]

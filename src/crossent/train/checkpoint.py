@@ -1,8 +1,8 @@
-"""What an interrupted training needs to go on, to the bit; no crash at any instant harms it.
+"""Checkpoints, from which an interrupted training continues with the same bits; a crash at any time does no harm.
 
-A training's folder holds the tensors of the last step, the parameters of the best epoch, and ``checkpoint.json``, which
-names both with their sha256. Each file is written under a temporary name, flushed to disk and renamed, the index last:
-until then the checkpoint before is whole, and what it names is removed only after.
+The folder of a training holds the tensors of the last step, the parameters of the best epoch, and ``checkpoint.json``,
+which names both with their sha256. Each file is written under a temporary name, flushed to the disk and renamed, the
+index last. Until then the previous checkpoint is complete, and its files are removed only afterwards.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ INDEX = "checkpoint.json"
 FORMAT, FORMAT_VERSION = "crossent-checkpoint", 4
 FITTED = "fitted"
 _MOST_INDEX_BYTES = 1_000_000
-# The next checkpoint waits this many times as long as the last one took: so they take 2 % of the time at most.
+# The next checkpoint waits this many times the duration of the last one, so checkpoints take at most 2 % of the time.
 PAUSE = 50
 
 T = TypeVar("T")
@@ -40,31 +40,31 @@ def never_interrupted() -> bool:
 
 
 def nothing_before() -> None:
-    """Do nothing before a checkpoint is kept."""
+    """Do nothing before a checkpoint is written."""
 
 
 class TrainingInterruptedError(Exception):
-    """Training was asked to interrupt itself, and kept its last step."""
+    """Training was interrupted on request, after it saved its last step."""
 
 
 class StateMismatchError(Exception):
-    """A state is that of another training; the argument says what differs."""
+    """A state belongs to another training; the argument says what differs."""
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that a training changes.
+    """Everything that a training changes.
 
     Attributes
     ----------
     step
-        Steps that were taken.
+        Number of steps so far.
     tensors
         By name.
     best_epoch, best
         The best epoch so far, and its parameters.
     numbers
-        What else there is, as JSON can hold it.
+        Further numbers, as JSON can hold them.
     """
 
     step: int
@@ -79,7 +79,7 @@ class State:
         Raises
         ------
         StateMismatchError
-            If it has not.
+            If it does not have them.
         """
         for met, expected in ((self.tensors, other.tensors), (self.best, other.best)):
             if different := sorted(met.keys() ^ expected.keys()):
@@ -92,7 +92,7 @@ class State:
 
 @dataclass(frozen=True)
 class _Index:
-    """What the index of a checkpoint holds beside its format."""
+    """The content of the index of a checkpoint, without its format."""
 
     step: int
     best_epoch: int
@@ -128,11 +128,11 @@ class Checkpoint:
     Parameters
     ----------
     folder
-        Of this training alone; made when there is something to keep.
+        The folder of this training only; it is made when there is something to save.
     interrupted
         Asked after each step; True interrupts training.
     before
-        Called before anything is kept: what must never be behind a checkpoint is then brought to disk.
+        Called before anything is saved, to flush what must never be behind a checkpoint to the disk.
 
     Examples
     --------
@@ -152,14 +152,14 @@ class Checkpoint:
         self._next = -float("inf")
 
     def after_step(self, state: Callable[[], State]) -> None:
-        """Keep the state if one is due; interrupt training if that is asked for.
+        """Save the state if it is time for it; interrupt training if that is asked for.
 
         Raises
         ------
         TrainingInterruptedError
-            After the state was kept.
+            After the state was saved.
         DiskError
-            If the state cannot be written; the one kept before is whole.
+            If the state cannot be written; the previous one is then complete.
         """
         interrupted = self._interrupted()
         if interrupted or time.monotonic() >= self._next:
@@ -176,13 +176,13 @@ class Checkpoint:
         Raises
         ------
         TrainingInterruptedError
-            If so.
+            If it is asked for.
         """
         if self._interrupted():
             raise TrainingInterruptedError
 
     def load(self) -> State | None:
-        """Return the state kept last; None if there is none.
+        """Return the last saved state, or None.
 
         Raises
         ------
@@ -206,11 +206,11 @@ class Checkpoint:
         return State(index.step, last, index.best_epoch, best, index.numbers)
 
     def of_another_training(self, error: StateMismatchError) -> CheckpointError:
-        """Return the error that the state kept here is that of another training."""
+        """Return the error for a saved state that belongs to another training."""
         return _damaged(self.folder / INDEX, f"it is the state of another training: {error}")
 
     def finish(self, fitted: object) -> None:
-        """Keep what the training led to, a frozen dataclass of arrays, in the place of its state.
+        """Save the result of the training, a frozen dataclass of arrays, in place of its state.
 
         Raises
         ------
@@ -219,13 +219,13 @@ class Checkpoint:
         """
         self._before()
         with naming(self.folder / FITTED):
-            # One that a crash left unfinished is in the way.
+            # Remove a folder that a crash left unfinished.
             remove(self.folder / FITTED)
             save_folder(self.folder / FITTED, fitted, {})
             self._remove_all_but({FITTED})
 
     def finished(self, cls: type[T]) -> T | None:
-        """Return what `finish` kept; None if there is nothing.
+        """Return what `finish` saved, or None.
 
         Raises
         ------
@@ -242,16 +242,16 @@ class Checkpoint:
             raise _damaged(path, error.met.removeprefix(f"{path}/").rstrip(".")) from error
 
     def fitted_differs(self, met: str) -> CheckpointError:
-        """Return the error that what `finish` kept does not fit the rows of this training."""
+        """Return the error for a result of `finish` that does not fit the rows of this training."""
         return _damaged(self.folder / FITTED, met)
 
     def _check_no_link(self) -> None:
-        """Check that the folder is no link, nor that of all checkpoints: what is no longer needed is removed there."""
+        """Check that this folder and the folder of all checkpoints are not links, because files are removed there."""
         if self.folder.parent.is_symlink():
             raise CheckpointError(
-                "The folder of the checkpoints lies in that of its run.",
+                "The folder of the checkpoints lies in the folder of its run.",
                 f"{self.folder.parent} is a link.",
-                "Put the folder itself in its place, or remove the link and resume: training then begins anew.",
+                "Put the folder itself in its place, or remove the link and resume: then training starts again.",
             )
         for path in (self.folder, self.folder / FITTED):
             if path.is_symlink():
@@ -279,7 +279,7 @@ class Checkpoint:
     def _write(self, stem: str, tensors: dict[str, Tensor]) -> dict[str, str | int]:
         data = safetensors.torch.save({key: value.contiguous() for key, value in tensors.items()})
         sha256 = hashlib.sha256(data).hexdigest()
-        # A name by content: no file that an index names is ever written again.
+        # The name depends on the content, so a file that an index names is never written again.
         path = self.folder / f"{stem}-{sha256[:16]}.safetensors"
         if not path.exists():
             write_file(path, data)
@@ -299,12 +299,12 @@ class Checkpoint:
             return safetensors.torch.load(data)
         except ModelFileError as error:
             raise _damaged(path, error.met.removeprefix(f"{path}: ").rstrip(".")) from error
-        # A type of numbers that torch has not is a KeyError.
+        # A type of numbers that torch does not have is a KeyError.
         except (KeyError, safetensors.SafetensorError) as error:
             raise _damaged(path, f"it holds no tensors ({error})") from error
 
     def _remove_all_but(self, names: set[str]) -> None:
-        """Remove what an earlier state needed, or a crash left half written."""
+        """Remove files of an earlier state, and files that a crash left incomplete."""
         for path in self.folder.iterdir():
             if path.name not in names:
                 remove(path)
@@ -312,16 +312,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run, one of each training.
+    """The checkpoints of a run, one for each training.
 
     Attributes
     ----------
     folder
-        Made when there is something to keep.
+        Made when there is something to save.
     interrupted
         Asked after each step; True interrupts training.
     before
-        Called before anything is kept.
+        Called before anything is saved.
     """
 
     folder: Path
@@ -329,17 +329,17 @@ class Checkpoints:
     before: Callable[[], None] = nothing_before
 
     def of(self, model: str, fold: int) -> Checkpoint:
-        """Return that of a model and a fold, counted from 1."""
+        """Return the checkpoint of a model and a fold, counted from 1."""
         return Checkpoint(self.folder / f"{model}-{fold}", self.interrupted, self.before)
 
     def remove(self) -> None:
-        """Remove them all: what a run ended with says all that they did."""
+        """Remove all of them; a finished run no longer needs them."""
         with naming(self.folder):
             remove(self.folder)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder with all that it holds; a missing one is no error."""
+    """Remove a file, a link or a folder with its content; it is not an error if it is missing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -350,5 +350,5 @@ def _damaged(path: Path, met: str) -> CheckpointError:
     return CheckpointError(
         "A checkpoint must be complete and unchanged.",
         f"{path}: {shorten(met)}.",
-        f"Remove {path.parent} and resume: of all that was done, only this fold is trained again.",
+        f"Remove {path.parent} and resume: only this fold is trained again.",
     )

@@ -1,4 +1,8 @@
-"""Dropout whose draws are part of the batch: a row leaves out the same units, however the batch is cut in parts.
+"""Dropout with draws that are part of the batch: a row leaves out the same units, however the batch is divided.
+
+**Shape.** ``k`` heads, ``n`` rows, layers of `width` units: hidden values ``(k, n, width)``. A draw of 64 bits decides
+about four units, so a row has draws ``(layers, width / 4)``. The paper calls 1 - `share` the probability p of keeping a
+unit.
 
 Source: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".
 """
@@ -16,12 +20,12 @@ from crossent.train.batches import Batch
 @final
 @dataclass(frozen=True, eq=False)
 class DropoutDraws:
-    """Gives a network one more input: random bits for each row, by which `drop` decides.
+    """Adds an input for a network: random bits for each row, by which `drop` decides.
 
     Attributes
     ----------
     layers, width
-        Layers of hidden units, those side by side too, and units of each.
+        Number of layers of hidden units, counting those side by side, and number of units of each.
     generator
         Draws the bits.
 
@@ -40,15 +44,15 @@ class DropoutDraws:
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with ``(n, layers, width / 4)`` int64 draws after its inputs."""
         inputs, target = batch
-        # Four draws of 16 bits from one of 64: drawing each alone took a quarter of the training.
+        # A draw of 64 bits gives four of 16 bits, because drawing each separately took a quarter of the training time.
         shape = (self.layers, len(target), math.ceil(self.width / 4))
         draws = torch.empty(shape, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
-        # Rows come first, as in every input; in memory those of a layer stay side by side, as its units are.
+        # Rows come first, as in every input; in memory the draws of a layer are side by side, like its units.
         return (*inputs, draws.transpose(0, 1).to(target.device)), target
 
 
 def drop(hidden: Tensor, draws: Tensor, share: float) -> Tensor:
-    """Set a share of the values to zero, and make the others larger by as much as is lost.
+    """Set a share of the values to zero, and scale up the others so that the mean stays the same.
 
     Parameters
     ----------
@@ -65,5 +69,5 @@ def drop(hidden: Tensor, draws: Tensor, share: float) -> Tensor:
     tensor([[[2., 2., 0., 2.]]])
     """
     bits = draws.transpose(0, 1).view(torch.int16)[..., : hidden.shape[2]]
-    kept = bits >= round(share * 2**16) - 2**15
-    return hidden * kept.to(hidden.dtype).div_(1 - share)
+    stays = bits >= round(share * 2**16) - 2**15
+    return hidden * stays.to(hidden.dtype).div_(1 - share)

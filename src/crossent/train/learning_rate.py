@@ -1,4 +1,7 @@
-"""The learning rate finder: a short training whose rate rises from step to step, until the loss rises too."""
+"""The learning rate finder: a short training in which the rate rises from step to step, until the loss rises, too.
+
+**Shape.** A search of ``s`` steps gives learning rates, losses and smoothed losses, each ``(s,)``.
+"""
 
 import copy
 import dataclasses
@@ -17,17 +20,17 @@ from crossent.train.optim import Optimizer
 from crossent.train.parameters import FlatParameters
 from crossent.train.training import LONGEST_GRADIENT, Loss
 
-# The rates that are tried, one a step.
+# The rates that are tried, one in each step.
 LOWEST, HIGHEST, STEPS = 1e-5, 10.0, 181
 # The running mean of the loss forgets a step by this factor.
 SMOOTHING = 0.9
-# Steps whose mean is the loss at the start: their rates are too low to change it.
+# The mean of this number of first steps is the loss at the start, because their rates are too low to change it.
 FIRST_STEPS = 10
 # The test ends when the smoothed loss is this many times its lowest.
 DIVERGED = 4.0
-# A training of this number of steps can take the rate of lowest loss.
+# A training with this number of steps can use the rate of lowest loss.
 FEW_STEPS = 50
-# A rate within this factor of the usual one is not surely better.
+# A rate within this factor of the usual rate is not surely better.
 LEAST_FACTOR = 5.0
 
 Array = npt.NDArray[np.float64]
@@ -35,22 +38,22 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LearningRateCurve:
-    """What the finder saw, and the rate that it suggests.
+    """The measurements of the finder, and the rate that it suggests.
 
     Attributes
     ----------
     rates
-        ``(s,)`` learning rates, rising, one a step.
+        ``(s,)`` learning rates, rising, one for each step.
     losses
         ``(s,)`` loss of each batch before its step, in nats.
     smoothed
         ``(s,)`` running mean of the losses.
     usual
-        The rate to take where the losses do not speak against it.
+        The rate to use unless the losses show that another one is better.
     suggested
         The rate to train with.
     why
-        What the suggestion rests on, in words.
+        The reason of the suggestion, in words.
     """
 
     rates: Array
@@ -72,10 +75,10 @@ def find_learning_rate(
 ) -> LearningRateCurve:
     """Train a copy of a network for a few steps with a rising learning rate, and suggest one by how its loss falls.
 
-    The rate at which the smoothed loss is lowest is the highest that still learns. A short training needs about that
-    rate; of two longer ones, the one of four times as many steps takes half the rate, for it can go as far in finer
-    steps. Where this is within a factor of five of the usual rate, the usual one is suggested: the test is noisy. The
-    network, the batches and their generators stay as they are.
+    The rate at which the smoothed loss is lowest is the highest rate that still learns. A short training needs about
+    this rate; a training with four times as many steps uses half of it, because it can go as far in finer steps. If the
+    result is within a factor of five of the usual rate, the usual rate is suggested, because the test is noisy. The
+    network, the batches and their generators are not changed.
 
     Parameters
     ----------
@@ -84,18 +87,18 @@ def find_learning_rate(
     batches
         Training rows.
     loss
-        From the logits and the target to a scalar.
+        Computes a scalar from the logits and the target.
     optimizer
         Makes the optimizer of the parameters of a network.
     steps
-        Of the training that the rate is for.
+        Number of steps of the training for which the rate is.
     usual
-        The rate to suggest where nothing speaks against it.
+        The rate to suggest unless another one is clearly better.
 
     Notes
     -----
     Source of the test: Smith 2017, "Cyclical Learning Rates for Training Neural Networks". The rule is our own; common
-    ones know nothing of the number of steps, and harm short trainings.
+    rules ignore the number of steps, and harm short trainings.
 
     Examples
     --------
@@ -112,7 +115,7 @@ def find_learning_rate(
     >>> 0.1 < curve.suggested < 10
     True
     """
-    # The rows are only read; what is drawn from is copied, all at once because it may be shared.
+    # The rows are only read; the generators are copied, all together because several objects may share one.
     copied, augments, generator = copy.deepcopy((network, batches.augments, batches.generator))
     copied_batches = dataclasses.replace(batches, generator=generator, augments=augments)
     parameters = FlatParameters(copied)
@@ -124,7 +127,7 @@ def find_learning_rate(
 
 
 def running_mean(losses: Array) -> Array:
-    """Return the exponential moving average of ``(s,)`` losses, without the pull of a start at zero.
+    """Return the exponential moving average of ``(s,)`` losses, without the bias of a start at zero.
 
     Source: Kingma and Ba 2015, "Adam", section 3, on the correction of such averages.
 
@@ -173,17 +176,20 @@ def _diverged(losses: list[float]) -> bool:
 def _suggest(rates: Array, losses: Array, smoothed: Array, steps: int, usual: float) -> tuple[float, str]:
     """Return the rate for a training of this number of steps, and the reason in words."""
     if len(losses) <= FIRST_STEPS:
-        return usual, f"The loss diverged at once, so that it is the usual {usual:g}."
+        return usual, f"The loss diverged at once, so the rate is the usual {usual:g}."
     lowest = int(smoothed.argmin())
     start, end = float(losses[:FIRST_STEPS].mean()), float(smoothed[lowest])
-    # Batches differ by their rows alone; differences of neighbours leave out what the training does.
+    # Batches differ because of their rows; differences of neighbouring steps do not contain the effect of training.
     if start - end <= np.diff(losses[: lowest + 1]).std() / math.sqrt(2):
-        return usual, f"At no rate did the loss fall by more than batches differ, so that it is the usual {usual:g}."
+        return (
+            usual,
+            f"At no rate did the loss fall by more than batches differ, so the rate is the usual {usual:g}.",
+        )
     fitting = float(rates[lowest] / math.sqrt(max(steps / FEW_STEPS, 1.0)))
-    found = (
+    reason = (
         f"As the rate rose, the loss fell from {start:.3f} to {end:.3f} at a rate of {rates[lowest]:.2g}; for a"
         f" training of {steps:,} steps that suggests {fitting:.2g}"
     )
     if usual / LEAST_FACTOR <= fitting <= usual * LEAST_FACTOR:
-        return usual, f"{found}, too near the usual {usual:g} to be surely better."
-    return fitting, f"{found}, in place of the usual {usual:g}."
+        return usual, f"{reason}, which is too near to the usual {usual:g} to be surely better."
+    return fitting, f"{reason}, in place of the usual {usual:g}."

@@ -1,4 +1,8 @@
-"""The training loop of every network."""
+"""The training loop of every network.
+
+**Shape.** Batches of ``n`` rows go in; the network gives logits, and `held_out_logits` those of the held-out rows,
+``(m, K)``.
+"""
 
 import dataclasses
 import math
@@ -15,7 +19,7 @@ from crossent.train.checkpoint import Checkpoint
 from crossent.train.threads import Threads
 from crossent.train.training import Training
 
-# What tells the best epoch, all on rows held out.
+# What can choose the best epoch, all on held-out rows.
 StopBy = Literal["refinement", "log-loss", "accuracy"]
 
 
@@ -26,11 +30,11 @@ class Stopping:
     Attributes
     ----------
     epochs
-        The most that there are.
+        Largest number of epochs.
     patience
-        Epochs without a gain before it ends.
+        Number of epochs without a gain after which training ends.
     by
-        What tells the best epoch.
+        What chooses the best epoch.
     """
 
     epochs: int
@@ -50,15 +54,15 @@ def fit_network(
 ) -> None:
     """Train a network in place, and leave the averaged parameters of the best epoch in it.
 
-    The best epoch is by default the one of lowest refinement: the log-loss of rows held out after the temperature that
-    suits them, for confidence is corrected later, and the epoch that is best before that is often too early a one
+    By default the best epoch is the one with the lowest refinement: the log-loss of held-out rows at the best
+    temperature for them. Confidence is corrected later, and the epoch with the lowest plain log-loss is often too early
     (Berta et al. 2025, "Rethinking Early Stopping: Refine, Then Calibrate").
 
     Parameters
     ----------
     training
-        At its start, or where it was interrupted. Where several processes train, this one leads, and the others are in
-        `follow_training` with the same.
+        At its start, or where it was interrupted. If several processes train, this one leads, and the others are in
+        `follow_training` with the same training.
     held_out_logits
         Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
         best.
@@ -67,16 +71,16 @@ def fit_network(
     on_epoch
         Called with every epoch; returns True to end training.
     name
-        What the records call the model.
+        Name of the model in the records.
     checkpoint
-        Keeps what it takes to go on; None keeps nothing.
+        Saves what is needed to continue; None saves nothing.
     threads
         Chooses their number for each step; None leaves it as it is.
 
     Raises
     ------
     TrainingInterruptedError
-        If the checkpoint was asked to interrupt training; the last step is kept.
+        If the checkpoint was asked to interrupt training; the last step is saved.
     CheckpointError
         If the checkpoint cannot be written.
     ProcessError
@@ -101,7 +105,7 @@ def fit_network(
 
 
 def train_epoch(training: Training, checkpoint: Checkpoint | None, threads: Threads | None) -> None:
-    """Go over the rows that the epoch has left: for each batch a loss, its gradient, and a step against it."""
+    """Train on the remaining batches of the epoch: for each a loss, its gradient, and a step against it."""
     training.network.train()
     for batch in training.batches_left():
         with threads.of_step() if threads else nullcontext():

@@ -1,4 +1,7 @@
-"""Mixup: a network learns from rows between the rows.
+"""Mixup: a network learns from mixtures of rows.
+
+**Shape.** ``n`` rows, ``K`` classes: inputs ``(n, ...)`` and a target ``(n,)`` or ``(n, K)`` go in; inputs of the same
+shapes and a target ``(n, K)`` come out. The paper calls the share of a row lambda.
 
 Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
 """
@@ -17,24 +20,24 @@ from crossent.train.batches import Batch
 @final
 @dataclass(frozen=True, eq=False)
 class Mixup:
-    """Mixes each row of a batch with another of it, and their targets alike.
+    """Mixes each row of a batch with another row of the batch, and their targets in the same way.
 
-    A row keeps a share of itself that is drawn from the Beta distribution, a share of its own for each row, so that no
-    batch is all clear or all faint.
+    The share of the row itself is drawn from the Beta distribution, separately for each row, so that a batch has rows
+    that are hardly mixed and rows that are mixed strongly.
 
-    Floating inputs are mixed linearly. Whole numbers and booleans are codes, and the mean of two codes is the code of
-    something else: each cell is taken whole from one of the two rows, from the row itself with the probability that is
-    its share. What a network makes of a code, a vector, is then mixed linearly in expectation.
+    Floating inputs are mixed linearly. Whole numbers and booleans are codes, and the mean of two codes would be the
+    code of something else. So each cell is taken from one of the two rows, from the row itself with a probability that
+    is its share. The vectors that a network has for codes are then mixed linearly in expectation.
 
     Attributes
     ----------
     alpha
         Both parameters of the Beta distribution, above 0: near 0 a row is nearly itself or nearly the other, at 1 all
-        shares are alike.
+        shares are equally likely.
     num_classes
         K.
     generator
-        Draws the shares, the partners and the cells, and nothing else.
+        Draws only the shares, the partners and the cells.
 
     Examples
     --------
@@ -50,7 +53,7 @@ class Mixup:
     generator: torch.Generator
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return a batch of as many rows; its target is ``(n, K)`` floating distributions."""
+        """Return a batch with the same number of rows; its target is ``(n, K)`` floating distributions."""
         inputs, target = batch
         share = self._draw_shares(len(target))
         partner = torch.randperm(len(target), generator=self.generator)
@@ -59,14 +62,14 @@ class Mixup:
         return mixed, self._mix(distribution, distribution[partner], share)
 
     def _draw_shares(self, n: int) -> Tensor:
-        # By the inverse of the distribution function: torch's own draws from it take no generator.
+        # By the inverse of the distribution function, because torch's draws from it take no generator.
         even = torch.rand(n, generator=self.generator, dtype=torch.float64)
         return torch.from_numpy(scipy.special.betaincinv(self.alpha, self.alpha, even.numpy())).float()
 
-    def _mix(self, own: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        # Draws are made on the CPU, the same for every device.
-        share = share.reshape(-1, *[1] * (own.ndim - 1))
-        if own.is_floating_point():
-            return torch.lerp(other, own, share.to(own.device, own.dtype))
-        kept = torch.rand(own.shape, generator=self.generator) < share
-        return torch.where(kept.to(own.device), own, other)
+    def _mix(self, row: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        # Draws are made on the CPU, so that they are the same for every device.
+        share = share.reshape(-1, *[1] * (row.ndim - 1))
+        if row.is_floating_point():
+            return torch.lerp(other, row, share.to(row.device, row.dtype))
+        from_row = torch.rand(row.shape, generator=self.generator) < share
+        return torch.where(from_row.to(row.device), row, other)

@@ -1,4 +1,8 @@
-"""What the loop steps by: AdamW, and a schedule of the learning rate."""
+"""The optimiser AdamW, and a schedule of the learning rate.
+
+**Shape.** ``P`` parameters in one vector: values, gradients and the running means of gradients and of their squares are
+``(P,)``. The paper calls the running means m and v, and the shares that they keep beta_1 and beta_2.
+"""
 
 import functools
 import math
@@ -14,14 +18,14 @@ from crossent.kernels.adamw import Factors
 from crossent.kernels.problem import can_run_native
 from crossent.train.parameters import FlatParameters
 
-# From the steps that were taken to the learning rate of the next.
+# A function from the number of steps so far to the learning rate of the next step.
 Schedule = Callable[[int], float]
 
 # Shares of all steps that the learning rate rises for.
 WARM_UP = 0.05
-# What the running means of gradients and of their squares keep of themselves each step.
+# The shares that the running means of gradients and of their squares keep in each step.
 BETAS = (0.9, 0.99)
-# Keeps a gradient that was always zero from being divided by it.
+# Keeps a gradient that was always zero from being divided by zero.
 EPSILON = 1e-8
 
 
@@ -34,26 +38,26 @@ class Optimizer(Protocol):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Return all that the steps so far left, as it is in use."""
+        """Return the state of the optimiser, without a copy."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Put everything where it was when the state was taken."""
+        """Go back to a state that `state` returned."""
 
 
 @final
 class AdamW:
     """AdamW with weight decay on weights only: a bias, scale or frequency is not better for being small.
 
-    Torch's own would take several calls for what is one pass here, and import torch's compiler, which takes longer than
-    many a training.
+    The AdamW of torch would take several calls in place of one pass, and import torch's compiler, which takes longer
+    than many trainings.
 
     Parameters
     ----------
     parameters
         Of a network.
     weight_decay
-        Share of itself that a weight loses in a step, times the learning rate.
+        The share that a weight loses in a step is this times the learning rate.
 
     Notes
     -----
@@ -75,7 +79,7 @@ class AdamW:
 
     def step(self, learning_rate: float, step: int) -> None:
         """Change the parameters in a step that is counted from 1."""
-        # Young running means hold too little, by so much.
+        # At the start the running means are too small by these factors.
         of_mean, of_square = (1 - beta**step for beta in BETAS)
         factors = Factors(
             rate=learning_rate / of_mean,
@@ -89,11 +93,11 @@ class AdamW:
         self._step(parameters.values, parameters.gradient, self._mean, self._square, parameters.decaying, factors)
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that the steps so far left, as it is in use."""
+        """Return the state of the optimiser, without a copy."""
         return {"mean": self._mean, "square": self._square}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Put everything where it was when the state was taken."""
+        """Go back to a state that `state` returned."""
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
 

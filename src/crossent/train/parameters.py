@@ -1,4 +1,8 @@
-"""The parameters of a network as one vector and their gradients as another, so that a step takes few calls."""
+"""The parameters of a network as one vector and their gradients as another, so that a step takes few calls.
+
+**Shape.** ``P`` parameters that learn: one vector ``(P,)`` of values and one of gradients, of which each parameter is a
+view.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,34 +11,34 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-# The average forgets a step by this factor each step; at first faster, so that it does not remember the start.
+# In each step the average keeps this share of the past; at first less, so that it forgets the start.
 DECAY, YOUNG_STEPS = 0.99, 10
-# Keeps a gradient of length zero from being divided by it.
+# Keeps a gradient of length zero from being divided by zero.
 SHORTEST_GRADIENT = 1e-6
 
 
 @final
 class FlatParameters:
-    """Moves the parameters of a network that learn into one vector, of which each becomes a view.
+    """Moves the parameters of a network that learn into one vector; each parameter becomes a view of it.
 
-    A small network would else spend more time on calls, one a parameter, than on numbers.
+    Otherwise a small network would spend more time on calls, one for each parameter, than on computation.
 
     Parameters
     ----------
     network
-        Changed in place: where its parameters lie, not what they are. All that learn have one dtype and device.
+        Changed in place: its parameters move in memory, with the same values. All that learn have one dtype and device.
     layers
-        The part of it whose first and last weights are measured; None for all. Embeddings are better left out: what a
-        batch does not look up has no gradient.
+        The part of it whose first and last weights are measured; None for all. It is better to leave out embeddings,
+        because those that a batch does not look up have no gradient.
 
     Attributes
     ----------
     network
-        The one given.
+        The given network.
     values, gradient
         ``(P,)``, weights first. Backward passes add to the gradient.
     decaying
-        How many of the values are of weights: these are multiplied with what comes in, the others are added to it.
+        Number of values that belong to weights: weights are multiplied with their input, other parameters are added.
 
     Raises
     ------
@@ -59,41 +63,45 @@ class FlatParameters:
         ordered = [*weights, *others]
         if not ordered:
             raise ValueError("a network without parameters that learn cannot be trained")
-        sizes = [one.numel() for one in ordered]
-        self.values = torch.cat([one.detach().flatten() for one in ordered])
+        sizes = [parameter.numel() for parameter in ordered]
+        self.values = torch.cat([parameter.detach().flatten() for parameter in ordered])
         self.gradient = torch.zeros_like(self.values)
         parts = torch.split(self.values, sizes), torch.split(self.gradient, sizes)
-        for one, values, gradient in zip(ordered, *parts, strict=True):
-            one.data = values.view_as(one)
-            one.grad = gradient.view_as(one)
-        self.decaying = sum(one.numel() for one in weights)
+        for parameter, values, gradient in zip(ordered, *parts, strict=True):
+            parameter.data = values.view_as(parameter)
+            parameter.grad = gradient.view_as(parameter)
+        self.decaying = sum(parameter.numel() for parameter in weights)
         weights, others = _learning(network if layers is None else layers)
-        # Where there are no weights, the first and the last of what there is.
+        # If there are no weights, the first and the last parameter.
         ends = (weights or others)[0], (weights or others)[-1]
-        self._end_gradients = [one.grad for one in ends if one.grad is not None]
-        self._scales = self.values.new_tensor([1.0, *(one.numel() ** -0.5 for one in ends)])
+        self._end_gradients = [parameter.grad for parameter in ends if parameter.grad is not None]
+        self._scales = self.values.new_tensor([1.0, *(parameter.numel() ** -0.5 for parameter in ends)])
 
     def gradient_lengths(self) -> Tensor:
         """Return the length of the gradient, and those of the first and the last weight by the root of their size."""
-        lengths = torch.stack([one.norm() for one in (self.gradient, *self._end_gradients)])
+        lengths = torch.stack([gradient.norm() for gradient in (self.gradient, *self._end_gradients)])
         return lengths.mul_(self._scales)
 
     def shorten_gradient(self, length: Tensor, longest: float) -> None:
         """Multiply a gradient of this length so that it is no longer than the longest."""
-        # To ask is free on the CPU, and saves a pass; elsewhere it would wait for the device.
+        # Reading the length is free on the CPU, and saves a pass; other devices would have to finish first.
         if length.device.type != "cpu" or float(length) > longest:
             self.gradient.mul_((longest / (length + SHORTEST_GRADIENT)).clamp(max=1))
 
 
 def _learning(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the weights that learn, and the others, in their order; those of no size, as of no columns, do not."""
-    learning = [(name, one) for name, one in network.named_parameters() if one.requires_grad and one.numel()]
-    weights = [one for name, one in learning if is_weight(name)]
-    return weights, [one for name, one in learning if not is_weight(name)]
+    """Return the weights that learn, and the other parameters, in their order; parameters of size 0 are left out."""
+    learning = [
+        (name, parameter)
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and parameter.numel()
+    ]
+    weights = [parameter for name, parameter in learning if is_weight(name)]
+    return weights, [parameter for name, parameter in learning if not is_weight(name)]
 
 
 def is_weight(name: str) -> bool:
-    """Say whether a parameter of this name is multiplied with what comes in, and not added to it.
+    """Say whether a parameter of this name is multiplied with its input, and not added.
 
     Examples
     --------
@@ -105,7 +113,7 @@ def is_weight(name: str) -> bool:
 
 @final
 class ParameterAverage:
-    """The exponential moving average of parameters; a network mostly predicts better with it than with the last ones.
+    """The exponential moving average of parameters; it usually predicts better than the last parameters.
 
     Source: Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging".
 
@@ -125,7 +133,7 @@ class ParameterAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the average in the parameters' place, and the parameters back at the end."""
+        """Use the average in place of the parameters, and the parameters again at the end."""
         trained = self._parameters.clone()
         self._parameters.copy_(self.values)
         try:

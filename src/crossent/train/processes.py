@@ -1,8 +1,8 @@
 """The processes that train a network together, and the device of each: one process leads, the others follow.
 
-The leader alone reads, decides, writes and prints. A follower waits for a training to begin, takes its part of every
-batch, and learns with the sum of the gradients that the training has ended. So there is no decision that two processes
-could take in two ways.
+Only the leader reads, decides, writes and prints. A follower waits for a training to begin, computes its part of every
+batch, and is told together with the sum of the gradients whether the training has ended. So two processes can never
+take different decisions.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from crossent.errors import CrossentError, ProcessError
 
-# A follower waits for as long as the leader has other things to do. Where a process dies, torchrun ends the others.
+# A follower waits as long as the leader does other things. If a process dies, torchrun ends the others.
 LONGEST_WAIT = timedelta(days=365)
 
 
@@ -31,13 +31,13 @@ class Processes:
     Attributes
     ----------
     device
-        Where this one computes.
+        The device of this process.
     precision
-        Of the products in a network; its parameters are float32 in any case.
+        Precision of the products in a network; its parameters are always float32.
     rank
-        Number of this one, from 0, which leads.
+        Number of this process; 0 is the leader.
     count
-        How many there are.
+        Number of processes.
     """
 
     device: torch.device
@@ -51,7 +51,7 @@ class Processes:
         return self.rank == 0
 
     def leader_alone(self) -> "Processes":
-        """Return the leader as if there were no others, which wait meanwhile; called by it alone."""
+        """Return the leader as a single process, while the others wait; only the leader calls this."""
         return dataclasses.replace(self, count=1)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -61,9 +61,9 @@ class Processes:
         return torch.autocast(self.device.type, self.precision)
 
     def share(self, value: Any) -> Any:
-        """Return the value that the leader gives, to all; those that follow wait for it.
+        """Return the value of the leader in all processes; followers wait for it.
 
-        It is pickled, and goes from a process to its own kind only, never to a file.
+        It is pickled, and goes only from process to process, never to a file.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Processes:
         return shared[0]
 
     def sum(self, values: Tensor) -> None:
-        """Put in the place of the values their sums over the processes, the same bits in all of them.
+        """Replace the values by their sums over the processes, with the same bits in all of them.
 
         Raises
         ------
@@ -90,13 +90,13 @@ class Processes:
         if self.count == 1:
             return
         try:
-            # Fabric's own sum waits for all processes before it, as if the sum itself did not.
+            # Fabric's sum has a further barrier before it, although the sum itself already waits for all processes.
             torch.distributed.all_reduce(values)
         except RuntimeError as error:
             raise _gone(self.count) from error
 
     def dismiss(self) -> None:
-        """Tell those that follow that there is no more to do."""
+        """Tell the followers that there is nothing more to do."""
         with contextlib.suppress(ProcessError):
             self.share(None)
 
@@ -114,7 +114,7 @@ def one_process() -> Processes:
 
 @contextlib.contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """Give this process among those that torchrun started with it, once all are there; alone, if it did not.
+    """Return this process among those that torchrun started, once all are there; a single one without torchrun.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _join() -> Processes:
             f"{error}.",
             "Install it: pip install 'crossent[distributed]'",
         ) from error
-    # It says what it does on standard error, which is the user's.
+    # It writes what it does to standard error, which belongs to the user.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     count, beside = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
     accelerator = "cuda" if torch.cuda.device_count() >= beside else "cpu"
@@ -159,7 +159,7 @@ def _on(device: torch.device, rank: int, count: int) -> Processes:
 
 def _gone(count: int) -> ProcessError:
     return ProcessError(
-        "All processes of a training must live until it ends.",
+        "All processes of a training must run until it ends.",
         f"One of {count} is gone.",
-        "See what it said before, and what torchrun says of its end.",
+        "Look at its messages before, and at what torchrun says about its end.",
     )

@@ -1,8 +1,8 @@
-"""How many threads a step takes: several where that is quicker than one, and it is tried out rather than guessed.
+"""Chooses the number of threads of a step: several if that is quicker than one, which is tried out and not guessed.
 
-The products of small networks are shared out, computed and waited for within tens of microseconds. On an idle machine
-several threads are much quicker; where another program keeps a processor busy, all wait for the thread it holds up,
-and a step can take twenty times as long as on one thread. The results are the same bits, so that the number may change
+The products of small networks are distributed, computed and waited for within tens of microseconds. On an idle machine
+several threads are much quicker. If another program keeps a processor busy, all threads wait for the one that is held
+up, and a step can take twenty times as long as on one thread. The results have the same bits, so the number may change
 from step to step.
 """
 
@@ -15,18 +15,19 @@ from typing import final
 
 import torch
 
-# Steps of the first trial on one thread.
+# Number of steps of the first trial on one thread.
 TRIAL = 8
-# Steps that several threads are judged by: after an epoch is drawn, a few are slow until all processors are awake. They
-# are held up if their sum is this many times that of as many steps on one thread.
+# Number of steps by which several threads are judged; after an epoch is drawn, a few are slow until all processors are
+# awake. They are held up if their sum is this many times the sum of the same number of steps on one thread.
 JUDGED, HELD_UP = 32, 2
-# Steps on one thread after several were slower; twice as many each time, unless several were quicker for as long.
+# Number of steps on one thread after several threads were slower; it doubles each time, unless several threads were
+# quicker for as long.
 SHORTEST_PAUSE, LONGEST_PAUSE = 100, 10_000
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread, and at the end as many as before."""
+    """Let torch use one thread, and at the end the same number as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -42,7 +43,7 @@ class Threads:
     Parameters
     ----------
     several
-        How many to try; 1 leaves it at one.
+        Number of threads to try; 1 means that nothing is tried.
     clock
         Gives the time in seconds.
 
@@ -60,7 +61,7 @@ class Threads:
     def __init__(self, several: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._several, self._clock = several, clock
         self._count = 1
-        # Of the steps since the number changed: how many there were, and the seconds of the last ones.
+        # Number of steps since the number of threads changed, and the seconds of the last ones.
         self._steps, self._seconds = 0, deque[float](maxlen=JUDGED)
         self._seconds_on_one, self._pause = 0.0, TRIAL
 

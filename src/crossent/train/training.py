@@ -1,4 +1,8 @@
-"""A network in training: all that a step changes, and so all that a checkpoint holds."""
+"""A network in training: everything that a step changes, which is everything that a checkpoint holds.
+
+**Shape.** ``P`` parameters ``(P,)``; batches of ``n`` rows of K classes, with inputs ``(n, ...)`` and a target ``(n,)``
+or ``(n, K)``.
+"""
 
 import contextlib
 import math
@@ -16,14 +20,14 @@ from crossent.train.optim import Optimizer, Schedule
 from crossent.train.parameters import FlatParameters, ParameterAverage
 from crossent.train.processes import Processes
 
-# From the logits and the target of some rows to the mean over them.
+# A function from the logits and the target of rows to their mean loss.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# Longer gradients are shortened to this length: one odd batch must not undo the work of many.
+# Longer gradients are clipped to this length, so that one unusual batch does not undo the work of many.
 LONGEST_GRADIENT = 1.0
-# Batches of this number of rows and more go through the network in two halves, which takes no longer: two processes,
-# each with one half, then add up the very numbers that one process does. Other sums differ in their last bits, and
-# training amplifies that. Smaller ones are not worth dividing: to add up the gradients takes longer than it saves.
+# Batches with at least this number of rows go through the network in two halves, which takes no longer. Two processes
+# with one half each then add up exactly the same numbers as one process. Other sums differ in their last bits, and
+# training amplifies this. Smaller batches are not divided, because adding up the gradients takes longer than it saves.
 LEAST_DIVIDED = 1024
 
 
@@ -34,12 +38,12 @@ class Epoch:
     Attributes
     ----------
     loss, accuracy
-        On the training rows, as the network was when it saw them.
+        On the training rows, with the parameters that the network had when it saw them.
     gradient_norm, first_gradient_norm
         Length of the gradient before clipping, on average and in the first batch.
     gradient_ratio
-        Length of the gradient of the first layer by that of the last, for the size of their weights; None where the
-        last has none.
+        Length of the gradient of the first layer divided by the length for the last layer, each relative to the root of
+        the number of weights; None if the last layer has no gradient.
     """
 
     loss: float
@@ -56,19 +60,20 @@ class Training:
     Parameters
     ----------
     parameters, optimizer
-        Of a network, and what steps with them; changed in place.
+        The parameters of a network, and their optimiser; changed in place.
     schedule
-        Of the learning rate.
+        Schedule of the learning rate.
     batches
         Training rows.
     loss
-        What the optimizer lowers.
+        The loss that the optimiser lowers.
     generators
-        All that is drawn from, but for the order of the rows.
+        All generators, except for the one of the order of the rows.
     accumulation
-        Parts that the rows of this process go through the network in, one after the other; memory is that of one part.
+        Number of parts in which the rows of this process go through the network, one after the other; memory is needed
+        for one part.
     processes
-        Those that train the same network with the same batches, each with its part of the rows of a batch.
+        The processes that train the same network with the same batches, each with its part of the rows of a batch.
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class Training:
         processes: Processes,
     ) -> None:
         self.network, self.optimizer, self.average = parameters.network, optimizer, ParameterAverage(parameters.values)
-        # The epoch that runs, and the batch of it that comes next.
+        # The running epoch, and its next batch.
         self.epoch, self.batch = 1, 0
         self.best_epoch, self._best_score = 0, math.inf
         self._best_values = self.average.values.clone()
@@ -92,7 +97,7 @@ class Training:
         self._generators, self._accumulation, self._processes = generators, accumulation, processes
         self._order = batches.generator.get_state()
         self._parameters = parameters
-        # Of losses, right answers, and lengths of gradients.
+        # Sums of losses, right answers, and lengths of gradients.
         self._sums, self._first_length = parameters.values.new_zeros(5), parameters.values.new_tensor(math.nan)
 
     @property
@@ -117,11 +122,11 @@ class Training:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Learning rate of the next step."""
         return self._schedule(self.steps)
 
     def batches_left(self) -> Iterator[Batch]:
-        """Yield what is left of the epoch that runs."""
+        """Yield the remaining batches of the running epoch."""
         return self._batches.epoch(self.batch)
 
     def step(self, batch: Batch) -> bool:
@@ -135,7 +140,7 @@ class Training:
         step = self.steps + 1
         self.optimizer.step(self.learning_rate, step)
         self.average.update(step)
-        # Sums stay tensors: reading a number out after each batch would wait for it.
+        # Sums stay tensors, because reading a number after each batch would wait for the device.
         self._sums += torch.cat([sums, lengths])
         if self.batch == 0:
             self._first_length.copy_(lengths[0])
@@ -149,22 +154,22 @@ class Training:
             with self._processes.autocast():
                 logits = self.network(*inputs)
             loss = self._loss(logits, target)
-            # The part's share of the mean over the batch, without a product to go back through.
+            # The share of this part in the mean over the batch, without a further product in the backward pass.
             loss.backward(torch.full_like(loss, len(target) / len(batch[1])))  # type: ignore[no-untyped-call]  # torch has no types
             sums += torch.stack([loss.detach(), _accuracy(logits.detach(), target)]) * len(target)
         return sums
 
     def _own_parts(self, batch: Batch) -> Iterator[Batch]:
-        """Yield the rows of a batch that are this process's, in parts of nearly one size; none is empty."""
+        """Yield the rows of a batch that belong to this process, in parts of nearly equal size; none is empty."""
         halves = 2 if self._processes.count == 1 and self._batches.size >= LEAST_DIVIDED else 1
-        own = _split(batch, self._processes.count)[self._processes.rank]
-        yield from (part for part in _split(own, halves * self._accumulation) if len(part[1]))
+        own_rows = _split(batch, self._processes.count)[self._processes.rank]
+        yield from (part for part in _split(own_rows, halves * self._accumulation) if len(part[1]))
 
     def _sum_over_processes(self, sums: Tensor, *, goes_on: bool = True) -> tuple[Tensor, bool]:
         """Sum gradients, losses and right answers over the processes; return the last two, and what the leader says."""
         if self._processes.count == 1:
             return sums, goes_on
-        # One sum of all is quicker than three, and tells who ends.
+        # One sum of everything is quicker than three, and it tells all processes whether the training ends.
         said = sums.new_tensor([float(goes_on and self._processes.leads)])
         summed = torch.cat([self._parameters.gradient, sums, said])
         self._processes.sum(summed)
@@ -174,12 +179,12 @@ class Training:
 
     def end(self) -> None:
         """Tell the processes that follow that there is no further step."""
-        # Those that are gone need not know.
+        # Processes that have ended need not know.
         with contextlib.suppress(ProcessError):
             self._sum_over_processes(self._sums.new_zeros(2), goes_on=False)
 
     def measured(self) -> Epoch:
-        """Return the means over the epoch that ran."""
+        """Return the means over the epoch."""
         loss, accuracy, length, first, last = self._sums.tolist()
         return Epoch(
             loss=loss / self.rows,
@@ -190,7 +195,7 @@ class Training:
         )
 
     def end_epoch(self, score: float | None) -> None:
-        """Go on to the next epoch; keep the averages if the one that ran is the best, or if none is judged."""
+        """Begin the next epoch; keep the averages if the last epoch is the best, or if epochs are not compared."""
         if score is None or score < self._best_score:
             self.best_epoch, self._best_score = self.epoch, math.inf if score is None else score
             self._best_values.copy_(self.average.values)
@@ -203,7 +208,7 @@ class Training:
         self._parameters.values.copy_(self._best_values)
 
     def state(self) -> State:
-        """Return what a checkpoint holds; its tensors are those in use, not copies."""
+        """Return what a checkpoint holds; its tensors are not copies."""
         tensors = {f"module.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"generator.{i}": generator.get_state() for i, generator in enumerate(self._generators)}
@@ -222,12 +227,12 @@ class Training:
         )
 
     def restore(self, state: State) -> None:
-        """Put everything where it was when the state was taken.
+        """Go back to a saved state.
 
         Raises
         ------
         StateMismatchError
-            If the state is that of another training; then this one is not as it was before, either.
+            If the state belongs to another training; this training is then unusable, too.
         """
         state.check_like(self.state())
         tensors = state.tensors
@@ -249,9 +254,9 @@ class Training:
 
 
 def _position(state: State, batches: int) -> tuple[int, int, float]:
-    """Return the epoch, the batch of it that comes next, and how bad the best epoch is, if all of them fit together."""
+    """Return the epoch, its next batch, and the score of the best epoch, if all of them fit together."""
     if state.numbers.keys() != {"epoch", "batch", "best_score"}:
-        raise StateMismatchError("its numbers are others")
+        raise StateMismatchError("its numbers have other names")
     epoch, batch, score = (state.numbers[name] for name in ("epoch", "batch", "best_score"))
     whole = isinstance(epoch, int) and isinstance(batch, int)
     if not whole or not 0 <= batch < batches or not 0 <= state.best_epoch < epoch:
@@ -268,7 +273,7 @@ def _split(batch: Batch, count: int) -> list[Batch]:
 
 
 def _accuracy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the share of rows, on average over heads, whose largest logit is that of the target."""
+    """Return the share of rows, on average over heads, whose largest logit is at the target."""
     right = target.argmax(-1) if target.is_floating_point() else target
     return (logits.argmax(-1) == right).float().mean()
 
