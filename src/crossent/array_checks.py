@@ -85,6 +85,31 @@ def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_cou
         )
 
 
+def check_weight_array(name: str, weight: npt.NDArray[Any], rows: int) -> None:
+    """Check an array of weights of rows.
+
+    Raises
+    ------
+    ShapeError
+        Unless it holds one finite number, 0 or above, for each row, and one is above 0; it names the first that is not.
+    """
+    if weight.shape != (rows,) or weight.dtype.kind not in "fiub":
+        raise ShapeError(
+            f"{name} holds a number for each of the {rows} rows.",
+            f"It is {weight.dtype} of shape {weight.shape}.",
+            "Give one weight for each row, or leave it out.",
+        )
+    # Written so that NaN is bad too.
+    good = (weight >= 0) & (weight < np.inf)
+    if not good.all():
+        row = int(good.argmin())
+        raise ShapeError(
+            f"{name}: a weight is a finite number, 0 or above.", f"Row {row} has {weight[row]}.", "Leave such rows out."
+        )
+    if not weight.any():
+        raise ShapeError(f"{name}: a row with a weight above 0 is needed.", "All are 0.", "Give other weights.")
+
+
 def _check_matrix(name: str, values: npt.NDArray[Any]) -> None:
     if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
         raise ShapeError(

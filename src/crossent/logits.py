@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array
+from crossent.array_checks import check_logits_array, check_target_array, check_weight_array
 from crossent.errors import SettingError, ShapeError
 from crossent.kernels.library import info
 from crossent.kernels.log_softmax import write_log_softmax
@@ -49,17 +49,20 @@ class LabelledLogits:
         ``(n,)`` int64 class indices.
     fold
         ``(n,)`` int64: which of the F models made the logits of each row; None where there is one model.
+    weight
+        ``(n,)`` float64 above 0: how many rows each row counts as; None where each counts as one.
 
     Raises
     ------
     ShapeError
-        If shapes do not fit, a class index is out of range or a fold is negative. Logits of a training that diverges
-        are not finite; `check_finite` is for those that something is to rest on.
+        If shapes do not fit, a class index is out of range, a fold is negative, or a weight is not above 0 and finite.
+        Logits of a training that diverges are not finite; `check_finite` is for those that something is to rest on.
     """
 
     logits: npt.NDArray[np.float32]
     target: npt.NDArray[np.int64]
     fold: npt.NDArray[np.int64] | None = None
+    weight: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.logits.ndim != 2:
@@ -71,6 +74,10 @@ class LabelledLogits:
                 f"Its shape is {self.fold.shape}, that of the target {self.target.shape}.",
                 "Leave it out where there is one model.",
             )
+        if self.weight is not None:
+            check_weight_array("weight", self.weight, len(self.target))
+            if not self.weight.all():
+                raise ShapeError("A row of weight 0 is left out.", "It is here.", "Take the other rows.")
 
     def __len__(self) -> int:
         return len(self.target)
@@ -97,7 +104,16 @@ class LabelledLogits:
 
     def take(self, rows: npt.NDArray[np.bool_]) -> "LabelledLogits":
         """Return the rows that a ``(n,)`` mask chooses."""
-        return LabelledLogits(self.logits[rows], self.target[rows], None if self.fold is None else self.fold[rows])
+        return LabelledLogits(
+            self.logits[rows],
+            self.target[rows],
+            None if self.fold is None else self.fold[rows],
+            None if self.weight is None else self.weight[rows],
+        )
+
+    def mean_cross_entropy(self) -> float:
+        """Return the weighted mean cross entropy of the rows in nats."""
+        return mean_cross_entropy(self.logits, self.target, self.weight)
 
 
 def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
@@ -131,15 +147,20 @@ def _write_plain(logits: Real, log_probs: npt.NDArray[np.float64]) -> None:
         log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
 
 
-def mean_cross_entropy(logits: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.int64]) -> float:
-    """Return the mean cross entropy in nats of ``(n, K)`` logits and ``(n,)`` class indices.
+def mean_cross_entropy(
+    logits: npt.NDArray[np.floating[Any]],
+    target: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float64] | None = None,
+) -> float:
+    """Return the mean cross entropy in nats of ``(n, K)`` logits and ``(n,)`` class indices, by ``(n,)`` weights.
 
     Examples
     --------
     >>> round(mean_cross_entropy(np.zeros((5, 4), dtype=np.float32), np.arange(5) % 4), 4)
     1.3863
     """
-    return float(-np.take_along_axis(log_softmax(logits), target[:, None], axis=1).mean())
+    log_probs = np.take_along_axis(log_softmax(logits), target[:, None], axis=1)[:, 0]
+    return float(-np.average(log_probs, weights=weight))
 
 
 def shift_prior(

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
-
 from crossent.data.dataset import Dataset
 from crossent.data.folder import RUN_FILE
 from crossent.disk import naming, write_file
@@ -120,10 +118,12 @@ def describe_run(dataset: Dataset, recipe: Recipe, held_out: float, request: Map
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return a sha256 of the rows and labels, so that two runs can be told to rest on the same data."""
+    """Return a sha256 of the rows, labels and weights, so that two runs can be told to rest on the same data."""
     digest = hashlib.sha256(repr((list(dataset.frame.columns), dataset.classes)).encode())
-    digest.update(pd.util.hash_pandas_object(dataset.frame, index=False).to_numpy().tobytes())
+    digest.update(dataset.row_hashes.tobytes())
     digest.update(dataset.target.tobytes())
+    if dataset.weight is not None:
+        digest.update(dataset.weight.tobytes())
     return digest.hexdigest()
 
 

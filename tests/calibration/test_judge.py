@@ -5,7 +5,7 @@ import scipy.special
 from crossent.calibration.choose import choose_calibration
 from crossent.calibration.judge import FOLDS, deal_rows, judge_structure, judge_temperature, log_probs, share_of
 from crossent.calibration.scaling import Mixing, Temperature
-from crossent.calibration.structured import Structure, fit_structured, no_change
+from crossent.calibration.structured import LabelledFeatures, Structure, fit_structured, no_change
 from crossent.calibration.temperature import best_temperature
 from crossent.logits import mean_cross_entropy
 from crossent.threads import open_threads
@@ -15,7 +15,7 @@ from tests.calibration.draw import draw, draw_skewed
 def test_the_cross_fitted_loss_is_that_of_temperatures_that_other_rows_chose() -> None:
     logits, target = draw(400, 3.0)
     with open_threads() as (pool, _):
-        rows = deal_rows(logits, target, pool)
+        rows = deal_rows(logits, target, None, pool)
         found = judge_temperature(rows, pool)
     total = 0.0
     for i in range(FOLDS):
@@ -31,14 +31,20 @@ def test_the_cross_fitted_loss_is_that_of_temperatures_that_other_rows_chose() -
 def test_the_cross_fitted_loss_is_that_of_weights_that_other_rows_chose(structure: Structure) -> None:
     logits, target = draw_skewed(400)
     with open_threads() as (pool, _):
-        rows = deal_rows(logits.astype(np.float64), target, pool)
+        rows = deal_rows(logits.astype(np.float64), target, None, pool)
         found = next(judge_structure(rows, structure, pool))
         total = 0.0
         for i in range(FOLDS):
             rest, own = rows.fold != i, rows.fold == i
             inverse, share = 1 / best_temperature(rows.logits[rest], target[rest]), share_of(int(rest.sum()))
             features = log_probs(rows.logits[rest], inverse, share, pool)
-            weight = fit_structured(features, target[rest], structure, 1.0, no_change(structure, 4), pool)
+            weight = fit_structured(
+                LabelledFeatures(features, target[rest], np.ones(rest.sum())),
+                structure,
+                1.0,
+                no_change(structure, 4),
+                pool,
+            )
             matrix = np.diag(weight[:, 0]) if structure == "vector" else weight[:, :-1]
             before = Mixing(share).logits(inverse * rows.logits[own])
             mapped = Mixing(share).logits(before + before @ matrix.T + weight[:, -1])
@@ -49,7 +55,7 @@ def test_the_cross_fitted_loss_is_that_of_weights_that_other_rows_chose(structur
 def test_folds_are_the_same_each_time_and_know_nothing_of_classes() -> None:
     logits, target = draw(100, 1.0)
     with open_threads() as (pool, _):
-        rows, again = deal_rows(logits, target, pool), deal_rows(logits, target[::-1].copy(), pool)
+        rows, again = deal_rows(logits, target, None, pool), deal_rows(logits, target[::-1].copy(), None, pool)
     np.testing.assert_array_equal(rows.fold, again.fold)
     assert np.bincount(rows.fold).tolist() == [20] * FOLDS
 

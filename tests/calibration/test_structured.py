@@ -5,6 +5,7 @@ import scipy.special
 import torch
 
 from crossent.calibration.structured import (
+    LabelledFeatures,
     Structure,
     fit_structured,
     no_change,
@@ -57,7 +58,13 @@ def test_it_finds_the_minimum_that_a_general_minimiser_finds(
     best = minimum(features, target, structure, strength)
     classes_first = np.ascontiguousarray(features.T, dtype)
     with open_threads() as (pool, _):
-        found = fit_structured(classes_first, target, structure, strength, no_change(structure, 4), pool)
+        found = fit_structured(
+            LabelledFeatures(classes_first, target, np.ones(len(target))),
+            structure,
+            strength,
+            no_change(structure, 4),
+            pool,
+        )
         losses = structured_losses(classes_first, target, structure, found, pool)
     penalty = torch.tensor(penalties(structure, 4, 600, strength))
     values = [
@@ -86,9 +93,13 @@ def test_chunks_in_threads_give_what_one_chunk_gives(monkeypatch: pytest.MonkeyP
     logits, target = draw_skewed(600)
     features = np.ascontiguousarray(scipy.special.log_softmax(logits.astype(np.float64), axis=1).T)
     with open_threads() as (pool, _):
-        whole = fit_structured(features, target, "matrix", 1.0, no_change("matrix", 4), pool)
+        whole = fit_structured(
+            LabelledFeatures(features, target, np.ones(len(target))), "matrix", 1.0, no_change("matrix", 4), pool
+        )
         monkeypatch.setattr("crossent.calibration.structured.CHUNK_ELEMENTS", 4 * 70)
-        parts = fit_structured(features, target, "matrix", 1.0, no_change("matrix", 4), pool)
+        parts = fit_structured(
+            LabelledFeatures(features, target, np.ones(len(target))), "matrix", 1.0, no_change("matrix", 4), pool
+        )
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
@@ -104,5 +115,7 @@ def test_a_strong_penalty_leaves_the_temperature_solution(structure: Structure) 
     logits, target = draw(300, 1.0)
     features = np.ascontiguousarray(scipy.special.log_softmax(logits.astype(np.float64), axis=1).T)
     with open_threads() as (pool, _):
-        found = fit_structured(features, target, structure, 1e6, no_change(structure, 4), pool)
+        found = fit_structured(
+            LabelledFeatures(features, target, np.ones(len(target))), structure, 1e6, no_change(structure, 4), pool
+        )
     assert np.abs(found).max() < 1e-4

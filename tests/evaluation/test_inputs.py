@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from crossent.errors import CrossentError
-from crossent.evaluation.inputs import read_labelled, read_prior
+from crossent.evaluation.inputs import Labelled, read_labelled, read_prior
 
 PROBS = [[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.2, 0.5, 0.3]]
 
@@ -105,9 +105,9 @@ def test_bad_labels_are_named(y, classes, met):
 
 
 def test_priors():
-    classes, target = ("a", "b"), np.array([0, 0, 1, 0])
-    assert_array_equal(read_prior(None, target, classes), [0.75, 0.25])
-    assert_array_equal(read_prior({"b": 0.9, "a": 0.1}, target, classes), [0.1, 0.9])
-    assert_array_equal(read_prior([0.5, 0.5], target, classes), [0.5, 0.5])
+    labelled = Labelled(np.zeros((4, 2)), np.array([0, 0, 1, 0]), ("a", "b"))
+    assert_array_equal(read_prior(None, labelled), [0.75, 0.25])
+    assert_array_equal(read_prior({"b": 0.9, "a": 0.1}, labelled), [0.1, 0.9])
+    assert_array_equal(read_prior([0.5, 0.5], labelled), [0.5, 0.5])
     with pytest.raises(CrossentError, match="the classes are"):
-        read_prior({"b": 0.9, "c": 0.1}, target, classes)
+        read_prior({"b": 0.9, "c": 0.1}, labelled)

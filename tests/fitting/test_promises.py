@@ -203,14 +203,14 @@ def test_the_lowest_loss_after_calibration_wins_though_it_is_not_the_lowest_befo
 
 def test_the_prior_correction_is_as_measured_on_the_rows_for_calibration(weighted: Watched, auto: Watched) -> None:
     (cross_fit,), (call,) = weighted.cross_fits, weighted.strengths
-    logits, target, prior_correction = call.args
+    rows, prior_correction = call.args
     held_out, tasks, prior = cross_fit.held_out, weighted.tasks("boosting"), weighted.result.predictor.prior
     valid = [task.valid for task in tasks if task.valid is not None]
     raw = np.concatenate([model.logits(rows.features) for model, rows in zip(cross_fit.models, valid, strict=True)])
     # The seed and the folds are those of the other training.
     seen = rows_for_calibration(auto)
-    np.testing.assert_array_equal(logits, raw[seen])
-    np.testing.assert_array_equal(target, held_out.target[seen])
+    np.testing.assert_array_equal(rows.logits, raw[seen])
+    np.testing.assert_array_equal(rows.target, held_out.target[seen])
     fold = held_out.model_index
     for i, (task, believed) in enumerate(zip(tasks, cross_fit.effective_priors, strict=True)):
         counts = np.bincount(task.train.target)
@@ -243,12 +243,12 @@ def test_without_a_remedy_nothing_is_measured_or_corrected(auto: Watched) -> Non
 def test_a_correction_of_an_average_has_to_gain_one_percent(folds: int, expected: float) -> None:
     watched = watch_fit(read(draw_rare(), "label"), Recipe(model="linear", folds=folds, linear=Linear(C=1.0)))
     assert LEAST_GAIN_OF_AVERAGE == 0.01
-    assert [call.options for call in watched.calibrations] == [{"least_gain": expected}]
+    assert [call.options for call in watched.calibrations] == [{"weight": None, "least_gain": expected}]
 
 
 def test_a_model_fitted_to_all_rows_needs_no_such_gain_and_one_temperature(reviews: Watched) -> None:
     (call,) = reviews.calibrations
-    assert call.options == {"least_gain": 0.0}
+    assert call.options == {"weight": None, "least_gain": 0.0}
     assert call.args[2] == "temperature"
     assert reviews.result.predictor.conformal_rows.fold is None
 

@@ -7,6 +7,7 @@ from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import Remedy, apply_remedy, effective_prior, measured_strength, named_class_weight
 from crossent.kinds.blocks import Features
+from crossent.logits import LabelledLogits
 from crossent.models.catalogue import fit
 from crossent.models.model import Examples, Task
 from crossent.models.objective import Objective
@@ -54,7 +55,7 @@ def test_a_linear_model_believes_that_all_classes_are_as_common_and_is_brought_b
     # What it believes is the truth of a world where the classes are as common, and restored, that of this one.
     assert np.abs(log_softmax(logits) - true_log_probs(new, np.full(3, 1 / 3))).mean() < 0.06
     assert np.abs(log_softmax(logits + prior_correction) - true_log_probs(new, prior)).mean() < 0.06
-    assert measured_strength(logits, new.target, prior_correction) > 0.9
+    assert measured_strength(LabelledLogits(logits, new.target), prior_correction) > 0.9
 
 
 @pytest.mark.parametrize("imbalance", REMEDIES)
@@ -100,7 +101,9 @@ def test_the_strength_of_a_remedy_is_what_rows_held_out_show() -> None:
     honest = true_log_probs(rows, PRIOR)
     for strength in (0.0, 0.4, 1.0):
         logits = (honest - strength * prior_correction).astype(np.float32)
-        assert measured_strength(logits, rows.target, prior_correction) == pytest.approx(strength, abs=0.05)
+        assert measured_strength(LabelledLogits(logits, rows.target), prior_correction) == pytest.approx(
+            strength, abs=0.05
+        )
 
 
 def test_weights_by_hand_are_in_the_order_of_the_classes() -> None:
@@ -156,4 +159,4 @@ def test_balanced_weights_are_of_shares_where_rows_have_several_classes() -> Non
 def test_the_strength_of_a_remedy_is_never_above_its_theory_or_below_nothing(shown: float, expected: float) -> None:
     rows, restoring = draw(20_000), np.log([1.0, 0.2, 0.05])
     logits = (true_log_probs(rows, PRIOR) - shown * restoring).astype(np.float32)
-    assert measured_strength(logits, rows.target, restoring) == pytest.approx(expected, abs=0.01)
+    assert measured_strength(LabelledLogits(logits, rows.target), restoring) == pytest.approx(expected, abs=0.01)

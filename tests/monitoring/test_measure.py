@@ -6,6 +6,7 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
+from crossent.logits import LabelledLogits
 from crossent.monitoring.measure import RunningGradients, RunningLoss, measure_held_out, peak_memory
 
 
@@ -44,7 +45,7 @@ def test_rows_held_out_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     honest = 2 * rng.normal(size=(3000, 3)).astype(np.float32)
     target = (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
-    found = measure_held_out(3 * honest, target)
+    found = measure_held_out(LabelledLogits(3 * honest, target))
     probs = softmax(3 * honest.astype(np.float64), axis=1)
     np.testing.assert_allclose(found.loss, log_loss(target, probs), rtol=1e-4)
     assert found.refinement is not None
@@ -52,12 +53,12 @@ def test_rows_held_out_agree_with_scikit_learn() -> None:
     assert found.temperature is not None
     assert abs(found.temperature - 3) < 0.2
     np.testing.assert_allclose(found.baseline_loss, np.log(3), atol=0.01)
-    assert measure_held_out(np.full((2, 2), np.nan, np.float32), np.array([0, 1])).refinement is None
+    assert measure_held_out(LabelledLogits(np.full((2, 2), np.nan, np.float32), np.array([0, 1]))).refinement is None
 
 
 def test_a_wrong_label_is_a_sure_error() -> None:
     logits = np.array([[3, 0], [3, 0], [0, 3], [3, 0], [0.1, 0]], np.float32)
-    assert measure_held_out(logits, np.array([0, 0, 1, 1, 1])).confidently_wrong == 1 / 5
+    assert measure_held_out(LabelledLogits(logits, np.array([0, 0, 1, 1, 1]))).confidently_wrong == 1 / 5
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells another way")

@@ -5,13 +5,15 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array
+from crossent.array_checks import check_logits_array, check_target_array, check_weight_array
 from crossent.calibration.choose import Choice, choose_calibration
 from crossent.calibration.scaling import Calibration
 from crossent.checks import check_choice
 
 
-def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") -> Calibration:
+def calibrate(
+    logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto", *, sample_weight: npt.ArrayLike | None = None
+) -> Calibration:
     """Learn from rows with known classes how to make probabilities of logits mean what they say.
 
     Parameters
@@ -23,6 +25,8 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
     method
         ``"temperature"``, ``"vector"`` or ``"matrix"`` scaling, ``"identity"`` for none, or ``"auto"`` for whichever
         has the lowest cross-validated log-loss. None is kept that does not lower it.
+    sample_weight
+        ``(n,)``, 0 or above: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -31,7 +35,8 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
     Raises
     ------
     ShapeError
-        If a logit is not finite, there are fewer than two classes, shapes do not fit, or a label is no class index.
+        If a logit is not finite, there are fewer than two classes, shapes do not fit, a label is no class index, or a
+        weight is negative or not finite.
     SettingError
         If the method is unknown.
 
@@ -55,4 +60,10 @@ def calibrate(logits: npt.ArrayLike, y: npt.ArrayLike, method: Choice = "auto") 
     check_logits_array("logits", scores)
     check_target_array("y", labels, *scores.shape)
     real = scores if scores.dtype in {np.dtype(np.float32), np.dtype(np.float64)} else scores.astype(np.float32)
-    return choose_calibration(real, labels.astype(np.int64), method)
+    labels = labels.astype(np.int64)
+    if sample_weight is None:
+        return choose_calibration(real, labels, method)
+    weight = np.asarray(sample_weight)
+    check_weight_array("sample_weight", weight, len(labels))
+    counted = weight > 0
+    return choose_calibration(real[counted], labels[counted], method, weight=weight[counted].astype(np.float64))

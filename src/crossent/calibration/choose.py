@@ -29,7 +29,7 @@ from crossent.calibration.scaling import (
     VectorScaling,
     identity,
 )
-from crossent.calibration.structured import Structure, fit_structured, no_change
+from crossent.calibration.structured import LabelledFeatures, Structure, fit_structured, no_change
 from crossent.logits import mean_cross_entropy
 from crossent.threads import open_threads
 
@@ -45,7 +45,14 @@ MOST_WEIGHTS_PER_ROW = 4
 LEAST_STANDARD_ERRORS = 1.0
 
 
-def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, least_gain: float = 0.0) -> Calibration:
+def choose_calibration(
+    logits: FloatArray,
+    target: Target,
+    method: Choice,
+    *,
+    weight: npt.NDArray[np.float64] | None = None,
+    least_gain: float = 0.0,
+) -> Calibration:
     """Fit calibrators to held-out logits, and keep one only if it lowers the log-loss of rows that it did not see.
 
     Parameters
@@ -58,6 +65,8 @@ def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, le
         Which to try. ``"auto"`` takes the one of lowest log-loss, and none unless it gains more than the standard error
         of its gain over the logits as they are. With more than 4 n weights in the matrix, vector scaling stands for
         matrix scaling.
+    weight
+        ``(n,)`` above 0: how many rows each row counts as. None: as one.
     least_gain
         Share of the log-loss by which a calibrator must lower it to be kept.
 
@@ -71,10 +80,10 @@ def choose_calibration(logits: FloatArray, target: Target, method: Choice, *, le
     ('temperature', 3.0)
     """
     if len(target) < FEWEST_ROWS:
-        before = mean_cross_entropy(logits, target) if len(target) else float("nan")
+        before = mean_cross_entropy(logits, target, weight) if len(target) else float("nan")
         return identity(f"{len(target)} held-out rows are too few to calibrate on", before)
     with open_threads() as (pool, _):
-        rows = deal_rows(logits, target, pool)
+        rows = deal_rows(logits, target, weight, pool)
         unscaled = judge_identity(rows)
         tried = [unscaled, *_candidates(rows, method, pool)]
         kept = _best(tried, LEAST_STANDARD_ERRORS if method == "auto" else 0.0)
@@ -115,15 +124,20 @@ def _best(tried: list[Candidate], standard_errors: float) -> Candidate:
     """
     kept = tried[0]
     for other in tried[1:]:
-        gains = kept.losses - other.losses
         least = 0.0
         if kept.method == "identity":
             least = standard_errors
         elif kept.method == other.method:
             least = LEAST_STANDARD_ERRORS
-        if gains.mean() > least * gains.std() / np.sqrt(len(gains)):
+        mean, standard_error = _mean_and_standard_error(kept.losses - other.losses, other.weight)
+        if mean > least * standard_error:
             kept = other
     return kept
+
+
+def _mean_and_standard_error(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> tuple[float, float]:
+    mean = float(np.average(values, weights=weight))
+    return mean, float(np.sqrt(np.square(weight * (values - mean)).sum()) / weight.sum())
 
 
 def _steps(rows: HeldOutRows, kept: Candidate, pool: ThreadPoolExecutor) -> tuple[Step, ...]:
@@ -135,7 +149,8 @@ def _steps(rows: HeldOutRows, kept: Candidate, pool: ThreadPoolExecutor) -> tupl
     structure: Structure = "vector" if kept.method == "vector" else "matrix"
     features = log_probs(rows.logits, inverse, share, pool)
     start = no_change(structure, len(features))
-    weight = fit_structured(features, rows.target, structure, kept.strength, start, pool)
+    labelled = LabelledFeatures(features, rows.target, rows.weight)
+    weight = fit_structured(labelled, structure, kept.strength, start, pool)
     if structure == "vector":
         return (*first, VectorScaling(1 + weight[:, 0], weight[:, 1]), Mixing(share))
     return (*first, MatrixScaling(np.eye(len(weight)) + weight[:, :-1].T, weight[:, -1]), Mixing(share))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array
+from crossent.array_checks import check_logits_array, check_weight_array
 from crossent.calibration.class_clusters import cluster_classes, clustering_share
 from crossent.calibration.conformity import (
     NO_PENALTY,
@@ -45,6 +45,7 @@ def conformal_sets(
     coverage: float = 0.9,
     method: Method = "lac",
     by: By = "overall",
+    sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> BoolArray:
     """Return the labels that each new row may have, so that a share `coverage` of the sets holds the right one.
@@ -68,6 +69,9 @@ def conformal_sets(
     by
         What the coverage is promised for: ``"overall"``; for the rows of each ``"class"``; or for those of each
         ``"cluster"`` of classes whose scores are alike, where classes have too few rows of their own.
+    sample_weight
+        ``(m,)``, 0 or above: how common rows like each held-out row are among the new ones, such as the weights of a
+        survey. The coverage is then promised for these shares. None: each row counts the same.
     seed
         Of the draws.
 
@@ -82,13 +86,17 @@ def conformal_sets(
         If the coverage is not between 0 and 1, or is more than the rows held out can promise: that takes
         coverage / (1 - coverage) of them, of each class with ``by="class"``.
     ShapeError
-        If shapes do not fit, a logit is not finite or a class index is out of range.
+        If shapes do not fit, a logit is not finite, a class index is out of range, or a weight is negative or not
+        finite.
 
     Notes
     -----
+    With weights, a label is in the set unless rows of at least a share `coverage` of the weight fit better than it; the
+    weight of the new row, which is not known, counts as the largest of the held-out rows.
+
     Sources: Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a Random World", for the promise, overall and by
-    class; Sadinle et al. 2019 (LAC), Romano et al. 2020 (APS), Angelopoulos et al. 2021 (RAPS), Ding et al. 2023
-    (clusters).
+    class; Tibshirani et al. 2019, "Conformal Prediction Under Covariate Shift", for weights; Sadinle et al. 2019 (LAC),
+    Romano et al. 2020 (APS), Angelopoulos et al. 2021 (RAPS), Ding et al. 2023 (clusters).
 
     Examples
     --------
@@ -105,6 +113,12 @@ def conformal_sets(
         target = target.astype(np.int64)
     check_logits_array("held_out_logits", held_out)
     labelled = LabelledLogits(held_out, target)
+    if sample_weight is not None:
+        weight = np.asarray(sample_weight)
+        check_weight_array("sample_weight", weight, len(labelled))
+        labelled = LabelledLogits(
+            held_out[weight > 0], target[weight > 0], weight=weight[weight > 0].astype(np.float64)
+        )
     new = np.asarray(logits, dtype=np.float32)
     return prediction_sets(labelled, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
 
@@ -124,7 +138,8 @@ def prediction_sets(
     A label is in the set if fewer than ceil(coverage (m + 1)) of the m conformal rows fit better than it, each
     compared by the model that did not see it. With one model that is split conformal with its exact quantile. With
     several the coverage is about what is asked for too; what is proven is 1 - 2 (1 - coverage), but for a term that
-    vanishes with the number of rows.
+    vanishes with the number of rows. Where rows have weights, these are summed in place of counting rows, and the new
+    row has the largest of them.
 
     Parameters
     ----------
@@ -176,14 +191,15 @@ def prediction_sets(
     score = _Scores(method, rank_penalty)
     scores = score.of_target(labelled, uniform)
     groups = _groups(labelled, scores, coverage, by, rng)
-    ranks = _ranks(groups, coverage, classes)
+    conformal = _Conformal(scores, labelled.model_index, _relative_weight(labelled))
+    masses = _masses(groups, conformal.weight, coverage, classes)
     class_count = labelled.logits.shape[1]
     step = max(1, _CHUNK // class_count)
     sets = np.empty((rows, class_count), dtype=np.bool_)
     for start in range(0, rows, step):
         part = slice(start, start + step)
         new_scores = [score(logits[part], new_uniform[part]) for logits in logits_of_models]
-        sets[part] = _members(new_scores, groups, ranks, scores, labelled.model_index)
+        sets[part] = _members(new_scores, groups, masses, conformal)
     return sets
 
 
@@ -264,38 +280,65 @@ def _group_rows(target: IntArray, kept: BoolArray, of_class: IntArray) -> _Group
     return _Groups(of_class, tuple(order[low:high] for low, high in pairwise(bounds)))
 
 
-def _ranks(groups: _Groups, coverage: float, classes: Sequence[Label] | None) -> IntArray:
-    """Return ceil(coverage (m + 1)) for the m rows of each group: a label scores worse than fewer rows than that."""
-    size = np.array([len(rows) for rows in groups.rows])
-    ranks = np.array([math.ceil(_exact(coverage) * (int(m) + 1)) for m in size])
-    impossible = np.flatnonzero(ranks > size)
+@dataclass(frozen=True, eq=False)
+class _Conformal:
+    """The conformal rows: the score of the right label of each, by which model, and its share of the largest weight."""
+
+    scores: FloatArray
+    model: IntArray
+    weight: FloatArray
+
+
+def _relative_weight(labelled: LabelledLogits) -> FloatArray:
+    return np.ones(len(labelled)) if labelled.weight is None else labelled.weight / labelled.weight.max()
+
+
+def _masses(groups: _Groups, weight: FloatArray, coverage: float, classes: Sequence[Label] | None) -> FloatArray:
+    """Return coverage (m + 1) for each group of rows of weight m: a label is in the set while less weight fits better.
+
+    Without weights, less than that is fewer rows than the usual ceil(coverage (m + 1)).
+    """
+    total = np.array([weight[rows].sum() for rows in groups.rows])
+    masses = np.array([float(_exact(coverage) * (Fraction(float(m)) + 1)) for m in total])
+    impossible = np.flatnonzero(masses > total)
     if len(impossible):
-        group = impossible[0]
-        raise _too_few_rows(coverage, size[group], np.flatnonzero(groups.of_class == group), classes)
-    return ranks
+        group = int(impossible[0])
+        raise _too_few_rows(
+            coverage, float(total[group]), len(groups.rows[group]), np.flatnonzero(groups.of_class == group), classes
+        )
+    return masses
 
 
-def _members(
-    new_scores: Sequence[FloatArray], groups: _Groups, ranks: IntArray, scores: FloatArray, fold: IntArray
-) -> BoolArray:
-    """Say for which labels fewer rows of their group than its rank score lower, each by the model of the row's fold."""
-    thresholds = [np.partition(scores[rows], rank - 1)[rank - 1] for rows, rank in zip(groups.rows, ranks, strict=True)]
+def _score_at(scores: FloatArray, weight: FloatArray, mass: float) -> float:
+    """Return the highest score below which there is less weight than `mass`."""
+    order = np.argsort(scores, kind="stable")
+    place = np.searchsorted(np.cumsum(weight[order]), mass, side="left")
+    # Rounding of the sum may carry it beyond the last.
+    return float(scores[order][min(int(place), len(order) - 1)])
+
+
+def _members(new_scores: Sequence[FloatArray], groups: _Groups, masses: FloatArray, conformal: _Conformal) -> BoolArray:
+    """Say for which labels less weight of their group than its mass scores lower, by the model of each row's fold."""
+    scores, weight = conformal.scores, conformal.weight
+    thresholds = [_score_at(scores[rows], weight[rows], mass) for rows, mass in zip(groups.rows, masses, strict=True)]
     limit = np.array(thresholds)[groups.of_class]
     sets: BoolArray = np.maximum.reduce(new_scores) <= limit
     if len(new_scores) == 1:
         return sets
-    # Where all models score at most the threshold, too few rows score lower; where all score more, enough do.
+    # Where all models score at most the threshold, too little weight scores lower; where all score more, enough does.
     row, label = np.nonzero(~sets & (np.minimum.reduce(new_scores) <= limit))
     order = np.argsort(groups.of_class[label], kind="stable")
     row, label = row[order], label[order]
     bounds = np.searchsorted(groups.of_class[label], np.arange(len(groups.rows) + 1))
     for group, rows in enumerate(groups.rows):
         part = slice(bounds[group], bounds[group + 1])
-        lower = np.zeros(part.stop - part.start, dtype=np.int64)
+        lower = np.zeros(part.stop - part.start)
         for model, of_model in enumerate(new_scores):
-            own = np.sort(scores[rows[fold[rows] == model]])
-            lower += np.searchsorted(own, of_model[row[part], label[part]], side="left")
-        sets[row[part], label[part]] = lower < ranks[group]
+            of_fold = rows[conformal.model[rows] == model]
+            of_fold = of_fold[np.argsort(scores[of_fold], kind="stable")]
+            sums = np.append(0.0, np.cumsum(weight[of_fold]))
+            lower += sums[np.searchsorted(scores[of_fold], of_model[row[part], label[part]], side="left")]
+        sets[row[part], label[part]] = lower < masses[group]
     return sets
 
 
@@ -335,8 +378,16 @@ def _check_models(labelled: LabelledLogits, logits_of_models: Sequence[Logits]) 
             )
 
 
-def _too_few_rows(coverage: float, rows: int, class_index: IntArray, classes: Sequence[Label] | None) -> SettingError:
+def _too_few_rows(
+    coverage: float, mass: float, rows: int, class_index: IntArray, classes: Sequence[Label] | None
+) -> SettingError:
     needed = rows_needed(coverage)
+    if rows >= needed:
+        return SettingError(
+            f"A coverage of {coverage:g} takes held-out rows that together weigh {needed} times the heaviest of them.",
+            f"The {rows} rows here weigh {mass:.3g} times that one.",
+            "Ask for less, hold out more rows, or cut the largest weights.",
+        )
     if len(class_index) == 1:
         name = f"class {class_index[0] if classes is None else repr(classes[class_index[0]])}"
         return SettingError(

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.calibration.scaling import Method
-from crossent.calibration.structured import Structure, fit_structured, no_change, structured_losses
+from crossent.calibration.structured import (
+    LabelledFeatures,
+    Structure,
+    fit_structured,
+    no_change,
+    structured_losses,
+)
 from crossent.calibration.temperature import FittedTemperature, fit_temperature, for_chunks, scaled_rows
 
 Array = npt.NDArray[np.float64]
@@ -35,6 +41,8 @@ class HeldOutRows:
         ``(n, K)``.
     target, fold
         ``(n,)``.
+    weight
+        ``(n,)`` float64, with a mean of one.
     judges
         How many of the folds judge calibrators that the rows outside the fold chose.
     temperature
@@ -44,6 +52,7 @@ class HeldOutRows:
     logits: FloatArray
     target: Target
     fold: npt.NDArray[np.int64]
+    weight: Array
     judges: int
     temperature: FittedTemperature
 
@@ -55,31 +64,33 @@ class HeldOutRows:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A calibrator, and what each of the judged rows loses by it when others chose it."""
+    """A calibrator, and what each of the judged rows, of these weights, loses by it when others chose it."""
 
     method: Method
     strength: float
     losses: Array
+    weight: Array
 
     @property
     def log_loss(self) -> float:
-        """The mean loss in nats."""
-        return float(self.losses.mean())
+        """The weighted mean loss in nats."""
+        return float(np.average(self.losses, weights=self.weight))
 
 
-def deal_rows(logits: FloatArray, target: Target, pool: ThreadPoolExecutor) -> HeldOutRows:
-    """Deal ``(n, K)`` logits and ``(n,)`` class indices into folds, and find the temperature of all."""
+def deal_rows(logits: FloatArray, target: Target, weight: Array | None, pool: ThreadPoolExecutor) -> HeldOutRows:
+    """Deal ``(n, K)`` logits, ``(n,)`` class indices and weights into folds, and find the temperature of all."""
     # Not by class: a fold with the same share of each class as the others would praise biases that fit those shares,
     # which are chance.
     fold = np.random.default_rng(SEED).permutation(len(target)) % FOLDS
-    temperature = fit_temperature(logits, target, pool)
+    temperature = fit_temperature(logits, target, pool, weight)
     judges = FOLDS if logits.size <= MANY_LOGITS else 1
-    return HeldOutRows(logits, target, fold, judges, temperature)
+    of_mean_one = np.ones(len(target)) if weight is None else weight / weight.mean()
+    return HeldOutRows(logits, target, fold, of_mean_one, judges, temperature)
 
 
 def judge_identity(rows: HeldOutRows) -> Candidate:
     """Judge the logits as they are."""
-    return Candidate("identity", 0.0, rows.temperature.unscaled.loss[rows.judged])
+    return Candidate("identity", 0.0, rows.temperature.unscaled.loss[rows.judged], rows.weight[rows.judged])
 
 
 def judge_temperature(rows: HeldOutRows, pool: ThreadPoolExecutor) -> Candidate:
@@ -88,7 +99,7 @@ def judge_temperature(rows: HeldOutRows, pool: ThreadPoolExecutor) -> Candidate:
     outside = len(rows.target) - np.bincount(rows.fold, minlength=FOLDS)
     shares = np.array([share_of(int(count)) for count in outside])
     mixed = _mixed(losses, shares[rows.fold], rows.logits.shape[1])
-    return Candidate("temperature", 0.0, mixed[rows.judged])
+    return Candidate("temperature", 0.0, mixed[rows.judged], rows.weight[rows.judged])
 
 
 def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExecutor) -> Iterator[Candidate]:
@@ -102,14 +113,15 @@ def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExe
         losses = np.empty(len(rows.target))
         for i, side in enumerate(sides):
             fitted, held_out = features[i]
-            weights[i] = fit_structured(fitted, rows.target[~side], structure, strength, weights[i], pool)
+            labelled = LabelledFeatures(fitted, rows.target[~side], rows.weight[~side])
+            weights[i] = fit_structured(labelled, structure, strength, weights[i], pool)
             unmixed = structured_losses(held_out, rows.target[side], structure, weights[i], pool)
             losses[side] = _mixed(unmixed, share_of(fitted.shape[1]), classes)
-        found = Candidate(structure, strength, losses[rows.judged])
-        yield found
-        if found.log_loss >= least:
+        candidate = Candidate(structure, strength, losses[rows.judged], rows.weight[rows.judged])
+        yield candidate
+        if candidate.log_loss >= least:
             break
-        least = found.log_loss
+        least = candidate.log_loss
 
 
 def share_of(rows: int) -> float:
@@ -150,10 +162,8 @@ def _inverse_by_fold(rows: HeldOutRows) -> Array:
     One Newton step leads there from the temperature of all rows: without a fifth of them the optimum is so near that
     a second step would change no digit that matters.
     """
-    slopes, curvatures = (
-        values.sum() - np.bincount(rows.fold, values, FOLDS)
-        for values in (rows.temperature.rows.slope, rows.temperature.rows.curvature)
-    )
+    weighted = (rows.weight * each for each in (rows.temperature.rows.slope, rows.temperature.rows.curvature))
+    slopes, curvatures = (values.sum() - np.bincount(rows.fold, values, FOLDS) for values in weighted)
     steps = np.divide(slopes, curvatures, out=np.zeros(FOLDS), where=curvatures > 0)
     inverse = rows.temperature.inverse
     found: Array = np.clip(inverse - steps, inverse / 2, inverse * 2)

@@ -92,6 +92,25 @@ TERMS: dict[Structure, Terms] = {"vector": VectorTerms(), "matrix": MatrixTerms(
 
 
 @dataclass(frozen=True, eq=False)
+class LabelledFeatures:
+    """Rows to fit to.
+
+    Attributes
+    ----------
+    features
+        ``(K, n)`` log-probabilities, float32 or float64; all passes are in their dtype.
+    target
+        ``(n,)`` class indices.
+    weight
+        ``(n,)`` float64 above 0: by these the losses of the rows are averaged.
+    """
+
+    features: FloatArray
+    target: Target
+    weight: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Point:
     """The penalised loss at some ``(K, q)`` weights, and the ``(K, n)`` probabilities there."""
 
@@ -117,21 +136,18 @@ def no_change(structure: Structure, classes: int) -> Array:
 
 
 def fit_structured(
-    features: FloatArray,
-    target: Target,
+    labelled: LabelledFeatures,
     structure: Structure,
     strength: float,
     start: Array,
     pool: ThreadPoolExecutor,
 ) -> Array:
-    """Minimise the mean cross entropy plus penalty by truncated Newton steps; it is convex.
+    """Minimise the weighted mean cross entropy plus penalty by truncated Newton steps; it is convex.
 
     Parameters
     ----------
-    features
-        ``(K, n)`` log-probabilities, float32 or float64; all passes are in their dtype.
-    target
-        ``(n,)`` class indices.
+    labelled
+        The rows.
     structure
         ``"vector"`` or ``"matrix"``.
     strength
@@ -145,8 +161,8 @@ def fit_structured(
     -------
     ``(K, q)`` float64: for each class the weights of features, its own alone in vector scaling, and last its bias.
     """
-    penalty = penalties(structure, len(features), len(target), strength)
-    objective = _Objective(features, target, TERMS[structure], penalty, pool)
+    penalty = penalties(structure, len(labelled.features), len(labelled.target), strength)
+    objective = _Objective(labelled, TERMS[structure], penalty, pool)
     point = objective.at(start)
     for _ in range(MOST_STEPS):
         gradient = objective.gradient(point)
@@ -165,17 +181,19 @@ def structured_losses(
     features: FloatArray, target: Target, structure: Structure, weight: Array, pool: ThreadPoolExecutor
 ) -> Array:
     """Return the ``(n,)`` cross entropy of each row in nats at ``(K, q)`` weights."""
-    return _Objective(features, target, TERMS[structure], np.zeros_like(weight), pool).losses(weight)
+    labelled = LabelledFeatures(features, target, np.ones(len(target)))
+    return _Objective(labelled, TERMS[structure], np.zeros_like(weight), pool).losses(weight)
 
 
 class _Objective:
-    """Mean cross entropy plus penalty, and its derivatives, chunk by chunk in threads."""
+    """Weighted mean cross entropy plus penalty, and its derivatives, chunk by chunk in threads."""
 
-    def __init__(
-        self, features: FloatArray, target: Target, terms: Terms, penalty: Array, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, labelled: LabelledFeatures, terms: Terms, penalty: Array, pool: ThreadPoolExecutor) -> None:
+        features, target = labelled.features, labelled.target
         self._features = features
         self._target = target
+        self._weight, self._total = labelled.weight, float(labelled.weight.sum())
+        self._row_weight = labelled.weight.astype(features.dtype)
         self._terms = terms
         self._penalty = penalty
         rows = max(1, CHUNK_ELEMENTS // len(features))
@@ -185,7 +203,7 @@ class _Objective:
     def at(self, weight: Array) -> Point:
         """Return the objective at some weights."""
         probs = np.empty_like(self._features)
-        loss = float(self.losses(weight, probs).mean())
+        loss = float(np.average(self.losses(weight, probs), weights=self._weight))
         return Point(weight, loss + float((self._penalty * weight**2).sum()), probs)
 
     def losses(self, weight: Array, probs: FloatArray | None = None) -> Array:
@@ -213,6 +231,7 @@ class _Objective:
         def take(chunk: slice) -> FloatArray:
             slopes, target = point.probs[:, chunk].copy(), self._target[chunk]
             slopes[target, np.arange(len(target))] -= 1
+            slopes *= self._row_weight[chunk]
             return self._terms.adjoint(self._features[:, chunk], slopes)
 
         return self._mean(take) + 2 * self._penalty * point.weight
@@ -226,6 +245,7 @@ class _Objective:
             slopes = self._terms.change(features, narrow)
             slopes -= np.einsum("kn,kn->n", slopes, probs)
             slopes *= probs
+            slopes *= self._row_weight[chunk]
             return self._terms.adjoint(features, slopes)
 
         return self._mean(take) + 2 * self._penalty * direction
@@ -235,7 +255,7 @@ class _Objective:
 
         def take(chunk: slice) -> FloatArray:
             probs = point.probs[:, chunk]
-            return self._terms.diagonal(self._features[:, chunk], probs - probs**2)
+            return self._terms.diagonal(self._features[:, chunk], (probs - probs**2) * self._row_weight[chunk])
 
         return self._mean(take) + 2 * self._penalty
 
@@ -244,7 +264,7 @@ class _Objective:
         total: Array = first.astype(np.float64)
         for other in others:
             total += other
-        total /= len(self._target)
+        total /= self._total
         return total
 
     def _map(self, take: Callable[[slice], Any]) -> list[Any]:

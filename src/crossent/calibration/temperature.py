@@ -61,8 +61,8 @@ class FittedTemperature:
     rows: ScaledRows
 
 
-def best_temperature(logits: Logits, target: Target) -> float:
-    """Return the temperature of lowest log-loss for ``(n, K)`` logits and ``(n,)`` class indices.
+def best_temperature(logits: Logits, target: Target, weight: Array | None = None) -> float:
+    """Return the temperature of lowest log-loss for ``(n, K)`` logits and ``(n,)`` class indices, by ``(n,)`` weights.
 
     Examples
     --------
@@ -73,11 +73,13 @@ def best_temperature(logits: Logits, target: Target) -> float:
     3.0
     """
     with open_threads() as (pool, _):
-        return 1 / fit_temperature(logits, target, pool).inverse
+        return 1 / fit_temperature(logits, target, pool, weight).inverse
 
 
-def fit_temperature(logits: Logits, target: Target, pool: ThreadPoolExecutor) -> FittedTemperature:
-    """Find the root of the slope by the inverse temperature.
+def fit_temperature(
+    logits: Logits, target: Target, pool: ThreadPoolExecutor, weight: Array | None = None
+) -> FittedTemperature:
+    """Find the root of the weighted mean slope by the inverse temperature.
 
     The loss is convex in 1 / T, so that its slope changes sign once: Newton's steps, and where one leaves the bracket
     of the root, its end, or where that was tried its middle by u = log(1 / T).
@@ -86,7 +88,7 @@ def fit_temperature(logits: Logits, target: Target, pool: ThreadPoolExecutor) ->
     untested = {low, high}
     unscaled = rows = scaled_rows(logits, target, inverse, pool)
     for _ in range(MOST_STEPS):
-        slope, curvature = float(rows.slope.mean()), float(rows.curvature.mean())
+        slope, curvature = (float(np.average(each, weights=weight)) for each in (rows.slope, rows.curvature))
         if slope == 0:
             break
         low, high = (low, inverse) if slope > 0 else (inverse, high)

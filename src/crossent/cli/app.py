@@ -133,6 +133,9 @@ def evaluate(
     model: Model,
     data: Annotated[Path, Parameter(help="File with the columns of training and the target.")],
     *,
+    weight: Annotated[
+        str | None, Parameter(help="Column of numbers: how many rows each row counts as; 0 leaves a row out.")
+    ] = None,
     encoding: Encoding = "utf-8",
     json: Json = False,
 ) -> None:
@@ -142,7 +145,7 @@ def evaluate(
     """
     from crossent.cli import commands
 
-    commands.evaluate(model, data, encoding, as_json=json)
+    commands.evaluate(model, data, encoding, weight=weight, as_json=json)
 
 
 @app.command

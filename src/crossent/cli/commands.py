@@ -22,7 +22,8 @@ from crossent.cli.spreadsheet import to_csv, with_formulas, without_formulas
 from crossent.cli.terminal import Console, visible
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
-from crossent.data.read import read, read_table
+from crossent.data.read import check_column, read, read_table
+from crossent.data.weights import read_weights
 from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
@@ -138,6 +139,7 @@ def _read(data: Path, rows: RowFlags) -> Dataset:
         rows.target,
         groups=rows.groups,
         time=rows.time,
+        weight=rows.weight,
         kinds=rows.kind,
         encoding=rows.encoding,
     )
@@ -230,7 +232,7 @@ def _read_rows(console: Console, predictor: Predictor, data: Path, encoding: str
     return frame
 
 
-def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
+def evaluate(model: Path, data: Path, encoding: str, *, weight: str | None, as_json: bool) -> None:
     """Judge a model on rows with known classes."""
     predictor = load_run(model)
     frame = _read_rows(Console(stderr=True), predictor, data, encoding)
@@ -240,15 +242,22 @@ def evaluate(model: Path, data: Path, encoding: str, *, as_json: bool) -> None:
             f"{data} has no column {predictor.target_name!r}; it has {listed(frame.columns)}.",
             "Add it, or rename the one that holds the known classes.",
         )
+    notes: list[str] = []
+    weights = None
+    if weight is not None:
+        check_column(frame, weight, str(data))
+        weights, notes = read_weights(frame[weight])
+        frame, weights = frame[weights > 0].reset_index(drop=True), weights[weights > 0]
     target = label_positions(frame[predictor.target_name], predictor.classes)
     converted = predictor.convert(frame)
     log_probs = log_softmax(predictor.logits_of(converted))
-    evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    evaluation = evaluate_log_probs(log_probs, target, predictor.classes, predictor.prior, rng, weight=weights)
     if as_json:
         _print_json(to_json(evaluation))
         return
     console = Console()
-    for note in predictor.notes_of(converted):
+    for note in [*notes, *predictor.notes_of(converted)]:
         console.print(f"Note: {note}", markup=False, highlight=False)
     _show_evaluation(console, evaluation, f"On {evaluation.rows:,} rows:")
     console.print(f"  {calibration_test_words(evaluation)}", markup=False, highlight=False, soft_wrap=True)

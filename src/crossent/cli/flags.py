@@ -29,6 +29,13 @@ class RowFlags:
             help="Column of dates or numbers; the latest rows are held out, with --groups the groups that end latest."
         ),
     ] = None
+    weight: Annotated[
+        str | None,
+        Parameter(
+            help="Column of numbers: how many rows each row counts as, such as the weights of a survey. A row of"
+            " weight 2 is the same as two such rows, one of weight 0 is left out."
+        ),
+    ] = None
     kind: Annotated[
         dict[str, str] | None,
         Parameter(

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.data.duplicates import Codes, Hashes, copy_codes, hash_rows
 from crossent.kinds.column import Column, Label
+from crossent.lazy import lazy_property
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Dataset:
     distribution
         ``(n, K)`` float32 shares of the classes of each row, which sum to one and which the target was drawn from;
         None where each row is of one class for certain.
+    weight
+        ``(n,)`` float64 above 0: how many rows each row counts as; None where each counts as one.
     """
 
     frame: pd.DataFrame
@@ -52,29 +56,52 @@ class Dataset:
     source: str = "memory"
     notes: tuple[str, ...] = ()
     distribution: npt.NDArray[np.float32] | None = None
+    weight: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
+    @lazy_property
+    def row_hashes(self) -> Hashes:
+        """``(n,)`` uint64: a number for each row that is made of the values of its columns."""
+        return hash_rows(self.frame)
+
+    @lazy_property
+    def copy_codes(self) -> Codes:
+        """``(n,)`` int64: equal for rows that are copies of one another; see `crossent.data.duplicates.copy_codes`.
+
+        They are looked for once: whether rows are copies is told by all rows, not by the part that `take` gives.
+        """
+        return copy_codes(self.frame, self.row_hashes)
+
     @property
     def class_counts(self) -> npt.NDArray[np.int64]:
-        """``(K,)`` rows of each class."""
+        """``(K,)`` rows of each class, each counted as one, whatever its weight."""
         return np.bincount(self.target, minlength=len(self.classes))
 
     @property
     def prior(self) -> npt.NDArray[np.float64]:
-        """``(K,)`` shares of the classes in all rows."""
+        """``(K,)`` shares of the classes in all rows, by weight."""
         if self.distribution is not None:
-            return np.asarray(self.distribution.mean(axis=0, dtype=np.float64))
-        return self.class_counts / len(self)
+            return np.average(self.distribution.astype(np.float64), axis=0, weights=self.weight)
+        mass = np.bincount(self.target, self.weight, minlength=len(self.classes))
+        return np.asarray(mass / mass.sum())
 
     def take(self, rows: npt.NDArray[Any]) -> "Dataset":
         """Return the dataset of the given rows, by position or mask, with the same classes and columns."""
-        return dataclasses.replace(
+        taken = dataclasses.replace(
             self,
             frame=self.frame.loc[rows] if rows.dtype == bool else self.frame.iloc[rows],
             target=self.target[rows],
             groups=None if self.groups is None else self.groups[rows],
             time=None if self.time is None else self.time[rows],
             distribution=None if self.distribution is None else self.distribution[rows],
+            weight=None if self.weight is None else self.weight[rows],
         )
+        for name in _LOOKED_FOR_ONCE & self.__dict__.keys():
+            taken.__dict__[name] = self.__dict__[name][rows]
+        return taken
+
+
+# What a dataset hands on to its parts, once it was worked out.
+_LOOKED_FOR_ONCE = {"row_hashes", "copy_codes"}

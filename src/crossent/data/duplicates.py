@@ -12,20 +12,33 @@ Duplicates = Literal["auto", "together", "anywhere"]
 Codes = npt.NDArray[np.int64]
 
 
-def duplicate_codes(frame: pd.DataFrame) -> Codes:
-    """Return a number for each row; rows of equal values get equal numbers.
+Hashes = npt.NDArray[np.uint64]
+
+
+def hash_rows(frame: pd.DataFrame) -> Hashes:
+    """Return a number for each row that is made of its values, ``(n,)``; the same in every process.
 
     Examples
     --------
-    >>> first, second, third = duplicate_codes(pd.DataFrame({"x": [1, 2, 1]})).tolist()
+    >>> first, second, third = hash_rows(pd.DataFrame({"x": [1, 2, 1]})).tolist()
     >>> first == third != second
     True
     """
-    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)
+
+
+def duplicate_codes(hashes: Hashes) -> Codes:
+    """Return a number from 0 for each row; rows of equal values get equal numbers.
+
+    Examples
+    --------
+    >>> duplicate_codes(np.array([70, 50, 70], np.uint64))
+    array([1, 0, 1])
+    """
     return np.unique(hashes, return_inverse=True)[1].astype(np.int64)
 
 
-def copy_codes(frame: pd.DataFrame) -> Codes:
+def copy_codes(frame: pd.DataFrame, hashes: Hashes) -> Codes:
     """Return a number for each row; rows get equal numbers if their values are equal, and hardly by chance.
 
     Chance makes rows equal if one of the other rows or more would have these values were the columns independent. In a
@@ -36,12 +49,14 @@ def copy_codes(frame: pd.DataFrame) -> Codes:
     --------
     Two rows with the same long number are copies; people with the same answers are not.
 
-    >>> len(np.unique(copy_codes(pd.DataFrame({"volt": [0.731, 0.731, 0.2, 0.9]}))))
+    >>> volts = pd.DataFrame({"volt": [0.731, 0.731, 0.2, 0.9]})
+    >>> len(np.unique(copy_codes(volts, hash_rows(volts))))
     3
-    >>> len(np.unique(copy_codes(pd.DataFrame({"smoker": ["yes", "no"] * 4, "sex": ["f", "m", "m", "f"] * 2}))))
+    >>> people = pd.DataFrame({"smoker": ["yes", "no"] * 4, "sex": ["f", "m", "m", "f"] * 2})
+    >>> len(np.unique(copy_codes(people, hash_rows(people))))
     8
     """
-    codes = duplicate_codes(frame)
+    codes = duplicate_codes(hashes)
     n, sizes = len(frame), np.bincount(codes)
     if len(sizes) == n:
         return codes

@@ -18,6 +18,7 @@ from crossent.data.folder import TEXT, folder_notes, read_folder
 from crossent.data.labels import encode_labels, labels_of, rare_class_notes
 from crossent.data.limits import read_opened
 from crossent.data.understand import understand, understand_column
+from crossent.data.weights import read_weights, weights_that_differ
 from crossent.errors import DataError
 from crossent.kinds.values import texts_of
 from crossent.names import check_distinct, listed, nearest, shortened
@@ -34,6 +35,7 @@ def read(
     *,
     groups: str | None = None,
     time: str | None = None,
+    weight: str | None = None,
     kinds: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
 ) -> Dataset:
@@ -52,6 +54,9 @@ def read(
     time
         Name of a column of dates or numbers; the latest rows are the ones held out. With `groups` these are the groups
         whose last rows are the latest, each of them whole.
+    weight
+        Name of a column of numbers, 0 or above: how many rows each row counts as. Rows of weight 0 are left out, and a
+        note says so.
     kinds
         Kinds of columns where the inferred ones are wrong.
     encoding
@@ -60,7 +65,8 @@ def read(
     Raises
     ------
     DataError
-        If the file cannot be read, the target is not there or has fewer than two classes, or no column can be used.
+        If the file cannot be read, the target is not there or has fewer than two classes, no column can be used, or a
+        weight is missing, negative or not finite.
 
     Examples
     --------
@@ -71,16 +77,19 @@ def read(
     """
     frame = read_table(source, encoding=encoding)
     name = source if isinstance(source, str) else getattr(source, "name", f"a {type(source).__name__}")
-    for column in (target, groups, time):
-        _check_column(frame, column, str(name))
+    for column in (target, groups, time, weight):
+        check_column(frame, column, str(name))
     notes = folder_notes(Path(source)) if isinstance(source, str | Path) and _is_folder(Path(source)) else []
     labelled = frame[target].notna().to_numpy()
     if not labelled.all():
         notes.append(f"{int((~labelled).sum()):,} rows have no value in {target!r} and are left out.")
         frame = frame[labelled]
+    weights, weight_notes = (None, []) if weight is None else read_weights(frame[weight])
+    if weights is not None and not weights.all():
+        frame, weights = frame[weights > 0], weights[weights > 0]
     codes, classes = encode_labels(labels_of(frame[target]), target)
     group_codes, group_notes = (None, []) if groups is None else _group_codes(frame[groups])
-    features = frame.drop(columns=[column for column in {target, groups, time} if column is not None])
+    features = frame.drop(columns=[column for column in {target, groups, time, weight} if column is not None])
     used, columns = understand(features, kinds or {})
     return Dataset(
         frame=used,
@@ -91,7 +100,8 @@ def read(
         groups=group_codes,
         time=None if time is None else _moments(frame[time]),
         source=str(name),
-        notes=(*notes, *group_notes, *rare_class_notes(codes, classes)),
+        notes=(*notes, *weight_notes, *group_notes, *rare_class_notes(codes, classes)),
+        weight=None if weights is None else weights_that_differ(weights),
     )
 
 
@@ -166,7 +176,14 @@ def is_texts(source: Any) -> bool:
     return bool(present) and all(isinstance(value, str) for value in present)
 
 
-def _check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
+def check_column(frame: pd.DataFrame, column: str | None, source: str) -> None:
+    """Check that a table has a column that is named, if one is.
+
+    Raises
+    ------
+    DataError
+        If it has not.
+    """
     if column is None or column in frame.columns:
         return
     near = nearest(column, frame.columns, cutoff=0.4)

@@ -9,8 +9,10 @@ from crossent.errors import SettingError, ShapeError
 Rows = npt.NDArray[np.int64]
 
 
-def oversample(target: npt.NDArray[np.int64], *, rng: np.random.Generator) -> Rows:
-    """Return rows such that every class has as many as the largest.
+def oversample(
+    target: npt.NDArray[np.int64], *, rng: np.random.Generator, weight: npt.NDArray[np.float64] | None = None
+) -> Rows:
+    """Return rows such that every class has as many as the largest, or about as much weight as the heaviest.
 
     Each row of a class is there equally often, give or take one; those that are there once more are drawn.
 
@@ -20,6 +22,8 @@ def oversample(target: npt.NDArray[np.int64], *, rng: np.random.Generator) -> Ro
         ``(n,)`` class indices.
     rng
         Source of the draws.
+    weight
+        ``(n,)`` above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -39,8 +43,13 @@ def oversample(target: npt.NDArray[np.int64], *, rng: np.random.Generator) -> Ro
     array([4, 4, 4])
     """
     members = _members(target)
-    most = max(map(len, members))
-    return np.sort(np.concatenate([_cycle(rows, most, rng) for rows in members]))
+    masses = [len(rows) if weight is None else weight[rows].sum() for rows in members]
+    times = [max(masses) / mass for mass in masses]
+    return np.sort(
+        np.concatenate(
+            [_cycle(rows, round(often * len(rows)), rng) for rows, often in zip(members, times, strict=True)]
+        )
+    )
 
 
 def balanced_batches(

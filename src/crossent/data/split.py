@@ -7,7 +7,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from crossent.data.dataset import Dataset
-from crossent.data.duplicates import Duplicates, copy_codes, duplicate_codes
+from crossent.data.duplicates import Duplicates, duplicate_codes
 from crossent.errors import DataError
 
 Sides = npt.NDArray[np.int64]
@@ -58,8 +58,10 @@ def row_units(dataset: Dataset, *, duplicates: Duplicates) -> npt.NDArray[np.int
     """Return the unit of each row, which no split may part: its group and, where asked, its duplicates."""
     n = len(dataset)
     same = []
-    if duplicates != "anywhere":
-        same.append({"auto": copy_codes, "together": duplicate_codes}[duplicates](dataset.frame))
+    if duplicates == "auto":
+        same.append(dataset.copy_codes)
+    elif duplicates == "together":
+        same.append(duplicate_codes(dataset.row_hashes))
     if dataset.groups is not None:
         same.append(dataset.groups)
     if not same:

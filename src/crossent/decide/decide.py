@@ -273,7 +273,7 @@ def _confidence(probs: FloatArray, predicted: IntArray) -> FloatArray:
 def _tuned_thresholds(prior: FloatArray, basis: DecisionBasis, rule: DecisionRule) -> FloatArray | None:
     if rule.scoring is None:
         return None
-    rows = _sample(_held_out_under(prior, basis), prior, basis, rule)
+    rows = _of_equal_weight(_sample(_held_out_under(prior, basis), prior, basis, rule), rule)
     if rule.risk is not None:
         rows = rows.take(_tuning_half(rows, rule))
     probs = np.exp(log_softmax(rows.logits))
@@ -284,7 +284,7 @@ def _least_confidence(
     risk: float, prior: FloatArray, thresholds: FloatArray | None, basis: DecisionBasis, rule: DecisionRule
 ) -> np.float64:
     """Return the confidence from which on rows are answered, found on held-out rows by the labels predicted there."""
-    rows = _sample(_held_out_under(prior, basis), prior, basis, rule)
+    rows = _of_equal_weight(_sample(_held_out_under(prior, basis), prior, basis, rule), rule)
     if rule.scoring is not None:
         # Rows that thresholds were tuned on are answered better by them than others.
         rows = rows.take(~_tuning_half(rows, rule))
@@ -320,7 +320,7 @@ def _sample(rows: LabelledLogits, prior: FloatArray, basis: DecisionBasis, rule:
     """Return rows that are a sample of the rows' prior, as the new ones are."""
     if rule.prior is None:
         return rows
-    sample_rng, _ = np.random.default_rng(rule.seed).spawn(2)
+    sample_rng, _, _ = np.random.default_rng(rule.seed).spawn(3)
     chosen = sample_of_prior(rows.target, basis.prior, prior, sample_rng)
     if not chosen.any():
         raise SettingError(
@@ -331,6 +331,18 @@ def _sample(rows: LabelledLogits, prior: FloatArray, basis: DecisionBasis, rule:
     return rows.take(chosen)
 
 
+def _of_equal_weight(rows: LabelledLogits, rule: DecisionRule) -> LabelledLogits:
+    """Return rows that each count as one: drawn from all with a chance in proportion to their weight.
+
+    What is then promised by counting rows holds where rows come in the shares that the weights stand for.
+    """
+    if rows.weight is None:
+        return rows
+    _, _, weight_rng = np.random.default_rng(rule.seed).spawn(3)
+    chosen = rows.take(weight_rng.random(len(rows)) < rows.weight / rows.weight.max())
+    return dataclasses.replace(chosen, weight=None)
+
+
 def _tuning_half(rows: LabelledLogits, rule: DecisionRule) -> BoolArray:
     """Return which rows thresholds are tuned on where the others are to promise a risk."""
     if len(rows) < 2:
@@ -339,5 +351,5 @@ def _tuning_half(rows: LabelledLogits, rule: DecisionRule) -> BoolArray:
             f"There is {len(rows)} row.",
             "Leave out the scoring or the risk, or train on more rows.",
         )
-    _, half_rng = np.random.default_rng(rule.seed).spawn(2)
+    _, half_rng, _ = np.random.default_rng(rule.seed).spawn(3)
     return np.asarray(half_rng.permutation(len(rows)) < len(rows) // 2)

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted, column_or_1d, validate_data
 
+from crossent.array_checks import check_weight_array
 from crossent.calibration.conformal import By
 from crossent.calibration.conformity import Method
 from crossent.calibration.prior import Prior
@@ -22,6 +25,7 @@ from crossent.data.labels import encode_labels
 from crossent.data.read import is_texts, read_table
 from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
 from crossent.data.understand import understand
+from crossent.data.weights import unusual_weights, weights_that_differ
 from crossent.decide.decide import DecisionRule, Decisions
 from crossent.decide.thresholds import LabelScore
 from crossent.fitting.fit import fit
@@ -89,7 +93,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             setattr(self, name, value)
         return self
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Train, choose and calibrate.
 
         Parameters
@@ -100,30 +104,36 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             ``(n,)`` labels: strings, integers or booleans. Or the shares of the classes in each row, which sum to one:
             a frame, whose columns are the classes, or a floating array ``(n, K)``, whose classes are 0 to K - 1. Models
             then learn the shares; rows held out are judged and calibrated by labels drawn from theirs.
+        sample_weight
+            ``(n,)``, 0 or above: how many rows each row counts as, in training, in the choice of the model, in its
+            calibration and in what `predict_sets` and `abstains` promise. A row of weight 2 is the same as two such
+            rows, and one of weight 0 is the same as none. None: each row counts as one.
 
         Raises
         ------
         DataError
-            If there is one class only, or no column can be used.
+            If there is one class only, no column can be used, or a weight is negative.
         ShapeError
             If shares of classes do not sum to one.
         SettingError
             If a setting is out of bounds. Whatever ends `fit` before its end, the estimator stays as it was before.
         """
         draft = copy.copy(self)
-        draft._learn(X, y)
+        draft._learn(X, y, sample_weight)
         # One assignment: an error or Ctrl-C leaves either the old model or the new one, never labels of one beside
         # probabilities of the other.
         self.__dict__ = draft.__dict__
         return self
 
-    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
+    def _learn(self, X: Any, y: Any, sample_weight: Any) -> None:  # noqa: N803
         recipe = recipe_of({name: getattr(self, name) for name in _FIELDS})
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         frame = self._frame(X, reset=True)
-        target = _read_target(y, recipe.seed)
-        _check_lengths(frame, target.codes)
+        weight, counted = _read_weight(sample_weight, len(frame))
+        _check_lengths(frame, y)
+        frame = frame if counted.all() else frame[counted].reset_index(drop=True)
+        target = _read_target(y if counted.all() else _safe_indexing(y, np.flatnonzero(counted)), recipe.seed)
         # A list of strings says what it is, however short they are.
         kinds: dict[str, str] = {TEXT: "text"} if is_texts(X) else {}
         used, columns = understand(frame, kinds)
@@ -134,6 +144,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             classes=tuple(target.classes.tolist()),
             target_name="y",
             distribution=target.distribution,
+            weight=weight,
         )
         self.classes_ = target.classes
         self.predictor_: Predictor = fit(dataset, recipe).predictor
@@ -162,7 +173,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         >>> X, y = load_iris(return_X_y=True)
         >>> decisions = Classifier(model="linear").fit(X, y).decide(X, DecisionRule(top=2, risk=0.25))
         >>> decisions.predicted.shape, decisions.top.shape, decisions.abstains.mean().round(3)
-        ((150,), (150, 2), np.float64(0.033))
+        ((150,), (150, 2), np.float64(0.0))
         """
         check_is_fitted(self)
         return self.predictor_.decide(self._frame(X, reset=False), rule)
@@ -344,9 +355,21 @@ def _read_target(y: Any, seed: int) -> _Target:
     return _Target(codes, np.unique(labels), None)
 
 
-def _check_lengths(frame: pd.DataFrame, codes: npt.NDArray[np.int64]) -> None:
-    if len(frame) != len(codes):
-        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(frame), len(codes)]}")
+def _read_weight(sample_weight: Any, rows: int) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.bool_]]:
+    """Return the weights of the rows that count, None where each counts as one, and which rows these are."""
+    if sample_weight is None:
+        return None, np.ones(rows, np.bool_)
+    weight = _check_sample_weight(sample_weight, np.empty((rows, 0)), dtype=np.float64)
+    check_weight_array("sample_weight", weight, rows)
+    counted = weight > 0
+    for note in unusual_weights(weight[counted]):
+        warnings.warn(note, stacklevel=4)
+    return weights_that_differ(weight[counted]), counted
+
+
+def _check_lengths(frame: pd.DataFrame, y: Any) -> None:
+    if (rows := _num_samples(y)) != len(frame):
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(frame), rows]}")
 
 
 Classifier.__doc__ = str(Classifier.__doc__).format(

@@ -6,14 +6,20 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.errors import SettingError, ShapeError
-from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
+from crossent.evaluation.metrics import Counts, FloatArray, IntArray, Scores, as_counts, check_rows
 from crossent.evaluation.result import Reliability
 
 BINS = 15  # as in Guo et al. 2017, so that figures can be compared
 _TOLERANCE = 1e-4  # rounding of probabilities that were computed in float32 or less
 
 
-def reliability(probability: Scores, outcome: npt.NDArray[np.bool_], bins: int = BINS) -> Reliability:
+def reliability(
+    probability: Scores,
+    outcome: npt.NDArray[np.bool_],
+    bins: int = BINS,
+    *,
+    sample_weight: FloatArray | None = None,
+) -> Reliability:
     """Bin predicted probabilities of one event and compare each bin with how often the event happened.
 
     The bins have equal width. Their edges then do not depend on the rows, so that two models, or two resamples of the
@@ -28,6 +34,8 @@ def reliability(probability: Scores, outcome: npt.NDArray[np.bool_], bins: int =
         ``(n,)`` whether it happened.
     bins
         Number of bins, one or more.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Raises
     ------
@@ -53,11 +61,14 @@ def reliability(probability: Scores, outcome: npt.NDArray[np.bool_], bins: int =
             "Reliability needs one bin or more.", f"bins is {bins}.", "Leave it at 15, or give 1 to 100."
         )
     bin_index = bin_of(probability, bins)
-    count = np.bincount(bin_index, minlength=bins)
-    happened = np.bincount(bin_index[outcome], minlength=bins)
-    confidence = _divide(np.bincount(bin_index, weights=probability, minlength=bins), count)
-    low, high = wilson_interval(happened, count)
-    return Reliability(_edges(bins), count.astype(np.int64), confidence, _divide(happened, count), low, high)
+    weight = np.ones(len(probability)) if sample_weight is None else sample_weight
+    count = np.bincount(bin_index, weight, minlength=bins)
+    happened = np.bincount(bin_index, weight * outcome, minlength=bins)
+    confidence = _divide(np.bincount(bin_index, weight * probability, minlength=bins), count)
+    # Rows of different weights tell as much as fewer rows of the same (Kish 1965, "Survey Sampling").
+    per_row = _divide(count, np.bincount(bin_index, weight**2, minlength=bins))
+    low, high = wilson_interval(np.nan_to_num(happened * per_row), np.nan_to_num(count * per_row))
+    return Reliability(_edges(bins), as_counts(count), confidence, _divide(happened, count), low, high)
 
 
 def bin_of(probability: Scores, bins: int) -> npt.NDArray[np.intp]:
@@ -73,13 +84,13 @@ def bin_of(probability: Scores, bins: int) -> npt.NDArray[np.intp]:
     return np.searchsorted(_edges(bins)[1:-1], probability, side="left")
 
 
-def wilson_interval(happened: IntArray, count: IntArray) -> tuple[FloatArray, FloatArray]:
+def wilson_interval(happened: Counts, count: Counts) -> tuple[FloatArray, FloatArray]:
     """Return the bounds of the 95 % Wilson interval of a frequency; NaN where the count is 0.
 
     Parameters
     ----------
     happened, count
-        ``(B,)`` how often the event happened, and out of how many times.
+        ``(B,)`` how often the event happened, and out of how many times; not whole where rows have weights.
 
     Notes
     -----
@@ -113,7 +124,9 @@ def calibration_error(diagram: Reliability) -> float:
     return float(np.nansum(gap * diagram.count) / diagram.count.sum())
 
 
-def top_label(probs: Scores, target: IntArray, bins: int = BINS) -> Reliability:
+def top_label(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> Reliability:
     """Return the reliability of the predicted label: its probability against whether it was right.
 
     Parameters
@@ -124,6 +137,8 @@ def top_label(probs: Scores, target: IntArray, bins: int = BINS) -> Reliability:
         ``(n,)`` class indices.
     bins
         Number of bins.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Raises
     ------
@@ -136,10 +151,12 @@ def top_label(probs: Scores, target: IntArray, bins: int = BINS) -> Reliability:
     array([0.5])
     """
     check_rows(probs, target)
-    return reliability(probs.max(axis=1), probs.argmax(axis=1) == target, bins)
+    return reliability(probs.max(axis=1), probs.argmax(axis=1) == target, bins, sample_weight=sample_weight)
 
 
-def top_label_calibration_error(probs: Scores, target: IntArray, bins: int = BINS) -> float:
+def top_label_calibration_error(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the expected calibration error (ECE) of the predicted label, 0 to 1.
 
     Parameters
@@ -150,6 +167,8 @@ def top_label_calibration_error(probs: Scores, target: IntArray, bins: int = BIN
         ``(n,)`` class indices.
     bins
         Number of bins.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Raises
     ------
@@ -166,10 +185,12 @@ def top_label_calibration_error(probs: Scores, target: IntArray, bins: int = BIN
     >>> round(top_label_calibration_error(np.array([[0.7, 0.3], [0.3, 0.7]]), np.array([0, 1])), 4)
     0.3
     """
-    return calibration_error(top_label(probs, target, bins))
+    return calibration_error(top_label(probs, target, bins, sample_weight=sample_weight))
 
 
-def classwise_calibration_error(probs: Scores, target: IntArray, bins: int = BINS) -> float:
+def classwise_calibration_error(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the mean over classes of the calibration error of "this class or not", 0 to 1.
 
     Parameters
@@ -180,6 +201,8 @@ def classwise_calibration_error(probs: Scores, target: IntArray, bins: int = BIN
         ``(n,)`` class indices.
     bins
         Number of bins.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Raises
     ------
@@ -197,15 +220,15 @@ def classwise_calibration_error(probs: Scores, target: IntArray, bins: int = BIN
     0.3
     """
     check_rows(probs, target)
-    errors = [calibration_error(reliability(probs[:, k], target == k, bins)) for k in range(probs.shape[1])]
-    return float(np.mean(errors))
+    diagrams = [reliability(probs[:, k], target == k, bins, sample_weight=sample_weight) for k in range(probs.shape[1])]
+    return float(np.mean([calibration_error(diagram) for diagram in diagrams]))
 
 
 def _edges(bins: int) -> FloatArray:
     return np.linspace(0.0, 1.0, bins + 1)
 
 
-def _divide(part: FloatArray | IntArray, count: IntArray) -> FloatArray:
+def _divide(part: Counts, count: Counts) -> FloatArray:
     return np.asarray(np.divide(part, count, out=np.full(count.shape, np.nan), where=count > 0))
 
 

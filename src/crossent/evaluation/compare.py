@@ -21,6 +21,7 @@ def compare(
     *,
     classes: Sequence[Label] | None = None,
     prior: Mapping[Label, float] | npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Judge probabilities of several sources on the same rows, each beside the first.
@@ -33,7 +34,7 @@ def compare(
     probs
         For each source, by its name, ``(n, K)`` probabilities as `crossent.evaluate` takes them, all of the same rows
         and classes.
-    y, classes, prior, seed
+    y, classes, prior, sample_weight, seed
         As for `crossent.evaluate`.
 
     Returns
@@ -64,7 +65,7 @@ def compare(
     >>> difference.high < 0
     True
     """
-    labelled = {name: read_labelled(each, y, classes) for name, each in probs.items()}
+    labelled = {name: read_labelled(each, y, classes, sample_weight) for name, each in probs.items()}
     first = next(iter(labelled.values()), None)
     for name, each in labelled.items():
         if first is not None and each.classes != first.classes:
@@ -77,13 +78,19 @@ def compare(
         raise SettingError(
             "A comparison needs two sources or more.", f"There are {len(labelled)}.", "For one, use evaluate."
         )
-    shares = read_prior(prior, first.target, first.classes)
+    shares = read_prior(prior, first)
     log_probs = {name: each.log_probs for name, each in labelled.items()}
-    return compare_log_probs(log_probs, first.target, first.classes, shares, seed)
+    return compare_log_probs(log_probs, first.target, first.classes, shares, seed, weight=first.weight)
 
 
 def compare_log_probs(
-    log_probs: Mapping[str, Scores], target: IntArray, classes: tuple[Label, ...], prior: FloatArray, seed: int
+    log_probs: Mapping[str, Scores],
+    target: IntArray,
+    classes: tuple[Label, ...],
+    prior: FloatArray,
+    seed: int,
+    *,
+    weight: FloatArray | None = None,
 ) -> Comparison:
     """Judge log-probabilities of two sources or more on the same rows; see `compare` and `evaluate_log_probs`.
 
@@ -91,14 +98,15 @@ def compare_log_probs(
     ----------
     log_probs
         For each source, by its name, ``(n, K)`` log-probabilities.
-    target, classes, prior
+    target, classes, prior, weight
         As for `evaluate_log_probs`.
     seed
         Of the resamples, the same for every source.
     """
     # The same seed deals and resamples the same rows, whatever the probabilities are.
     judged = {
-        name: judge(each, target, classes, prior, np.random.default_rng(seed)) for name, each in log_probs.items()
+        name: judge(each, target, classes, prior, np.random.default_rng(seed), weight)
+        for name, each in log_probs.items()
     }
     first, *others = judged
     reference = judged[first][1]

@@ -11,7 +11,9 @@ from crossent.evaluation.catalogue import DRAWS
 from crossent.evaluation.metrics import FloatArray, IntArray, check_rows
 
 
-def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Generator) -> float:
+def calibration_p_value(
+    probs: FloatArray, target: IntArray, rng: np.random.Generator, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the p-value of the hypothesis that each row's label was drawn from its probabilities.
 
     Labels are drawn from the probabilities 199 times. Where the hypothesis holds, the true labels are one draw more,
@@ -33,6 +35,8 @@ def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Gene
         ``(n,)`` class indices.
     rng
         Source of the labels that are drawn.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as in these figures. None: as one.
 
     Returns
     -------
@@ -65,15 +69,16 @@ def calibration_p_value(probs: FloatArray, target: IntArray, rng: np.random.Gene
     bin_index = np.empty(probs.shape, dtype=np.int8)
     for k in range(probs.shape[1]):
         bin_index[:, k] = bin_of(probs[:, k], BINS)
-    top_bin, top_expected = bin_index[rows, top], _sums(bin_index[rows, top], probs[rows, top], BINS)
-    expected = np.concatenate([_sums(bin_index[:, k], probs[:, k], BINS) for k in range(probs.shape[1])])
-    entropy = scipy.special.entr(probs).sum()
+    weight = np.ones(len(target)) if sample_weight is None else sample_weight
+    top_bin, top_expected = bin_index[rows, top], _sums(bin_index[rows, top], weight * probs[rows, top], BINS)
+    expected = np.concatenate([_sums(bin_index[:, k], weight * probs[:, k], BINS) for k in range(probs.shape[1])])
+    entropy = weight @ scipy.special.entr(probs).sum(axis=1)
 
     def figures(labels: IntArray) -> tuple[float, float, float]:
-        happened = np.bincount(labels * BINS + bin_index[rows, labels], minlength=len(expected))
-        right = np.bincount(top_bin[labels == top], minlength=BINS)
+        happened = np.bincount(labels * BINS + bin_index[rows, labels], weight, minlength=len(expected))
+        right = np.bincount(top_bin, weight * (labels == top), minlength=BINS)
         with np.errstate(divide="ignore"):
-            log_loss = 0.0 - np.log(probs[rows, labels]).sum()
+            log_loss = 0.0 - (weight * np.log(probs[rows, labels])).sum()
         return np.abs(right - top_expected).sum(), np.abs(happened - expected).sum(), abs(log_loss - entropy)
 
     drawn = [figures(labels) for labels in draw_labels(probs, DRAWS, rng)]

@@ -12,7 +12,13 @@ from crossent.evaluation.calibration import BINS, bin_of
 from crossent.evaluation.metrics import FloatArray, IntArray, Scores, check_rows
 
 
-def squared_calibration_error(probability: Scores, outcome: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+def squared_calibration_error(
+    probability: Scores,
+    outcome: npt.NDArray[np.bool_],
+    bins: int = BINS,
+    *,
+    sample_weight: FloatArray | None = None,
+) -> float:
     """Return the mean squared distance between confidence and frequency in a row's bin, without bias.
 
     Parameters
@@ -21,6 +27,8 @@ def squared_calibration_error(probability: Scores, outcome: npt.NDArray[np.bool_
         ``(n,)`` predicted probabilities of an event, and whether it happened.
     bins
         Number of equally wide bins. One that holds a single row counts as 0: it says nothing.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -43,17 +51,22 @@ def squared_calibration_error(probability: Scores, outcome: npt.NDArray[np.bool_
     """
     if len(outcome) < 2:
         return float("nan")
-    gap: FloatArray = outcome - probability.astype(np.float64)
+    weight = np.ones(len(outcome)) if sample_weight is None else sample_weight
+    gap: FloatArray = weight * (outcome - probability.astype(np.float64))
     bin_index = bin_of(probability, bins)
-    count = np.bincount(bin_index, minlength=bins)
-    total = np.bincount(bin_index, weights=gap, minlength=bins)
-    own = np.bincount(bin_index, weights=gap**2, minlength=bins)
-    several = count > 1
-    products = (total[several] ** 2 - own[several]) / (count[several] - 1)
-    return float(products.sum() / len(outcome))
+    mass, squares = (np.bincount(bin_index, each, minlength=bins) for each in (weight, weight**2))
+    total = np.bincount(bin_index, gap, minlength=bins)
+    of_single_rows = np.bincount(bin_index, gap**2, minlength=bins)
+    several = np.bincount(bin_index, minlength=bins) > 1
+    # The mean product of two different rows, times the weight of the bin.
+    pairs = mass[several] - squares[several] / mass[several]
+    products = (total**2 - of_single_rows)[several] / pairs
+    return float(products.sum() / weight.sum())
 
 
-def debiased_top_label_error(probs: Scores, target: IntArray, bins: int = BINS) -> float:
+def debiased_top_label_error(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the root mean square distance of the predicted label's confidence from how often it is right.
 
     Parameters
@@ -64,6 +77,8 @@ def debiased_top_label_error(probs: Scores, target: IntArray, bins: int = BINS) 
         ``(n,)`` class indices.
     bins
         Number of equally wide bins.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -85,10 +100,13 @@ def debiased_top_label_error(probs: Scores, target: IntArray, bins: int = BINS) 
     0.2769
     """
     check_rows(probs, target)
-    return root(squared_calibration_error(probs.max(axis=1), probs.argmax(axis=1) == target, bins))
+    right = probs.argmax(axis=1) == target
+    return root(squared_calibration_error(probs.max(axis=1), right, bins, sample_weight=sample_weight))
 
 
-def debiased_classwise_error(probs: Scores, target: IntArray, bins: int = BINS) -> float:
+def debiased_classwise_error(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the root of the mean over classes of the debiased squared error of "this class or not".
 
     Parameters
@@ -99,6 +117,8 @@ def debiased_classwise_error(probs: Scores, target: IntArray, bins: int = BINS) 
         ``(n,)`` class indices.
     bins
         Number of equally wide bins.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -121,12 +141,17 @@ def debiased_classwise_error(probs: Scores, target: IntArray, bins: int = BINS) 
     0.2769
     """
     check_rows(probs, target)
-    return root(squared_classwise_error(probs, target, bins))
+    return root(squared_classwise_error(probs, target, bins, sample_weight=sample_weight))
 
 
-def squared_classwise_error(probs: Scores, target: IntArray, bins: int = BINS) -> float:
+def squared_classwise_error(
+    probs: Scores, target: IntArray, bins: int = BINS, *, sample_weight: FloatArray | None = None
+) -> float:
     """Return the mean over classes of `squared_calibration_error`, each class against the rest."""
-    errors = [squared_calibration_error(probs[:, k], target == k, bins) for k in range(probs.shape[1])]
+    errors = [
+        squared_calibration_error(probs[:, k], target == k, bins, sample_weight=sample_weight)
+        for k in range(probs.shape[1])
+    ]
     return float(np.mean(errors))
 
 

@@ -100,7 +100,7 @@ def fit_level(names: Sequence[str]) -> bool:
     return len(names) * max(map(len, names)) <= MOST_LEVEL_CHARACTERS
 
 
-def confusion_shade(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def confusion_shade(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return how dark each cell of a confusion matrix is, 0 to 1: the cube root of its share of the true class.
 
     The root makes an error of one row in a hundred visible.
@@ -117,9 +117,10 @@ def confusion_shade(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return shade
 
 
-def write_counts(axis: Axes, counts: npt.NDArray[np.int64], shade: npt.NDArray[np.float64]) -> None:
+def write_counts(axis: Axes, counts: npt.NDArray[Any], shade: npt.NDArray[np.float64]) -> None:
     """Write the counts that are not zero into the cells of a confusion matrix."""
     for (row, column), count in np.ndenumerate(counts):
         if count:
             colour = "white" if shade[row, column] > 0.8 else "#222"
-            axis.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
+            shown = f"{count:,}" if isinstance(count, np.integer) else f"{count:,.1f}"
+            axis.text(column, row, shown, ha="center", va="center", color=colour, fontsize=9)

@@ -19,10 +19,12 @@ from crossent.evaluation.intervals import (
     percentile_interval,
     resample_confusion,
     resample_rows,
+    resample_weighted_confusion,
 )
 from crossent.evaluation.kernel import kernel_calibration_error
 from crossent.evaluation.metrics import (
     ClassCounts,
+    Counts,
     FloatArray,
     IntArray,
     Scores,
@@ -47,6 +49,7 @@ def evaluate(
     *,
     classes: Sequence[Label] | None = None,
     prior: Mapping[Label, float] | npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Judge probabilities from anywhere on rows with known labels, each figure with its 95 % interval.
@@ -65,6 +68,9 @@ def evaluate(
     prior
         ``(K,)`` shares of the classes in the training rows, or a mapping from label to share: what the baseline answers
         for every row. By default the shares among `y`.
+    sample_weight
+        ``(n,)``, 0 or above: how many rows each row counts as, such as the weights of a survey. None: as one. A row of
+        weight 0 is left out. Intervals take rows with their weights for drawn.
     seed
         Of the resamples, and of the random parts that refinement and the kernel error deal the rows into.
 
@@ -76,7 +82,8 @@ def evaluate(
     Raises
     ------
     ShapeError
-        If probabilities are none (a row that does not sum to 1, negative, NaN), or shapes do not fit.
+        If probabilities are none (a row that does not sum to 1, negative, NaN), shapes do not fit, or a weight is
+        negative or not finite.
     DataError
         If a label is not among the classes, or it cannot be told which column is whose.
 
@@ -86,10 +93,12 @@ def evaluate(
     >>> result.metrics["accuracy"]
     Estimate(value=0.75, low=0.25, high=1.0)
     """
-    labelled = read_labelled(probs, y, classes)
-    shares = read_prior(prior, labelled.target, labelled.classes)
+    labelled = read_labelled(probs, y, classes, sample_weight)
+    shares = read_prior(prior, labelled)
     rng = np.random.default_rng(seed)
-    return evaluate_log_probs(labelled.log_probs, labelled.target, labelled.classes, shares, rng)
+    return evaluate_log_probs(
+        labelled.log_probs, labelled.target, labelled.classes, shares, rng, weight=labelled.weight
+    )
 
 
 def evaluate_log_probs(
@@ -98,6 +107,8 @@ def evaluate_log_probs(
     classes: tuple[Label, ...],
     prior: FloatArray,
     rng: np.random.Generator,
+    *,
+    weight: FloatArray | None = None,
 ) -> Evaluation:
     """Judge probabilities on rows with known labels, each figure with its 95 % interval.
 
@@ -114,6 +125,8 @@ def evaluate_log_probs(
     rng
         Source of the resamples. Of the figures themselves only the parts of the losses and, on thousands of rows, the
         kernel calibration error depend on it, a little: they rest on random parts of the rows.
+    weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Raises
     ------
@@ -132,7 +145,7 @@ def evaluate_log_probs(
     >>> round(result.metrics["log_loss"].value, 4), round(result.baseline["log_loss"], 4)
     (0.5108, 0.6931)
     """
-    return judge(log_probs, target, classes, prior, rng)[0]
+    return judge(log_probs, target, classes, prior, rng, weight)[0]
 
 
 def judge(
@@ -141,38 +154,45 @@ def judge(
     classes: tuple[Label, ...],
     prior: FloatArray,
     rng: np.random.Generator,
+    weight: FloatArray | None,
 ) -> tuple[Evaluation, Mapping[str, Resampled]]:
     """Return what `evaluate_log_probs` does, and the figures on each resample, so that differences can be judged."""
     check_rows(log_probs, target)
     with np.errstate(over="ignore"):  # what overflows is no log-probability; the next line says so
         probs = np.exp(log_probs, dtype=np.float64)
     _check_probs(probs, classes, prior)
-    resamples = resample_rows(len(target), rng)
+    resamples = resample_rows(len(target), rng, weight)
     top_deviations, top_debiased = top_label_errors(probs, target, resamples)
     class_deviations, class_debiased = classwise_errors(probs, target, resamples)
-    diagram = top_label(probs, target)
-    class_diagrams = [reliability(probs[:, k], target == k) for k in range(len(classes))]
+    diagram = top_label(probs, target, sample_weight=weight)
+    class_diagrams = [reliability(probs[:, k], target == k, sample_weight=weight) for k in range(len(classes))]
     classwise_error = float(np.mean([calibration_error(each) for each in class_diagrams]))
     figures = {
         **resample_means(log_probs, probs, target, resamples, rng),
         "debiased_top_label_error": top_debiased,
         "debiased_classwise_error": class_debiased,
-        "kernel_calibration_error": kernel_calibration_error(probs, target, rng),
+        "kernel_calibration_error": kernel_calibration_error(probs, target, rng, sample_weight=weight),
     }
     # Last, for how much it draws depends on the probabilities: all before is the same rows for any, as `compare` needs.
-    confusion = confusion_matrix(target, probs.argmax(axis=1), len(classes))
-    counts, resampled_counts = class_counts(confusion), resample_confusion(confusion, rng)
+    predicted = probs.argmax(axis=1)
+    confusion = confusion_matrix(target, predicted, len(classes), sample_weight=weight)
+    counts = class_counts(confusion)
+    if weight is None:
+        resampled_counts = resample_confusion(confusion, rng)
+    else:
+        resampled_counts = resample_weighted_confusion(target, predicted, len(classes), resamples)
+    rows_of = class_counts(confusion_matrix(target, predicted, len(classes)))
     rows = len(target)
     estimates = {name: figure.estimate(rows) for name, figure in figures.items()}
-    estimates |= _confusion_estimates(counts, resampled_counts)
+    estimates |= _confusion_estimates(counts, resampled_counts, rows)
     estimates["top_label_calibration_error"] = deviation_interval(calibration_error(diagram), top_deviations, rows)
     estimates["classwise_calibration_error"] = deviation_interval(classwise_error, class_deviations, rows)
     evaluation = Evaluation(
         rows=rows,
         metrics={name: estimates[name] for name in METRICS},
-        calibration_p_value=calibration_p_value(probs, target, rng),
+        calibration_p_value=calibration_p_value(probs, target, rng, sample_weight=weight),
         baseline=_baseline(prior, counts.actual),
-        classes=_class_results(classes, counts, resampled_counts, class_diagrams),
+        classes=_class_results(classes, counts, resampled_counts, class_diagrams, rows_of),
         confusion=confusion,
         reliability=diagram,
     )
@@ -210,31 +230,34 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _confusion_estimates(counts: ClassCounts, resampled: ClassCounts) -> dict[str, Estimate]:
-    rows = int(counts.actual.sum())
+def _confusion_estimates(counts: ClassCounts, resampled: ClassCounts, rows: int) -> dict[str, Estimate]:
     return {
         figure.__name__: percentile_interval(float(figure(counts)), figure(resampled), rows)
         for figure in (accuracy, balanced_accuracy, macro_f1)
     }
 
 
-def _baseline(prior: FloatArray, support: IntArray) -> dict[str, float]:
-    rows = support.sum()
+def _baseline(prior: FloatArray, support: Counts) -> dict[str, float]:
+    mass = support.sum()
     # A class of prior 0 costs nothing while it does not occur (0 * log 0 = 0), and infinity once it does.
-    log_loss = 0.0 - scipy.special.xlogy(support, prior).sum() / rows
-    return {"log_loss": float(log_loss), "accuracy": float(support[prior.argmax()] / rows)}
+    log_loss = 0.0 - scipy.special.xlogy(support, prior).sum() / mass
+    return {"log_loss": float(log_loss), "accuracy": float(support[prior.argmax()] / mass)}
 
 
 def _class_results(
-    classes: tuple[Label, ...], counts: ClassCounts, resampled: ClassCounts, diagrams: list[Reliability]
+    classes: tuple[Label, ...],
+    counts: ClassCounts,
+    resampled: ClassCounts,
+    diagrams: list[Reliability],
+    rows: ClassCounts,
 ) -> tuple[ClassResult, ...]:
-    precisions = _class_estimates(precision, counts, resampled, counts.predicted)
-    recalls = _class_estimates(recall, counts, resampled, counts.actual)
-    f1s = _class_estimates(f1, counts, resampled, counts.actual + counts.predicted - counts.correct)
+    precisions = _class_estimates(precision, counts, resampled, rows.predicted)
+    recalls = _class_estimates(recall, counts, resampled, rows.actual)
+    f1s = _class_estimates(f1, counts, resampled, rows.actual + rows.predicted - rows.correct)
     return tuple(
         ClassResult(
             label=label,
-            support=int(counts.actual[k]),
+            support=int(rows.actual[k]),
             precision=precisions[k],
             recall=recalls[k],
             f1=f1s[k],

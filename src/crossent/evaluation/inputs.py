@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.array_checks import check_weight_array
 from crossent.data.labels import label_positions
 from crossent.errors import DataError, ShapeError
 from crossent.evaluation.metrics import FloatArray, IntArray
@@ -30,20 +31,23 @@ class Labelled:
         ``(n,)`` class indices.
     classes
         The K labels, in column order.
+    weight
+        ``(n,)`` float64 above 0: how many rows each row counts as; None where each counts as one.
     """
 
     log_probs: FloatArray
     target: IntArray
     classes: tuple[Label, ...]
+    weight: FloatArray | None = None
 
 
-def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None) -> Labelled:
-    """Read probabilities and labels; `crossent.evaluate` says what may be given.
+def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None, sample_weight: Any = None) -> Labelled:
+    """Read probabilities, labels and weights, without rows of weight 0; `crossent.evaluate` says what may be given.
 
     Raises
     ------
     ShapeError
-        If the probabilities are none, or do not fit the classes or labels.
+        If the probabilities are none, do not fit the classes or labels, or a weight is negative or not finite.
     DataError
         If a label is not among the classes, or it cannot be told which column is whose.
 
@@ -69,12 +73,16 @@ def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None) -> Labell
             )
         target = _target_among(labels, known)
     with np.errstate(divide="ignore"):
-        return Labelled(np.log(np.maximum(values, 0.0)), target, known)
+        log_probs = np.log(np.maximum(values, 0.0))
+    if sample_weight is None:
+        return Labelled(log_probs, target, known)
+    weight = np.asarray(sample_weight)
+    check_weight_array("sample_weight", weight, len(target))
+    counted = weight > 0
+    return Labelled(log_probs[counted], target[counted], known, weight[counted].astype(np.float64))
 
 
-def read_prior(
-    prior: Mapping[Label, float] | npt.ArrayLike | None, target: IntArray, classes: tuple[Label, ...]
-) -> FloatArray:
+def read_prior(prior: Mapping[Label, float] | npt.ArrayLike | None, labelled: Labelled) -> FloatArray:
     """Return the ``(K,)`` prior: that of the labels where none is given.
 
     Raises
@@ -84,11 +92,13 @@ def read_prior(
 
     Examples
     --------
-    >>> read_prior({"yes": 0.25, "no": 0.75}, np.array([0]), ("no", "yes"))
+    >>> read_prior({"yes": 0.25, "no": 0.75}, Labelled(np.zeros((1, 2)), np.array([0]), ("no", "yes")))
     array([0.75, 0.25])
     """
+    classes = labelled.classes
     if prior is None:
-        return np.bincount(target, minlength=len(classes)) / len(target)
+        mass = np.bincount(labelled.target, labelled.weight, minlength=len(classes))
+        return np.asarray(mass / mass.sum())
     if isinstance(prior, Mapping):
         missing = [label for label in classes if label not in prior]
         if missing or len(prior) != len(classes):

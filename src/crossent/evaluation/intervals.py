@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.evaluation.calibration import bin_of
-from crossent.evaluation.metrics import ClassCounts, FloatArray, IntArray, Scores
+from crossent.evaluation.metrics import ClassCounts, Counts, FloatArray, IntArray, Scores
 from crossent.evaluation.result import Estimate
 
 RESAMPLES = 1000
@@ -99,7 +99,7 @@ def deviation_interval(value: float, deviations: FloatArray, rows: int) -> Estim
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
-def resample_confusion(confusion: IntArray, rng: np.random.Generator) -> ClassCounts:
+def resample_confusion(confusion: Counts, rng: np.random.Generator) -> ClassCounts:
     """Return the ``(RESAMPLES, K)`` counts of confusion matrices of resampled rows: exactly the row bootstrap.
 
     Parameters
@@ -130,6 +130,31 @@ def resample_confusion(confusion: IntArray, rng: np.random.Generator) -> ClassCo
     return ClassCounts(correct=counts[0], actual=counts[1], predicted=counts[2])
 
 
+def resample_weighted_confusion(
+    target: IntArray, predicted: IntArray, class_count: int, resamples: "RowResamples"
+) -> ClassCounts:
+    """Return the ``(RESAMPLES, K)`` weights in the confusion matrices of resampled rows of different weights.
+
+    Parameters
+    ----------
+    target, predicted
+        ``(n,)`` class indices.
+    class_count
+        K.
+    resamples
+        Of the rows.
+    """
+    right = np.where(target == predicted, target, class_count)
+    groups = resamples.repeats.shape[1]
+
+    def drawn(labels: IntArray) -> FloatArray:
+        place = resamples.group * (class_count + 1) + labels
+        sums = np.bincount(place, resamples.weight, minlength=groups * (class_count + 1))
+        return np.asarray(resamples.repeats @ sums.reshape(groups, -1)[:, :class_count])
+
+    return ClassCounts(correct=drawn(right), actual=drawn(target), predicted=drawn(predicted))
+
+
 @dataclass(frozen=True)
 class RowResamples:
     """Which groups of rows each resample holds; up to `GROUPS` rows, each row is a group.
@@ -140,13 +165,16 @@ class RowResamples:
         ``(n,)`` the group of each row, below G.
     repeats
         ``(R, G)`` how often each resample holds each group.
-    rows
-        ``(R,)`` how many rows each resample holds.
+    mass
+        ``(R,)`` how many rows each resample holds, or the sum of their weights.
+    weight
+        ``(n,)`` weight of each row; None where each counts as one. It goes with its row into the resamples.
     """
 
     group: npt.NDArray[np.intp]
     repeats: FloatArray
-    rows: FloatArray
+    mass: FloatArray
+    weight: FloatArray | None
 
     def means(self, values: FloatArray) -> FloatArray:
         """Return the mean of ``(n,)`` values, which may be infinite, over the rows of each resample, ``(R,)``."""
@@ -159,11 +187,12 @@ class RowResamples:
         return np.where(infinite > 0, np.inf, means)
 
     def _finite_means(self, values: FloatArray) -> FloatArray:
-        sums = np.bincount(self.group, weights=values, minlength=self.repeats.shape[1])
-        return np.asarray(self.repeats @ sums / self.rows)
+        weighted = values if self.weight is None else self.weight * values
+        sums = np.bincount(self.group, weights=weighted, minlength=self.repeats.shape[1])
+        return np.asarray(self.repeats @ sums / self.mass)
 
 
-def resample_rows(rows: int, rng: np.random.Generator) -> RowResamples:
+def resample_rows(rows: int, rng: np.random.Generator, weight: FloatArray | None = None) -> RowResamples:
     """Draw `RESAMPLES` resamples of the rows, by their number; see the head of this module for what is exact.
 
     Examples
@@ -176,7 +205,7 @@ def resample_rows(rows: int, rng: np.random.Generator) -> RowResamples:
     # Dealt at random: rows that stand together in a table are often alike.
     group = rng.permutation(rows) % groups
     repeats = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES).astype(np.float64)
-    return RowResamples(group, repeats, repeats @ np.bincount(group))
+    return RowResamples(group, repeats, repeats @ np.bincount(group, weight), weight)
 
 
 @dataclass(frozen=True)
@@ -187,7 +216,7 @@ class CellDraws:
     ----------
     gaps, shares
         ``(C,)`` the sum over the rows of a bin of (outcome - probability), and their number; both divided by the number
-        of all rows.
+        of all rows. Where rows have weights, these take the place of numbers.
     drawn_gaps, drawn_shares
         ``(R, C)`` the same in each resample.
     """
@@ -234,14 +263,17 @@ def draw_cells(resamples: RowResamples, probability: Scores, outcome: npt.NDArra
     """
     rows, diagrams = probability.shape
     cell = bin_of(probability, bins) + bins * np.arange(diagrams)
-    gap: FloatArray = (outcome - probability.astype(np.float64)).ravel()
-    count = np.bincount(cell.ravel(), minlength=bins * diagrams)
+    weight = np.ones(rows) if resamples.weight is None else resamples.weight
+    of_cell = np.repeat(weight, diagrams)
+    gap: FloatArray = of_cell * (outcome - probability.astype(np.float64)).ravel()
+    count = np.bincount(cell.ravel(), of_cell, minlength=bins * diagrams)
     filled = np.flatnonzero(count)
     place = np.zeros(bins * diagrams, dtype=np.intp)
     place[filled] = np.arange(len(filled))
     groups = resamples.repeats.shape[1]
     group_and_cell = (resamples.group[:, None] * len(filled) + place[cell]).ravel()
     sums = np.bincount(group_and_cell, weights=gap, minlength=groups * len(filled)).reshape(groups, -1)
-    counts = np.bincount(group_and_cell, minlength=groups * len(filled)).reshape(groups, -1)
-    both = resamples.repeats @ np.hstack([sums, counts]) / resamples.rows[:, None]
-    return CellDraws(sums.sum(axis=0) / rows, count[filled] / rows, both[:, : len(filled)], both[:, len(filled) :])
+    counts = np.bincount(group_and_cell, of_cell, minlength=groups * len(filled)).reshape(groups, -1)
+    both = resamples.repeats @ np.hstack([sums, counts]) / resamples.mass[:, None]
+    total = weight.sum()
+    return CellDraws(sums.sum(axis=0) / total, count[filled] / total, both[:, : len(filled)], both[:, len(filled) :])

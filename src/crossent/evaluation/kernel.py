@@ -13,7 +13,9 @@ PAIRS, FEWEST_ROWS = 4_000_000, 200
 BANDWIDTH_ROWS = 2000
 
 
-def kernel_calibration_error(probs: Scores, target: IntArray, rng: np.random.Generator) -> Resampled:
+def kernel_calibration_error(
+    probs: Scores, target: IntArray, rng: np.random.Generator, *, sample_weight: FloatArray | None = None
+) -> Resampled:
     """Return the kernel calibration error, and what it is on bootstrap resamples of the rows.
 
     The squared error is the mean over pairs of rows of
@@ -36,6 +38,8 @@ def kernel_calibration_error(probs: Scores, target: IntArray, rng: np.random.Gen
         ``(n,)`` class indices.
     rng
         Deals the rows into blocks and draws the resamples.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one. A pair counts as the product of its two.
 
     Returns
     -------
@@ -68,12 +72,16 @@ def kernel_calibration_error(probs: Scores, target: IntArray, rng: np.random.Gen
     bandwidth = median_distance(probs[blocks.ravel()[:BANDWIDTH_ROWS]].astype(np.float64))
     size = blocks.shape[1]
     repeats = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(np.float32)
+    weight = np.ones(len(target)) if sample_weight is None else sample_weight
     squared, draws = 0.0, np.zeros(RESAMPLES)
     for block in blocks:
-        products = pair_products(probs[block].astype(np.float64), target[block], bandwidth)
-        pairs = size * (size - 1) * len(blocks)
+        of_row = weight[block]
+        products = pair_products(probs[block].astype(np.float64), target[block], bandwidth) * np.outer(of_row, of_row)
+        pairs = (of_row.sum() ** 2 - (of_row**2).sum()) * len(blocks)
         squared += products.sum() / pairs
         drawn = np.einsum("ri,ri->r", repeats @ products.astype(np.float32), repeats) / pairs
+        # A resample may hold heavier rows than the block; without weights both hold as much.
+        drawn *= (of_row.sum() / (repeats @ of_row)) ** 2
         # The same resamples serve all blocks, each time in another order: drawing them is what takes long.
         draws += rng.permutation(drawn)
     return Resampled(root(squared), np.sqrt(np.maximum(draws, 0.0)))

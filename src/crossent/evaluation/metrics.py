@@ -11,6 +11,8 @@ from crossent.errors import ShapeError
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating[Any]]
+# Numbers of rows, or sums of their weights.
+Counts = npt.NDArray[Any]
 
 
 def check_rows(scores: npt.NDArray[Any], target: IntArray) -> None:
@@ -46,7 +48,7 @@ def log_loss_of_rows(log_probs: Scores, target: IntArray) -> FloatArray:
     return 0.0 - np.take_along_axis(log_probs, target[:, None], axis=1)[:, 0].astype(np.float64)
 
 
-def log_loss(log_probs: Scores, target: IntArray) -> float:
+def log_loss(log_probs: Scores, target: IntArray, *, sample_weight: FloatArray | None = None) -> float:
     """Return the mean negative log-probability of what happened, in nats, not clipped.
 
     Parameters
@@ -55,6 +57,8 @@ def log_loss(log_probs: Scores, target: IntArray) -> float:
         ``(n, K)`` log-probabilities; -inf stands for probability 0.
     target
         ``(n,)`` class indices.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def log_loss(log_probs: Scores, target: IntArray) -> float:
     >>> round(log_loss(np.log([[0.5, 0.5], [0.2, 0.8]]), np.array([0, 1])), 4)
     0.4581
     """
-    return float(log_loss_of_rows(log_probs, target).mean())
+    return float(np.average(log_loss_of_rows(log_probs, target), weights=sample_weight))
 
 
 def brier_of_rows(probs: Scores, target: IntArray) -> FloatArray:
@@ -86,7 +90,7 @@ def brier_of_rows(probs: Scores, target: IntArray) -> FloatArray:
     return np.asarray(np.einsum("nk,nk->n", errors, errors))
 
 
-def brier(probs: Scores, target: IntArray) -> float:
+def brier(probs: Scores, target: IntArray, *, sample_weight: FloatArray | None = None) -> float:
     """Return the mean over rows of the squared error of the probabilities, summed over the classes.
 
     Parameters
@@ -95,6 +99,8 @@ def brier(probs: Scores, target: IntArray) -> float:
         ``(n, K)`` probabilities.
     target
         ``(n,)`` class indices.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -115,10 +121,12 @@ def brier(probs: Scores, target: IntArray) -> float:
     >>> brier(np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([0, 1]))
     0.25
     """
-    return float(brier_of_rows(probs, target).mean())
+    return float(np.average(brier_of_rows(probs, target), weights=sample_weight))
 
 
-def confusion_matrix(target: IntArray, predicted: IntArray, class_count: int) -> IntArray:
+def confusion_matrix(
+    target: IntArray, predicted: IntArray, class_count: int, *, sample_weight: FloatArray | None = None
+) -> Counts:
     """Return how many rows of each true class were predicted as each class.
 
     Parameters
@@ -127,11 +135,13 @@ def confusion_matrix(target: IntArray, predicted: IntArray, class_count: int) ->
         ``(n,)`` class indices below `class_count`.
     class_count
         The number of classes K.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
-    IntArray
-        ``(K, K)`` counts; rows are true classes, columns predicted ones.
+    Counts
+        ``(K, K)`` sums of weights, int64 where they are whole; rows are true classes, columns predicted ones.
 
     Examples
     --------
@@ -139,8 +149,20 @@ def confusion_matrix(target: IntArray, predicted: IntArray, class_count: int) ->
     array([[1, 1],
            [0, 1]])
     """
-    cells = np.bincount(target * class_count + predicted, minlength=class_count**2)
-    return cells.reshape(class_count, class_count).astype(np.int64)
+    cells = np.bincount(target * class_count + predicted, sample_weight, minlength=class_count**2)
+    return as_counts(cells.reshape(class_count, class_count))
+
+
+def as_counts(weights: npt.NDArray[Any]) -> Counts:
+    """Return sums of weights as int64 where all are whole, as numbers of rows are; else as they are.
+
+    Examples
+    --------
+    >>> as_counts(np.array([2.0, 3.0])), as_counts(np.array([2.0, 2.5]))
+    (array([2, 3]), array([2. , 2.5]))
+    """
+    whole = weights.astype(np.int64)
+    return whole if (whole == weights).all() else weights
 
 
 @dataclass(frozen=True)
@@ -159,12 +181,12 @@ class ClassCounts:
         ``(..., K)`` rows predicted as each class: the sums of the columns.
     """
 
-    correct: IntArray
-    actual: IntArray
-    predicted: IntArray
+    correct: Counts
+    actual: Counts
+    predicted: Counts
 
 
-def class_counts(confusion: IntArray) -> ClassCounts:
+def class_counts(confusion: Counts) -> ClassCounts:
     """Return the counts of a ``(K, K)`` confusion matrix.
 
     Examples
@@ -245,5 +267,5 @@ def macro_f1(counts: ClassCounts) -> FloatArray:
     return np.asarray(np.nanmean(f1(counts), axis=-1))
 
 
-def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
+def _ratio(part: Counts, whole: Counts) -> FloatArray:
     return np.asarray(np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0))

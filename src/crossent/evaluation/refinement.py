@@ -11,7 +11,9 @@ FOLDS = 5
 _LOWEST = -80.0
 
 
-def recalibrate(log_probs: Scores, target: IntArray, rng: np.random.Generator) -> FloatArray:
+def recalibrate(
+    log_probs: Scores, target: IntArray, rng: np.random.Generator, weight: FloatArray | None = None
+) -> FloatArray:
     """Return log-probabilities after the best recalibration, each row's chosen by other rows.
 
     A proper loss is what it is after the best recalibration, its *refinement* (how well the model tells classes apart),
@@ -27,6 +29,8 @@ def recalibrate(log_probs: Scores, target: IntArray, rng: np.random.Generator) -
         ``(n,)`` class indices.
     rng
         Deals the rows.
+    weight
+        ``(n,)``, above 0: how many rows each row counts as. None: as one.
 
     Returns
     -------
@@ -59,5 +63,7 @@ def recalibrate(log_probs: Scores, target: IntArray, rng: np.random.Generator) -
     recalibrated = np.empty(logits.shape)
     for i in range(fold.max() + 1):
         rest, own = fold != i, fold == i
-        recalibrated[own] = log_softmax(logits[own] / best_temperature(logits[rest], target[rest]))
+        weight_of_rest = None if weight is None else weight[rest]
+        temperature = best_temperature(logits[rest], target[rest], weight_of_rest)
+        recalibrated[own] = log_softmax(logits[own] / temperature)
     return recalibrated

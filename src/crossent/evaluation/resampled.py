@@ -24,24 +24,25 @@ def resample_means(
     """
     losses = {"log_loss": log_loss_of_rows(log_probs, target), "brier": brier_of_rows(probs, target)}
     if len(target) > 1:
-        recalibrated = recalibrate(log_probs, target, rng)
+        recalibrated = recalibrate(log_probs, target, rng, resamples.weight)
         remaining = {
             "log_loss": log_loss_of_rows(recalibrated, target),
             "brier": brier_of_rows(np.exp(recalibrated), target),
         }
     else:
-        remaining = dict.fromkeys(losses, np.full(1, np.nan))
+        remaining = dict.fromkeys(losses, np.full(len(target), np.nan))
     values = {"accuracy": (probs.argmax(axis=1) == target).astype(np.float64)}
     for name, loss in losses.items():
         values |= {name: loss, f"{name}_calibration": loss - remaining[name], f"{name}_refinement": remaining[name]}
-    return {name: Resampled(float(each.mean()), resamples.means(each)) for name, each in values.items()}
+    means = {name: float(np.average(each, weights=resamples.weight)) for name, each in values.items()}
+    return {name: Resampled(means[name], resamples.means(each)) for name, each in values.items()}
 
 
 def top_label_errors(probs: FloatArray, target: IntArray, resamples: RowResamples) -> tuple[FloatArray, Resampled]:
     """Return the deviations of the predicted label's bins, ``(R,)``, and its debiased calibration error."""
     confidence, right = probs.max(axis=1), probs.argmax(axis=1) == target
     cells = draw_cells(resamples, confidence[:, None], right[:, None], BINS)
-    squared = squared_calibration_error(confidence, right)
+    squared = squared_calibration_error(confidence, right, sample_weight=resamples.weight)
     return cells.deviations(), debias(squared, cells.squared_error(), cells.squared_errors())
 
 
@@ -56,7 +57,8 @@ def classwise_errors(probs: FloatArray, target: IntArray, resamples: RowResample
         deviations += cells.deviations() / class_count
         plain += cells.squared_error() / class_count
         plain_draws += cells.squared_errors() / class_count
-    return deviations, debias(squared_classwise_error(probs, target), plain, plain_draws)
+    squared = squared_classwise_error(probs, target, sample_weight=resamples.weight)
+    return deviations, debias(squared, plain, plain_draws)
 
 
 def debias(squared: float, plain: float, plain_draws: FloatArray) -> Resampled:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ class Reliability:
     edges
         ``(B + 1,)`` bin edges from 0 to 1; a bin holds its upper edge, the first bin its lower edge too.
     count
-        ``(B,)`` rows in each bin.
+        ``(B,)`` number of rows in each bin, or sum of their weights.
     confidence, frequency
         ``(B,)`` mean predicted probability and observed frequency in each bin; NaN where a bin is empty.
     low, high
@@ -36,7 +37,7 @@ class Reliability:
     """
 
     edges: npt.NDArray[np.float64]
-    count: npt.NDArray[np.int64]
+    count: npt.NDArray[Any]
     confidence: npt.NDArray[np.float64]
     frequency: npt.NDArray[np.float64]
     low: npt.NDArray[np.float64]
@@ -77,7 +78,7 @@ class Evaluation:
     classes
         One result a class, in column order.
     confusion
-        ``(K, K)`` counts; rows are true classes, columns predicted ones.
+        ``(K, K)`` numbers of rows, or sums of their weights; rows are true classes, columns predicted ones.
     reliability
         Of the predicted (top) label.
     """
@@ -87,7 +88,7 @@ class Evaluation:
     calibration_p_value: float
     baseline: Mapping[str, float]
     classes: tuple[ClassResult, ...]
-    confusion: npt.NDArray[np.int64]
+    confusion: npt.NDArray[Any]
     reliability: Reliability
 
     def summary(self) -> str:

@@ -12,7 +12,13 @@ from crossent.evaluation.result import ClassSets, Estimate, SetsResult
 from crossent.kinds.column import Label
 
 
-def evaluate_sets(sets: npt.NDArray[np.bool_], target: IntArray, classes: tuple[Label, ...]) -> SetsResult:
+def evaluate_sets(
+    sets: npt.NDArray[np.bool_],
+    target: IntArray,
+    classes: tuple[Label, ...],
+    *,
+    sample_weight: FloatArray | None = None,
+) -> SetsResult:
     """Return coverage and mean size of prediction sets, overall and for the rows of each true class.
 
     Parameters
@@ -23,6 +29,8 @@ def evaluate_sets(sets: npt.NDArray[np.bool_], target: IntArray, classes: tuple[
         ``(n,)`` class indices.
     classes
         The K labels, in column order.
+    sample_weight
+        ``(n,)``, above 0: how many rows each row counts as in coverage and mean size. None: as one.
 
     Raises
     ------
@@ -43,30 +51,36 @@ def evaluate_sets(sets: npt.NDArray[np.bool_], target: IntArray, classes: tuple[
     _check(sets, target, classes)
     rows = np.arange(len(target))
     covered, size = sets[rows, target], sets.sum(axis=1)
+    weight = np.ones(len(target)) if sample_weight is None else sample_weight
     of_class = [target == k for k in range(len(classes))]
     return SetsResult(
         rows=len(target),
-        coverage=_coverage(covered),
-        mean_size=_mean_size(size),
+        coverage=_coverage(covered, weight),
+        mean_size=_mean_size(size, weight),
         size_counts=np.bincount(size, minlength=len(classes) + 1).astype(np.int64),
         classes=tuple(
-            ClassSets(label, int(own.sum()), _coverage(covered[own]), _mean_size(size[own]))
+            ClassSets(label, int(own.sum()), _coverage(covered[own], weight[own]), _mean_size(size[own], weight[own]))
             for label, own in zip(classes, of_class, strict=True)
         ),
     )
 
 
-def _coverage(covered: npt.NDArray[np.bool_]) -> Estimate:
-    low, high = wilson_interval(np.array([covered.sum()]), np.array([covered.size]))
-    value = float(covered.mean()) if covered.size else float("nan")
-    return Estimate(value, float(low[0]), float(high[0]))
+def _coverage(covered: npt.NDArray[np.bool_], weight: FloatArray) -> Estimate:
+    if not covered.size:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    # Rows of different weights tell as much as fewer rows of the same (Kish 1965, "Survey Sampling").
+    per_row = weight.sum() / (weight**2).sum()
+    low, high = wilson_interval(np.array([weight @ covered * per_row]), np.array([weight.sum() * per_row]))
+    return Estimate(float(np.average(covered, weights=weight)), float(low[0]), float(high[0]))
 
 
-def _mean_size(size: IntArray | FloatArray) -> Estimate:
+def _mean_size(size: IntArray | FloatArray, weight: FloatArray) -> Estimate:
     if size.size < 2:
         return Estimate(float(size.mean()) if size.size else float("nan"), float("nan"), float("nan"))
-    reach = NormalDist().inv_cdf(0.975) * float(size.std(ddof=1)) / float(np.sqrt(size.size))
-    mean = float(size.mean())
+    mean = float(np.average(size, weights=weight))
+    squares = float(np.square(weight * (size - mean)).sum())
+    spread = float(np.sqrt(squares * size.size / (size.size - 1)) / weight.sum())
+    reach = NormalDist().inv_cdf(0.975) * spread
     return Estimate(mean, max(0.0, mean - reach), mean + reach)
 
 

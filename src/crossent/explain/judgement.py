@@ -72,14 +72,18 @@ def judge(predictor: Predictor, test: Dataset, seed: int) -> Judgement:
     decisions = decide(model_logits, predictor.decision_basis, rule)
     log_probs = decisions.log_probs
     rng = np.random.default_rng(seed)
-    evaluation = evaluate_log_probs(log_probs, test.target, predictor.classes, predictor.prior, rng)
+    evaluation = evaluate_log_probs(log_probs, test.target, predictor.classes, predictor.prior, rng, weight=test.weight)
     before_after = None
     if predictor.calibration.method != "identity":
         both = {"before": log_softmax(predictor.combination.logits(model_logits)), "after": log_probs}
-        before_after = compare_log_probs(both, test.target, predictor.classes, predictor.prior, seed)
+        before_after = compare_log_probs(
+            both, test.target, predictor.classes, predictor.prior, seed, weight=test.weight
+        )
     sets = None
     if decisions.sets is not None:
-        sets = SetsSummary(COVERAGE, evaluate_sets(decisions.sets, test.target, predictor.classes))
+        sets = SetsSummary(
+            COVERAGE, evaluate_sets(decisions.sets, test.target, predictor.classes, sample_weight=test.weight)
+        )
     curve = risk_coverage(decisions.probs, test.target, predicted=decisions.predicted)
     shown = RiskCoverage(curve.answered / len(test), curve.wrong / curve.answered, curve.area)
     return Judgement(
@@ -101,11 +105,11 @@ def _remedy(predictor: Predictor, decisions: Decisions, test: Dataset) -> tuple[
     remedied = log_softmax(shift_prior(without, predictor.prior, predictor.decision_prior))
     figures = []
     for predicted, log_probs in ((without.argmax(axis=1), without), (decisions.predicted, remedied)):
-        counts = class_counts(confusion_matrix(test.target, predicted, classes))
+        counts = class_counts(confusion_matrix(test.target, predicted, classes, sample_weight=test.weight))
         loss = log_loss_of_rows(log_probs, test.target)
-        sums = np.bincount(test.target, loss, classes)
+        sums = np.bincount(test.target, loss if test.weight is None else test.weight * loss, classes)
         mean_loss = np.divide(sums, counts.actual, out=np.full(classes, np.nan), where=counts.actual > 0)
-        figures.append((counts.actual, recall(counts), precision(counts), mean_loss))
+        figures.append((np.bincount(test.target, minlength=classes), recall(counts), precision(counts), mean_loss))
     (support, recall_without, precision_without, loss_without), (_, *with_remedy) = figures
     return tuple(
         ClassRemedy(str(label), int(rows), *map(float, values))

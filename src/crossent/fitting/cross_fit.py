@@ -16,7 +16,7 @@ from crossent.fitting.deadline import Deadline
 from crossent.fitting.recipe import Recipe
 from crossent.fitting.remedies import apply_remedy, effective_prior, measured_strength
 from crossent.kinds.blocks import Widths
-from crossent.logits import LabelledLogits, mean_cross_entropy, shift_prior
+from crossent.logits import LabelledLogits, shift_prior
 from crossent.models.catalogue import AnyFitted, fit, model_of
 from crossent.models.model import Examples, Task
 from crossent.monitoring.records import OnEpoch
@@ -105,7 +105,8 @@ class CrossFit:
     def first_fold_loss(self) -> float:
         """Return the calibrated log-loss on the rows of the first fold, which every candidate holds out."""
         rows = self.held_out.take(self.held_out.model_index == 0)
-        return mean_cross_entropy(self.trial.calibration.logits(rows.logits), rows.target)
+        calibrated = dataclasses.replace(rows, logits=self.trial.calibration.logits(rows.logits))
+        return calibrated.mean_cross_entropy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +269,7 @@ def _fit_fold(
     )
     fitted = fit(candidate.settings, task)
     logits = fitted.logits(valid.features)
-    held_out = LabelledLogits(logits, valid.target, np.full(len(logits), fold))
+    held_out = LabelledLogits(logits, valid.target, np.full(len(logits), fold), valid.weight)
     fold_fit = FoldFit(fitted, remedy.objective.prior_correction_or_zeros(train.classes), held_out)
     if checkpoint is not None:
         checkpoint.raise_if_interrupted()
@@ -280,11 +281,7 @@ def _effective_priors(
     rows: LabelledLogits, prior_correction: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the ``(F, K)`` class shares that the models of the folds believe in, as far as the rows show."""
-    strength = (
-        measured_strength(rows.logits, rows.target, prior_correction[rows.model_index])
-        if prior_correction.any()
-        else 0.0
-    )
+    strength = measured_strength(rows, prior_correction[rows.model_index]) if prior_correction.any() else 0.0
     return np.stack([effective_prior(prior, strength * of_fold) for of_fold in prior_correction])
 
 
@@ -303,11 +300,11 @@ def _calibrate(
     rows: LabelledLogits, method: Literal["auto", "none", "temperature", "vector", "matrix"], least_gain: float
 ) -> Calibration:
     if method == "none":
-        return identity("not asked for", mean_cross_entropy(rows.logits, rows.target))
+        return identity("not asked for", rows.mean_cross_entropy())
     if len(rows.target) < LEAST_CALIBRATED:
         note = f"{len(rows.target)} held-out rows are too few to correct confidence"
-        return identity(note, mean_cross_entropy(rows.logits, rows.target))
-    return choose_calibration(rows.logits, rows.target, method, least_gain=least_gain)
+        return identity(note, rows.mean_cross_entropy())
+    return choose_calibration(rows.logits, rows.target, method, weight=rows.weight, least_gain=least_gain)
 
 
 def _join(parts: list[LabelledLogits]) -> LabelledLogits:
@@ -315,6 +312,7 @@ def _join(parts: list[LabelledLogits]) -> LabelledLogits:
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.target for part in parts]),
         np.concatenate([part.model_index for part in parts]),
+        None if parts[0].weight is None else np.concatenate([part.weight for part in parts if part.weight is not None]),
     )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from crossent.calibration.combine import equal_say
 from crossent.data.dataset import Dataset
 from crossent.data.encoder import Encoder, fit_encoder
+from crossent.data.merge import merge_copies
 from crossent.data.split import folds, hold_out
 from crossent.errors import DataError
 from crossent.fitting.candidates import Candidate, candidates
@@ -72,9 +73,10 @@ def fit(
 ) -> FitResult:
     """Train, choose and calibrate on the rows of a dataset.
 
-    Every candidate model is trained on each fold's complement; the rows held out choose its rounds or penalty, the
-    model, and the temperature. The predictor averages the log-probabilities of the models of all folds. With columns of
-    text, whose n-grams are learned from each complement anew, one model is then fitted to all rows.
+    Copies of a row with the same label count as one row of their summed weight. Every candidate model is trained on
+    each fold's complement; the rows held out choose its rounds or penalty, the model, and the temperature. The
+    predictor averages the log-probabilities of the models of all folds. With columns of text, whose n-grams are learned
+    from each complement anew, one model is then fitted to all rows.
 
     Parameters
     ----------
@@ -106,6 +108,7 @@ def fit(
     """
     rng = np.random.default_rng(recipe.seed)
     tried = tried_on(dataset, recipe)
+    dataset = merge_copies(dataset, recipe.duplicates)
     by_fold = learns_by_fold(dataset)
     # Where nothing is learned from held-out rows but scales and names, all rows are encoded at once.
     whole = None if by_fold else _encode_all(dataset)
@@ -246,7 +249,8 @@ def learns_by_fold(dataset: Dataset) -> bool:
 
 def _encode_all(dataset: Dataset) -> tuple[Encoder, Examples]:
     encoder, features = fit_encoder(dataset.frame, dataset.columns, dataset.target, len(dataset.classes))
-    return encoder, Examples(features, dataset.target, len(dataset.classes), dataset.distribution)
+    classes = len(dataset.classes)
+    return encoder, Examples(features, dataset.target, classes, dataset.distribution, dataset.weight)
 
 
 def _take_from(examples: Examples) -> Encode:
@@ -259,7 +263,8 @@ def _encode_each(dataset: Dataset) -> Encode:
     def encode(held_out: npt.NDArray[np.bool_]) -> tuple[Examples, Examples]:
         encoder, train = _encode_all(dataset.take(~held_out))
         valid = dataset.take(held_out)
-        return train, Examples(encoder.encode(valid.frame), valid.target, len(valid.classes), valid.distribution)
+        features, classes = encoder.encode(valid.frame), len(valid.classes)
+        return train, Examples(features, valid.target, classes, valid.distribution, valid.weight)
 
     return encode
 

@@ -12,7 +12,7 @@ from crossent.data.sampling import oversample
 from crossent.errors import SettingError
 from crossent.fitting.recipe import Recipe
 from crossent.kinds.column import Label
-from crossent.logits import mean_cross_entropy
+from crossent.logits import LabelledLogits, mean_cross_entropy
 from crossent.losses.weights import balanced_class_weight
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
@@ -52,7 +52,7 @@ def apply_remedy(train: Examples, recipe: Recipe, class_weight: Array | None, rn
         weight = balanced_class_weight(counts) if class_weight is None else class_weight
         return Remedy(train, dataclasses.replace(objective, class_weight=weight, prior_correction=-np.log(weight)))
     if recipe.imbalance == "oversample":
-        rows = oversample(train.target, rng=rng)
+        rows = oversample(train.target, rng=rng, weight=train.weight)
         oversampled = train.take(rows)
         there = counts > 0
         prior_correction = np.zeros(train.classes)
@@ -85,9 +85,7 @@ def asked_of_models(recipe: Recipe, *, has_shares: bool) -> frozenset[Ask]:
     return frozenset(name for name, is_asked in asked.items() if is_asked)
 
 
-def measured_strength(
-    logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64], prior_correction: npt.NDArray[np.float64]
-) -> float:
+def measured_strength(rows: LabelledLogits, prior_correction: npt.NDArray[np.float64]) -> float:
     """Return the share of a remedy's theoretical effect on the logits that rows held out show, from 0 to 1.
 
     A model with little freedom comes to believe in the class shares that its loss implies. One that nearly interpolates
@@ -96,10 +94,8 @@ def measured_strength(
 
     Parameters
     ----------
-    logits
-        ``(n, K)`` of rows held out, as the models give them.
-    target
-        ``(n,)`` class indices.
+    rows
+        Rows held out, with the logits that the models give them.
     prior_correction
         ``(n, K)`` or ``(K,)``: what by the theory brings them to the class shares of the data.
 
@@ -108,12 +104,12 @@ def measured_strength(
     >>> rng = np.random.default_rng(0)
     >>> target = rng.choice(2, size=10_000, p=[0.9, 0.1])
     >>> indifferent = np.log([[0.9, 0.1]]).repeat(10_000, axis=0).astype(np.float32)
-    >>> round(measured_strength(indifferent, target, np.log([1.0, 0.2])), 1)
+    >>> round(measured_strength(LabelledLogits(indifferent, target), np.log([1.0, 0.2])), 1)
     0.0
     """
 
     def loss(strength: float) -> float:
-        return mean_cross_entropy(logits + strength * prior_correction, target)
+        return mean_cross_entropy(rows.logits + strength * prior_correction, rows.target, rows.weight)
 
     found = scipy.optimize.minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
     return float(found.x)

@@ -39,6 +39,8 @@ LEAST_GAIN = 1e-5
 FEATURES_A_SPLIT = 0.7
 # Below this number of cells the work of a thread is shorter than the wait for the others, above all on a busy machine.
 CELLS_FOR_THREADS = 1_000_000
+# A leaf holds about this number of rows or more, as LightGBM has it by default; what it counts is their curvature.
+LEAST_LEAF_ROWS = 20
 # Without rows held out nothing says when to stop.
 ROUNDS_UNWATCHED = 100
 
@@ -174,7 +176,10 @@ def settings_for_all_rows(settings: Boosting, fits: tuple[FittedBoosting, ...]) 
 
 
 def _parameters(settings: Boosting, train: Examples, seed: int) -> dict[str, Any]:
-    cells = len(train.features) * (train.features.numbers.shape[1] + train.features.codes.shape[1])
+    rows = len(train.features)
+    cells = rows * (train.features.numbers.shape[1] + train.features.codes.shape[1])
+    # LightGBM takes the weights of all rows together for their number.
+    weight = rows if train.weight is None else float(train.weight.sum())
     return {
         "objective": "multiclass",
         "metric": "multi_logloss",
@@ -183,6 +188,7 @@ def _parameters(settings: Boosting, train: Examples, seed: int) -> dict[str, Any
         "num_leaves": settings.max_leaves,
         "lambda_l2": L2_PENALTY,
         "feature_fraction_bynode": FEATURES_A_SPLIT,
+        "min_data_in_leaf": max(round(LEAST_LEAF_ROWS * rows / weight), 1),
         # 0 leaves the number to LightGBM.
         "num_threads": 1 if cells < CELLS_FOR_THREADS else 0,
         "seed": seed,
@@ -205,7 +211,7 @@ def _lightgbm_set(examples: Examples, settings: dict[str, object]) -> "lightgbm.
 
 def _start_train(train_set: "lightgbm.Dataset", train: Examples, objective: Objective, bias: Array) -> None:
     """Give the training rows their weights, and the scores that the trees add to."""
-    weight = objective.row_weight(train.learned_target)
+    weight = objective.row_weight(train.learned_target, train.weight)
     if weight is not None:
         train_set.set_weight(weight)
     start = bias if objective.log_prior is None else bias + objective.log_prior
@@ -217,7 +223,7 @@ def _valid_set(train_set: "lightgbm.Dataset", valid: Examples, objective: Object
     """Return the rows held out, their scores begun so that they are logits under the class shares of the data."""
     import lightgbm  # noqa: PLC0415 - see above
 
-    valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, reference=train_set)
+    valid_set = lightgbm.Dataset(_matrix(valid.features), valid.target, weight=valid.weight, reference=train_set)
     start = bias if objective.prior_correction is None else bias + objective.prior_correction
     if start.any():
         valid_set.set_init_score(np.tile(start, (len(valid.target), 1)))
@@ -242,17 +248,16 @@ class _OwnObjective:
         self, scores: Array, rows: "lightgbm.Dataset"
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return first and second derivatives by the ``(n, K)`` scores of the training rows."""
-        weight = rows.get_weight()
+        weight = _weight(rows)
         gradient, curvature = loss_derivatives(scores, self._distribution, self._focal_gamma)
         if weight is not None:
-            row_weight = np.asarray(weight)[:, None]
-            gradient, curvature = gradient * row_weight, curvature * row_weight
+            gradient, curvature = gradient * weight[:, None], curvature * weight[:, None]
         return gradient.astype(np.float32), curvature.astype(np.float32)
 
     def loss(self, scores: Array, rows: "lightgbm.Dataset") -> tuple[str, float, bool]:
-        """Return the mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
+        """Return the weighted mean cross entropy as LightGBM wants it: name, value, whether higher is better."""
         logits = _without_focus(scores, self._focal_gamma)
-        return "multi_logloss", mean_cross_entropy(logits, _target(rows)), False
+        return "multi_logloss", mean_cross_entropy(logits, _target(rows), _weight(rows)), False
 
 
 def loss_derivatives(
@@ -274,6 +279,11 @@ def loss_derivatives(
 
 def _target(rows: "lightgbm.Dataset") -> npt.NDArray[np.int64]:
     return np.asarray(rows.get_label(), np.int64)
+
+
+def _weight(rows: "lightgbm.Dataset") -> Array | None:
+    weight = rows.get_weight()
+    return None if weight is None else np.asarray(weight, np.float64)
 
 
 def _without_focus(logits: Array, focal_gamma: float) -> Array:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from crossent.losses.cross_entropy import cross_entropy
+from crossent.losses.targets import one_hot
 from crossent.models.model import Examples
 from crossent.models.objective import Objective
 
@@ -22,8 +23,9 @@ class HeadsLoss:
     Attributes
     ----------
     class_weight
-        ``(K,)`` float32 weight of each class, one on average over the training rows, so that a loss is a mean over
-        rows, and those of the parts of a batch add up to its own; None for ones.
+        ``(K,)`` float32 weight of each class, such that the weight of a row, its own times that of its class, is one on
+        average over the training rows: a loss is a mean over rows, and those of the parts of a batch add up to its own.
+        None for ones, where rows have no weights either.
     log_prior
         ``(K,)`` float32, added to the logits, or None for zeros.
     label_smoothing
@@ -38,7 +40,7 @@ class HeadsLoss:
     focal_gamma: float
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return a scalar, of ``(k, n, K)`` logits and ``(n,)`` class indices or ``(n, K)`` distributions."""
+        """Return a scalar, of ``(k, n, K)`` logits and the target of n rows, as `heads_target` makes it."""
         heads, n, _ = logits.shape
         target, row_weight = self._weigh(target)
         return cross_entropy(
@@ -63,12 +65,26 @@ class HeadsLoss:
 
 
 def heads_loss(objective: Objective, train: Examples, device: torch.device) -> HeadsLoss:
-    """Return the loss that a network on a device minimises on training rows."""
+    """Return the loss that a network on a device minimises on training rows; for their target see `heads_target`."""
     weight = objective.class_weight
+    if weight is None and train.weight is not None:
+        weight = np.ones(train.classes)
     if weight is not None:
         weight = weight * len(train.target) / (weight @ train.class_counts())
     log_prior = _float32(objective.log_prior, device)
     return HeadsLoss(_float32(weight, device), log_prior, objective.label_smoothing, objective.focal_gamma)
+
+
+def heads_target(train: Examples, device: torch.device) -> Tensor:
+    """Return the target that `HeadsLoss` takes: class indices, or shares of the classes times the weight of the row.
+
+    The loss is linear in the shares, so that a row with twice the shares costs twice as much, mixed with others or not.
+    """
+    target = torch.from_numpy(train.learned_target).to(device)
+    if train.weight is None:
+        return target
+    shares = target if target.is_floating_point() else one_hot(target, train.classes)
+    return shares * torch.from_numpy(train.weight).to(device, shares.dtype).unsqueeze(-1)
 
 
 def _repeat(values: Tensor, heads: int) -> Tensor:

@@ -70,7 +70,7 @@ class _Progress:
 
     def __init__(self, task: Task, valid: Examples, epochs: int) -> None:
         self._task = task
-        self._matrix, self._target = sparse_matrix(valid.features), valid.target
+        self._valid, self._matrix = valid, sparse_matrix(valid.features)
         self._epochs = epochs
         self._epoch = 0
         self.stopped = False
@@ -78,7 +78,8 @@ class _Progress:
     def on_fit(self, fit: _Fit) -> float:
         """Return the loss of held-out rows at the temperature that suits them."""
         self._epoch += 1
-        logits, target = sparse_logits(self._matrix, fit.solution.weight, fit.solution.bias), self._target
+        logits = sparse_logits(self._matrix, fit.solution.weight, fit.solution.bias)
+        target, weight = self._valid.target, self._valid.weight
         prior_correction = self._task.objective.prior_correction
         if prior_correction is not None:
             logits = (logits + prior_correction).astype(np.float32)
@@ -89,15 +90,15 @@ class _Progress:
             epoch=self._epoch,
             epochs=self._epochs,
             train_loss=fit.train_loss,
-            valid_loss=mean_cross_entropy(logits, target),
+            valid_loss=mean_cross_entropy(logits, target, weight),
         )
         self.stopped = self._task.on_epoch(record) or self.stopped
-        return mean_cross_entropy(logits / best_temperature(logits, target), target)
+        return mean_cross_entropy(logits / best_temperature(logits, target, weight), target, weight)
 
 
 def _fit(train: Examples, C: float, objective: Objective, seed: int) -> _Fit:  # noqa: N803 - scikit-learn's name
     rows = _feature_rows(sparse_matrix(train.features))
-    row_weight = objective.row_weight(train.learned_target)
+    row_weight = objective.row_weight(train.learned_target, train.weight)
     # Ascent of the dual is for rows of one class each.
     if train.distribution is None:
         solution = solve_by_block_ascent(

@@ -91,4 +91,4 @@ class _Progress:
             return float("nan")
         bias = without_log_prior(coefficients.bias, objective)
         logits = linear_logits(self._rows, Coefficients(coefficients.weight, bias))
-        return objective.held_out_loss(logits, valid.target)
+        return objective.held_out_loss(logits, valid.target, valid.weight)

@@ -72,7 +72,7 @@ def row_targets(train: Examples, objective: Objective) -> RowTargets:
     """Return what the rows are to be, and their weights."""
     distribution = objective.distribution(train.learned_target, train.classes)
     target = train.target if distribution is None else None
-    return RowTargets(target, distribution, objective.row_weight(train.learned_target))
+    return RowTargets(target, distribution, objective.row_weight(train.learned_target, train.weight))
 
 
 def without_log_prior(bias: npt.NDArray[Any], objective: Objective) -> npt.NDArray[Any]:

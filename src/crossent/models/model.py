@@ -28,16 +28,21 @@ class Examples:
     distribution
         ``(n, K)`` float32 shares of the classes of each row, which sum to one and which the target was drawn from;
         None where each row is of one class for certain.
+    weight
+        ``(n,)`` float64 above 0: how many rows each row counts as; None where each counts as one.
     """
 
     features: Features
     target: npt.NDArray[np.int64]
     classes: int
     distribution: npt.NDArray[np.float32] | None = None
+    weight: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.distribution is not None and self.distribution.shape != (len(self.target), self.classes):
             raise ValueError(f"shares of shape {self.distribution.shape} do not fit {len(self.target)} rows")
+        if self.weight is not None and self.weight.shape != self.target.shape:
+            raise ValueError(f"weights of shape {self.weight.shape} do not fit {len(self.target)} rows")
 
     @property
     def learned_target(self) -> Target:
@@ -47,13 +52,16 @@ class Examples:
     def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Examples":
         """Return the given rows, by position or mask."""
         distribution = None if self.distribution is None else self.distribution[rows]
-        return Examples(self.features.take(rows), self.target[rows], self.classes, distribution)
+        weight = None if self.weight is None else self.weight[rows]
+        return Examples(self.features.take(rows), self.target[rows], self.classes, distribution, weight)
 
     def class_counts(self) -> npt.NDArray[np.float64]:
-        """Return the ``(K,)`` number of rows of each class; a row of several counts as a share of each."""
+        """Return the ``(K,)`` sum of the weights of each class; a row of several counts as a share of each."""
         if self.distribution is not None:
+            if self.weight is not None:
+                return np.asarray(self.weight @ self.distribution.astype(np.float64))
             return np.asarray(self.distribution.sum(axis=0, dtype=np.float64))
-        return np.bincount(self.target, minlength=self.classes).astype(np.float64)
+        return np.bincount(self.target, self.weight, minlength=self.classes).astype(np.float64)
 
     def log_prior(self) -> npt.NDArray[np.float64]:
         """Return the ``(K,)`` log share of each class, counting half a row more of each so that all are finite."""

@@ -25,7 +25,7 @@ from crossent.models.effort import (
     choose_patience,
     choose_threads,
 )
-from crossent.models.heads_loss import heads_loss
+from crossent.models.heads_loss import heads_loss, heads_target
 from crossent.models.model import Examples, Task
 from crossent.models.number_embedding import FARTHEST, check_pieces
 from crossent.models.objective import Objective
@@ -243,7 +243,7 @@ def start(
     size = _batch_size(settings, len(features))
     mixup = (Mixup(settings.mixup, train.classes, mixing),) if settings.mixup else ()
     dropout = (DropoutDraws(DEPTH * heads, width, draws),) if settings.dropout else ()
-    target = torch.from_numpy(train.learned_target).to(device)
+    target = heads_target(train, device)
     # Draws are not mixed, and so come last.
     batches = Batches(_inputs(features, device), target, size, order, (*mixup, *dropout))
     return network.to(device), batches, (draws, mixing)
@@ -342,17 +342,17 @@ def _draw_seeds(rng: np.random.Generator) -> Seeds:
 def _held_out_of(
     network: TableNetwork, valid: Examples, objective: Objective, device: torch.device
 ) -> "functools.partial[LabelledLogits]":
-    return functools.partial(_held_out, network, _inputs(valid.features, device), valid.target, objective)
+    return functools.partial(_held_out, network, _inputs(valid.features, device), valid, objective)
 
 
 def _held_out(
-    network: TableNetwork, inputs: tuple[Tensor, ...], target: npt.NDArray[np.int64], objective: Objective
+    network: TableNetwork, inputs: tuple[Tensor, ...], valid: Examples, objective: Objective
 ) -> LabelledLogits:
     """Return the logits of rows held out, brought to the class shares of the data."""
     logits = network_logits(network, inputs, objective.focal_gamma)
     if objective.prior_correction is not None:
         logits = (logits + objective.prior_correction).astype(np.float32)
-    return LabelledLogits(logits, target)
+    return LabelledLogits(logits, valid.target, weight=valid.weight)
 
 
 def _inputs(features: Features, device: torch.device) -> tuple[Tensor, Tensor]:

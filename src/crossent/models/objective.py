@@ -52,12 +52,12 @@ class Objective:
         }
         return frozenset(name for name, is_asked in asked.items() if is_asked)
 
-    def row_weight(self, target: Target) -> npt.NDArray[np.float32] | None:
-        """Return the ``(n,)`` float32 weight of each row, or None for ones."""
+    def row_weight(self, target: Target, weight: Array | None = None) -> npt.NDArray[np.float32] | None:
+        """Return the ``(n,)`` float32 weight of each row, its own times that of its class, or None for ones."""
         if self.class_weight is None:
-            return None
-        weight = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]
-        return np.asarray(weight, np.float32)
+            return None if weight is None else weight.astype(np.float32)
+        of_class = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]
+        return np.asarray(of_class if weight is None else of_class * weight, np.float32)
 
     def prior_correction_or_zeros(self, classes: int) -> Array:
         """Return ``(K,)`` what brings logits of the fitted model to the class shares of the data."""
@@ -77,6 +77,9 @@ class Objective:
         smoothed[np.arange(len(target)), target] += np.float32(1 - self.label_smoothing)
         return smoothed
 
-    def held_out_loss(self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64]) -> float:
-        """Return the mean cross entropy in nats of rows held out, under the class shares of the data."""
-        return mean_cross_entropy(logits if self.prior_correction is None else logits + self.prior_correction, target)
+    def held_out_loss(
+        self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64], weight: Array | None = None
+    ) -> float:
+        """Return the weighted mean cross entropy in nats of rows held out, under the class shares of the data."""
+        corrected = logits if self.prior_correction is None else logits + self.prior_correction
+        return mean_cross_entropy(corrected, target, weight)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossent.calibration.temperature import fit_temperature
 from crossent.evaluation.calibration import top_label_calibration_error
-from crossent.logits import log_softmax
+from crossent.logits import LabelledLogits, log_softmax
 from crossent.threads import open_threads
 
 if sys.platform != "win32":
@@ -110,9 +110,9 @@ class HeldOut:
     baseline_loss
         Entropy of the class shares.
     confidently_wrong
-        Share of rows predicted to be of another class than labelled, at least as surely as rows that are rightly
-        predicted to be of it are on average; None where logits are not finite. After Northcutt et al. 2021,
-        "Confident Learning", who average over all rows labelled so.
+        Share of rows, each counted as one, predicted to be of another class than labelled, at least as surely as rows
+        that are rightly predicted to be of it are on average; None where logits are not finite. After Northcutt et al.
+        2021, "Confident Learning", who average over all rows labelled so.
     """
 
     loss: float
@@ -124,31 +124,33 @@ class HeldOut:
     confidently_wrong: float | None
 
 
-def measure_held_out(logits: npt.NDArray[np.float32], target: npt.NDArray[np.int64]) -> HeldOut:
-    """Measure rows held out, one or more: ``(n, K)`` logits and ``(n,)`` class indices.
+def measure_held_out(held_out: LabelledLogits) -> HeldOut:
+    """Measure rows held out, by weight.
 
     Examples
     --------
-    >>> measure_held_out(np.array([[4.0, 0.0], [0.0, 4.0]], np.float32), np.array([0, 1])).accuracy
+    >>> logits = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)
+    >>> measure_held_out(LabelledLogits(logits, np.array([0, 1]))).accuracy
     1.0
     """
+    logits, target, weight = held_out.logits, held_out.target, held_out.weight
     rows = np.arange(len(target))
-    shares = np.bincount(target) / len(target)
+    shares = np.bincount(target, weight) / (len(target) if weight is None else weight.sum())
     baseline = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    accuracy = float((logits.argmax(axis=1) == target).mean())
+    accuracy = float(np.average(logits.argmax(axis=1) == target, weights=weight))
     if not np.isfinite(logits).all():
         return HeldOut(float("nan"), accuracy, None, None, None, baseline, None)
     log_probs = log_softmax(logits)
     probs = np.exp(log_probs)
     with open_threads() as (pool, _):
-        fitted = fit_temperature(logits, target, pool)
+        fitted = fit_temperature(logits, target, pool, weight)
     return HeldOut(
         # A difference, for minus zero would be shown with its sign.
-        loss=float(0 - log_probs[rows, target].mean(dtype=np.float64)),
+        loss=float(0 - np.average(log_probs[rows, target], weights=weight)),
         accuracy=accuracy,
-        refinement=float(fitted.rows.loss.mean()),
+        refinement=float(np.average(fitted.rows.loss, weights=weight)),
         temperature=1 / fitted.inverse,
-        calibration_error=top_label_calibration_error(probs, target),
+        calibration_error=top_label_calibration_error(probs, target, sample_weight=weight),
         baseline_loss=baseline,
         confidently_wrong=_confidently_wrong(probs, target),
     )

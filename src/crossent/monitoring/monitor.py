@@ -203,7 +203,8 @@ class Monitor:
             met = f"{rows} rows were trained on; held-out batches: {len(self._valid)}."
             raise ShapeError("An epoch has rows of both kinds.", met, "Call train and valid before epoch_end.")
         logits, target = (np.concatenate(parts) for parts in zip(*self._valid, strict=True))
-        held_out = measure_held_out(logits, target)
+        labelled = LabelledLogits(logits, target)
+        held_out = measure_held_out(labelled)
         gradient_norm, first_gradient_norm, gradient_ratio = self._gradients.mean()
         return EpochRecord(
             model="model",
@@ -227,7 +228,7 @@ class Monitor:
             baseline_loss=held_out.baseline_loss,
             valid_rows=len(target),
             confidently_wrong=held_out.confidently_wrong,
-            held_out=LabelledLogits(logits, target),
+            held_out=labelled,
         )
 
 

@@ -165,7 +165,7 @@ def _record(
     )
     if held_out is None:
         return record
-    measured = measure_held_out(held_out.logits, held_out.target)
+    measured = measure_held_out(held_out)
     return dataclasses.replace(
         record,
         valid_loss=measured.loss,

@@ -1,0 +1,75 @@
+"""Weights of rows: how many rows each row counts as."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from crossent.data.cells import plain_series
+from crossent.errors import DataError
+from crossent.names import shortened
+
+FloatArray = npt.NDArray[np.float64]
+# Where the mean weight is further from one than by this factor, the weights may be meant as shares or otherwise.
+UNUSUAL_FACTOR = 10.0
+
+
+def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
+    """Return the weights that a column holds, ``(n,)`` float64, and what a reader should know of them.
+
+    Parameters
+    ----------
+    values
+        Numbers, or texts of numbers.
+
+    Raises
+    ------
+    DataError
+        If a weight is missing, negative or not finite, or all are 0.
+
+    Examples
+    --------
+    >>> read_weights(pd.Series(["1", "2.5", "0"], name="w"))
+    (array([1. , 2.5, 0. ]), ["1 row has weight 0 in 'w' and is left out."])
+    """
+    weight = pd.to_numeric(plain_series(values), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    # Written so that NaN is bad too.
+    good = (weight >= 0) & (weight < np.inf)
+    if not good.all():
+        row = int(good.argmin())
+        raise DataError(
+            "A weight is a finite number, 0 or above, in every row.",
+            f"Column {values.name!r} holds {shortened(str(values.iloc[row]))} in row {values.index[row] + 1}.",
+            "Correct it, or give 0 to leave the row out.",
+        )
+    if not weight.any():
+        raise DataError("A row with a weight above 0 is needed.", f"All in {values.name!r} are 0.", "Give others.")
+    notes = []
+    if absent := int((weight == 0).sum()):
+        rows = "1 row has" if absent == 1 else f"{absent:,} rows have"
+        notes.append(f"{rows} weight 0 in {values.name!r} and {'is' if absent == 1 else 'are'} left out.")
+    return weight, [*notes, *unusual_weights(weight[weight > 0])]
+
+
+def weights_that_differ(weight: FloatArray) -> FloatArray | None:
+    """Return the weights, or None where all are 1 and so say nothing."""
+    return None if (weight == 1).all() else weight
+
+
+def unusual_weights(weight: FloatArray) -> list[str]:
+    """Return what to tell a person whose weights may mean something else than numbers of rows.
+
+    Examples
+    --------
+    >>> for note in unusual_weights(np.full(1000, 0.001)):
+    ...     print(note)
+    1,000 rows have a total weight of 1: each counts as 0.001 rows. If the weights are shares, multiply them by 1,000.
+    """
+    mean = float(weight.mean())
+    if 1 / UNUSUAL_FACTOR <= mean <= UNUSUAL_FACTOR:
+        return []
+    total = f"{len(weight):,} rows have a total weight of {weight.sum():,.3g}: each counts as {mean:,.3g} rows."
+    if mean < 1:
+        return [f"{total} If the weights are shares, multiply them by {1 / mean:,.6g}."]
+    return [f"{total} If there are no more rows than these, divide the weights by {mean:,.6g}."]
