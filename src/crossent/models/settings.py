@@ -115,7 +115,7 @@ class Linear:
         if size.ngrams:
             return 0, 0, 0, size.rows, size.ngrams, solutions * size.ngrams, solutions * size.ngrams * size.classes
         cells = solutions * size.rows * size.classes
-        return 1, cells, cells * size.features, 0, 0, 0, 0
+        return solutions, cells, cells * size.features, 0, 0, 0, 0
 
     def seconds(self, size: Size) -> float:
         """Return about how many seconds of one processor one fit takes."""
@@ -212,7 +212,7 @@ class Network:
     most_columns: ClassVar[int | None] = 500
     # It takes longer than the other models, and its heads are an average already.
     one_split_rows: ClassVar[int | None] = 10_000
-    costs: ClassVar[tuple[float, ...]] = (1.7e-1, 1e-4, 7.0e-7, 2.5e-10)
+    costs: ClassVar[tuple[float, ...]] = (1.9e-1, 4.0e-4, 4.8e-7, 3.6e-10)
 
     def __post_init__(self) -> None:
         check_settings(self)
