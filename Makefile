@@ -4,6 +4,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 PYTEST := $(BIN)/python -m pytest -n auto
 
+# Many tests start other processes: without compiled files, each of those would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench fuzz mutants docs clean
 
 demo: .venv/installed  ## train on the bundled data set and say where the report is

@@ -1,13 +1,18 @@
-"""What the folders promise of each other."""
+"""What the folders promise of each other, and the tests too."""
 
 import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import crossent
 from crossent.models.catalogue import MODELS
 
 SOURCE = Path(crossent.__file__).parent
+TESTS = Path(__file__).parent
+# Also inside the programs that a test gives to another process.
+IMPORTED_TEST = re.compile(r"^[ \t]*(?:from|import)[ \t].*\btest_\w+", re.MULTILINE)
 # The recipe holds the settings of each model under its name; the command line's help and the bundled demo name none.
 RECIPE = SOURCE / "fitting" / "recipe.py"
 
@@ -41,3 +46,26 @@ def test_modules_of_models_are_imported_through_the_catalogue() -> None:
         modules = re.findall(r"^\s*(?:from|import) crossent\.models\.(\w+)", path.read_text(), re.MULTILINE)
         imported += [f"{path.relative_to(SOURCE)}: {module}" for module in modules if module not in shared]
     assert imported == []
+
+
+def test_no_test_imports_another() -> None:
+    """What several tests need is a module or a fixture, so that a test can be changed without a look at the others."""
+    imported = []
+    for path in sorted(TESTS.rglob("*.py")):
+        imported += [f"{path.relative_to(TESTS)}: {line.strip()}" for line in IMPORTED_TEST.findall(path.read_text())]
+    assert imported == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.cli.test_app import crossent",
+        "from tests.cli import test_app",
+        "import tests.cli.test_app as app",
+        "    from .test_app import crossent",
+        'PROGRAM = """\nfrom test_storage import Tree\n"""',
+    ],
+)
+def test_an_import_of_a_test_is_recognised(line: str) -> None:
+    assert IMPORTED_TEST.search(line)
+    assert not IMPORTED_TEST.search(line.replace("test_", "latest_"))

@@ -12,14 +12,10 @@ from crossent.file_lock import lock
 from crossent.fitting.recipe import Recipe
 from crossent.monitoring.history_file import read_history
 from crossent.monitoring.records import ignore_epoch
-from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
+from crossent.run import begin_run, finish_run, load_run, reopen_run
 from crossent.train.checkpoint import TrainingInterruptedError, never_interrupted
 from tests.conftest import draw_table
-
-
-def train(dataset: Dataset, recipe: Recipe, held_out: float, runs: Path) -> Run:
-    folder = begin_run(dataset, recipe, held_out=held_out, request={}, runs=runs, name="r")
-    return finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
+from tests.one_run import train
 
 
 def test_training_never_sees_the_rows_held_out(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,8 @@ import pytest
 import safetensors.numpy
 
 from crossent.errors import ModelFileError, SettingError
-from crossent.storage import LongText, load_folder, save_folder
-
-
-@dataclass(frozen=True, eq=False)
-class Leaf:
-    weight: npt.NDArray[np.float32]
-    text: LongText
-
-
-@dataclass(frozen=True)
-class Other:
-    number: int
+from crossent.storage import load_folder, save_folder
+from tests.stored_tree import Leaf, Other, Tree, tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +47,6 @@ class Wood:
 @dataclass(frozen=True, eq=False)
 class WoodOfFormat1:
     trees: tuple[TreeOfFormat1, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Tree:
-    name: str
-    kind: Literal["oak", "elm"]
-    height: float
-    leaves: tuple[Leaf | Other, ...]
-    labels: tuple[str | int | float | bool, ...]
-    note: str | None
-
-
-def tree(height: float = 1.5) -> Tree:
-    leaf = Leaf(np.arange(6, dtype=np.float32).reshape(2, 3), "a\nlong “text”")
-    return Tree("é", "oak", height, (leaf, Other(3)), ("a", 1, 2.0, True), None)
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -372,8 +347,8 @@ def test_arrays_of_one_name_in_two_files_are_refused_and_so_are_those_that_nothi
 
 _SAVER = """
 import sys, pathlib, numpy as np, itertools
-sys.path.insert(0, {tests!r})
-from test_storage import Tree, Leaf
+sys.path.insert(0, {root!r})
+from tests.stored_tree import Tree, Leaf
 from crossent.storage import save_folder
 for i in itertools.count():
     leaf = Leaf(np.full((100, 100), i, dtype=np.float32), str(i) * 10000)
@@ -384,7 +359,7 @@ for i in itertools.count():
 @pytest.mark.slow
 def test_killed_at_any_moment_a_whole_model_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    code = _SAVER.format(tests=str(Path(__file__).parent), folder=str(folder))
+    code = _SAVER.format(root=str(Path(__file__).parents[1]), folder=str(folder))
     rng = np.random.default_rng(0)
     for _ in range(10):
         process = subprocess.Popen([sys.executable, "-c", code])

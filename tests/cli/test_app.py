@@ -1,6 +1,5 @@
 """The command line as a user meets it, on real files."""
 
-import contextlib
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,32 +16,8 @@ import pandas as pd
 import pytest
 
 import crossent as ce
-from crossent.cli.app import main
+from tests.cli.command import Done, crossent
 from tests.conftest import draw_reviews, draw_table, size_limit
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def crossent(*arguments: str, cwd: Path) -> Done:
-    """Run a command in this process, as the installed script would."""
-    out, err = io.StringIO(), io.StringIO()
-    old = sys.argv
-    sys.argv = ["crossent", *arguments]
-    try:
-        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main()
-                code = 0
-            except SystemExit as exit_:
-                code = int(exit_.code or 0)
-    finally:
-        sys.argv = old
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 import crossent as ce
 from tests.calibration.draw import draw_skewed
-from tests.cli.test_app import crossent
+from tests.cli.command import crossent
 
 
 @pytest.fixture

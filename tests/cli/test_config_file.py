@@ -10,7 +10,7 @@ from crossent.cli.app import app
 from crossent.cli.flags import RowFlags
 from crossent.cli.named_values import join_named_values
 from crossent.fitting.recipe import Recipe
-from tests.cli.test_app import Done, crossent
+from tests.cli.command import Done, crossent
 from tests.conftest import draw_table
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.train.test_processes import ROOT, torchrun
+from tests.train.torchrun import ROOT, torchrun
 
 ALONE = [sys.executable, "-m", "crossent"]
 TOGETHER = torchrun(2, "crossent")

@@ -13,7 +13,7 @@ from crossent.cli import history
 from crossent.errors import DataError
 from crossent.monitoring.history_file import HistoryWriter
 from crossent.monitoring.records import EpochRecord
-from tests.cli.test_app import crossent
+from tests.cli.command import crossent
 
 
 def write(folder: Path, epochs: int, rise: float = 0.0) -> None:

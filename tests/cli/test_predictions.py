@@ -16,7 +16,7 @@ from crossent.data.understand import conform
 from crossent.errors import DataError, SettingError
 from crossent.fitting.fit import fit
 from crossent.fitting.recipe import Recipe
-from tests.cli.test_app import crossent
+from tests.cli.command import crossent
 from tests.conftest import draw_table
 
 

@@ -49,6 +49,7 @@ def test_weights_that_are_all_zero_are_refused() -> None:
 
 
 def test_weights_may_be_texts_and_odd_sums_are_told() -> None:
+    assert read_weights(pd.Series([0.1, 0.1, 0.8], name="w"))[0] == pytest.approx([0.3, 0.3, 2.4])
     weight, notes = read_weights(pd.Series(["0.001", "0.003"], name="w"))
     assert weight.tolist() == [0.001, 0.003]
     assert "multiply them by 500" in notes[0]

@@ -95,10 +95,19 @@ def test_a_weight_that_is_none_is_refused_before_anything_changes(bad: float) ->
         classifier.fit(X, y, sample_weight=np.zeros(240))
 
 
-def test_weights_that_sum_to_one_are_told() -> None:
+def test_weights_that_sum_to_one_are_shares_of_the_rows() -> None:
+    X, y, weight = draw()
+    settings = {"folds": 2, **QUICK["boosting"]}
+    shares = ce.Classifier(**settings).fit(X, y, sample_weight=weight / weight.sum())
+    counted = weight * (weight > 0).sum() / weight.sum()
+    numbers = ce.Classifier(**settings).fit(X, y, sample_weight=counted)
+    np.testing.assert_allclose(shares.predict_proba(X), numbers.predict_proba(X), atol=1e-6)
+
+
+def test_weights_of_an_odd_sum_are_told() -> None:
     X, y, _ = draw()
-    with pytest.warns(UserWarning, match="multiply them by 240"):
-        ce.Classifier(folds=2, model="linear").fit(X, y, sample_weight=np.full(240, 1 / 240))
+    with pytest.warns(UserWarning, match="multiply them by 20"):
+        ce.Classifier(folds=2, model="linear").fit(X, y, sample_weight=np.full(240, 0.05))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ce.Classifier(folds=2, model="linear").fit(X, y, sample_weight=np.full(240, 2))

@@ -6,7 +6,7 @@ import pandas as pd
 from crossent.data.read import read
 from crossent.explain.rows import worst_rows
 from crossent.fitting.recipe import Recipe
-from tests.test_run import train
+from tests.one_run import train
 
 
 def test_planted_label_errors_head_the_rows_to_look_at(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from crossent.monitoring.records import EpochRecord
 from crossent.storage import load_folder, save_folder
 from crossent.train.checkpoint import Checkpoint, TrainingInterruptedError
 from crossent.train.learning_rate import LearningRateCurve
-from tests.models.test_boosting import draw
+from tests.models.draw_examples import draw
 
 
 def fit_to(

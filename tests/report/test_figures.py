@@ -7,7 +7,7 @@ import pytest
 from crossent.evaluation.drawing import shorten
 from crossent.report import figures
 from crossent.train.learning_rate import LearningRateCurve
-from tests.report.conftest import draw_content, draw_evaluation, draw_learning_rate, draw_risk_coverage, draw_sets
+from tests.report.draw import draw_content, draw_evaluation, draw_learning_rate, draw_risk_coverage, draw_sets
 
 
 def texts(svg: str) -> list[str]:

@@ -11,7 +11,7 @@ from crossent.evaluation.catalogue import METRICS
 from crossent.report import figures
 from crossent.report.content import ReportContent
 from crossent.report.html import CONTENT_SECURITY_POLICY, render, write_report
-from tests.report.conftest import draw_before_after, draw_content, draw_learning_rate, draw_risk_coverage, draw_sets
+from tests.report.draw import draw_before_after, draw_content, draw_learning_rate, draw_risk_coverage, draw_sets
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "$a$")
 VOID = {"meta", "br", "hr", "img", "input", "link"}

@@ -5,7 +5,7 @@ import pytest
 
 from crossent.evaluation.result import Estimate
 from crossent.report import words
-from tests.report.conftest import draw_before_after, draw_evaluation
+from tests.report.draw import draw_before_after, draw_evaluation
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from crossent.solver.data import RegressionData
 from crossent.solver.dual import ascend, start_at_probs, start_at_targets, suits_dual
 from crossent.solver.newton import Objective, minimise
 from crossent.solver.passes import open_passes
-from tests.solver.test_newton import reference, sparse_rows
+from tests.solver.reference import reference, sparse_rows
 
 pytestmark = pytest.mark.skipif(not info().available, reason="there are no native kernels here")
 

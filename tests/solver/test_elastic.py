@@ -9,7 +9,7 @@ from crossent.kernels.regression import FeatureRows, RowTargets
 from crossent.solver.data import RegressionData
 from crossent.solver.elastic import ElasticPenalty, minimise_elastic
 from crossent.solver.newton import Optimum
-from tests.solver.test_newton import sparse_rows
+from tests.solver.reference import sparse_rows
 
 
 def wine() -> tuple[np.ndarray, np.ndarray]:

@@ -16,21 +16,8 @@ from crossent.train.optim import AdamW, Optimizer, Schedule, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import LONGEST_GRADIENT, Training
+from tests.train.linear_network import draw, start
 from tests.train.plain_descent import PlainDescent
-
-
-def draw(rows: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(rows, 4)).astype(np.float32)
-    logits = features @ rng.normal(size=(4, 3)) * 2
-    return torch.from_numpy(features), torch.from_numpy((logits + rng.gumbel(size=logits.shape)).argmax(axis=1))
-
-
-def start() -> nn.Linear:
-    network = nn.Linear(4, 3)
-    for parameter in network.parameters():
-        parameter.detach().zero_()
-    return network
 
 
 class Watch:

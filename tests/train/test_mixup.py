@@ -15,7 +15,7 @@ from crossent.train.optim import AdamW, warm_up_and_cosine
 from crossent.train.parameters import FlatParameters
 from crossent.train.processes import one_process
 from crossent.train.training import Training
-from tests.train.test_loop import draw, start
+from tests.train.linear_network import draw, start
 
 N = 4000
 

@@ -1,7 +1,6 @@
 import itertools
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,14 +10,7 @@ import torch
 
 from crossent.train.processes import Processes, joined_processes, one_process
 from tests.train.together import EPOCHS, SLOW, Seen, draw_balanced, read_seen, train_all, train_network
-
-ROOT = Path(__file__).parents[2]
-Command = list[str]
-
-
-def torchrun(count: int, *command: str) -> Command:
-    """Return the command that runs another one in so many processes."""
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", *command]
+from tests.train.torchrun import ROOT, torchrun
 
 
 @pytest.fixture(scope="module")

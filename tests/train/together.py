@@ -30,7 +30,7 @@ from crossent.train.parameters import FlatParameters
 from crossent.train.processes import Processes, joined_processes
 from crossent.train.threads import one_thread
 from crossent.train.training import Training
-from tests.models.test_boosting import draw
+from tests.models.draw_examples import draw
 
 EPOCHS = 6
 # At a low rate the last bits of sums stay last bits for so many epochs.

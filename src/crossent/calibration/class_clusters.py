@@ -1,7 +1,6 @@
 """Clusters of classes with similar conformity scores, for classes that are too rare to have their own quantile."""
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from crossent.calibration.conformity import FloatArray, IntArray
 
@@ -70,6 +69,8 @@ def cluster_classes(
     quantiles = np.stack([np.quantile(scores[target == k], levels) for k in common])
     wanted = int(count[common].min()) // _ROWS_TO_CHOOSE
     distinct = len(np.unique(quantiles, axis=0))
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second to import, and few calibrations need it
+
     kmeans = KMeans(n_clusters=max(1, min(wanted, distinct)), n_init=10, random_state=seed)
     # The standard error of a quantile shrinks with the square root of the number of rows.
     clusters[common] = kmeans.fit_predict(quantiles, sample_weight=np.sqrt(count[common]))

@@ -13,6 +13,8 @@ from crossent.names import shortened
 FloatArray = npt.NDArray[np.float64]
 # Where the mean weight is further from one than by this factor, the weights may be meant as shares or otherwise.
 UNUSUAL_FACTOR = 10.0
+# Rounding of the sum of float32 shares stays below.
+SHARES_TOLERANCE = 1e-5
 
 
 def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
@@ -52,9 +54,10 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
     if absent := int((weight == 0).sum()):
         rows = "1 row has" if absent == 1 else f"{absent:,} rows have"
         notes.append(f"{rows} weight 0 in {values.name!r} and {'is' if absent == 1 else 'are'} left out.")
+    weight, shares = from_shares(weight)
     counted = weight[weight > 0]
     usual = f"{len(counted):,} rows count by their weight in {values.name!r}, {counted.sum():,.6g} in all."
-    return weight, [*notes, *(unusual_weights(counted) or [usual])]
+    return weight, [*notes, *(shares or unusual_weights(counted) or [usual])]
 
 
 def weights_that_differ(weight: FloatArray) -> FloatArray | None:
@@ -62,14 +65,31 @@ def weights_that_differ(weight: FloatArray) -> FloatArray | None:
     return None if (weight == 1).all() else weight
 
 
+def from_shares(weight: FloatArray) -> tuple[FloatArray, list[str]]:
+    """Return weights that sum to 1, the shares of the rows, as numbers of rows, with a word on it; others as they are.
+
+    Examples
+    --------
+    >>> weight, notes = from_shares(np.array([0.25, 0.75, 0.0]))
+    >>> weight
+    array([0.5, 1.5, 0. ])
+    >>> notes
+    ['The weights sum to 1: they are taken for the shares of the 2 rows.']
+    """
+    rows = int((weight > 0).sum())
+    if rows < 2 or not abs(weight.sum() - 1) <= SHARES_TOLERANCE:
+        return weight, []
+    return weight * rows, [f"The weights sum to 1: they are taken for the shares of the {rows:,} rows."]
+
+
 def unusual_weights(weight: FloatArray) -> list[str]:
     """Return what to tell a person whose weights may mean something else than numbers of rows.
 
     Examples
     --------
-    >>> for note in unusual_weights(np.full(1000, 0.001)):
+    >>> for note in unusual_weights(np.full(1000, 0.005)):
     ...     print(note)
-    1,000 rows have a total weight of 1: each counts as 0.001 rows. If the weights are shares, multiply them by 1,000.
+    1,000 rows have a total weight of 5: each counts as 0.005 rows. If the weights are shares, multiply them by 200.
     """
     mean = float(weight.mean())
     if 1 / UNUSUAL_FACTOR <= mean <= UNUSUAL_FACTOR:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from crossent.array_checks import check_probs_array, check_target_array
 from crossent.errors import SettingError
@@ -219,4 +219,4 @@ def _tested_counts(rows: int, risk: float, level: float) -> IntArray:
 
 def _upper_bound(wrong: IntArray, answered: IntArray, error: float) -> FloatArray:
     right = answered - wrong
-    return np.where(right > 0, beta.ppf(1 - error, wrong + 1, np.maximum(right, 1)), 1.0)
+    return np.where(right > 0, betaincinv(wrong + 1, np.maximum(right, 1), 1 - error), 1.0)

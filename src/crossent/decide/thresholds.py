@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
 
 from crossent.array_checks import check_probs_array, check_target_array
 from crossent.decide.macro_f1 import macro_f1, macro_f1_of_prefixes
@@ -151,8 +149,11 @@ def tune_thresholds(
 def _scoring(scoring: str | LabelScore, class_count: int) -> tuple[LabelScore, _Choose]:
     if scoring == "f1_macro":
         return macro_f1, _every_threshold
-    score = _named_score(scoring, class_count) if isinstance(scoring, str) else scoring
-    return score, _few_thresholds(score)
+    if isinstance(scoring, str):
+        from crossent.decide.named_score import named_score  # noqa: PLC0415 - imports much of scikit-learn
+
+        scoring = named_score(scoring, class_count)
+    return scoring, _few_thresholds(scoring)
 
 
 def _decide(probs: FloatArray, thresholds: FloatArray) -> IntArray:
@@ -229,35 +230,3 @@ def _spread_of_gain(
         rows = rng.integers(len(target), size=len(target))
         gains.append(score(target[rows], after[rows]) - score(target[rows], before[rows]))
     return float(np.std(gains))
-
-
-def _named_score(scoring: str, class_count: int) -> LabelScore:
-    fix = "Give the name of one that judges labels, such as f1_macro or balanced_accuracy, or a function of labels."
-    try:
-        scorer = get_scorer(scoring)
-    except ValueError as error:
-        raise SettingError("scoring names a scorer of scikit-learn.", f"It is {scoring!r}.", fix) from error
-    decided = _Decided(class_count)
-
-    def score(target: IntArray, predicted: IntArray) -> float:
-        return float(scorer(decided, predicted, target))
-
-    try:
-        score(np.arange(class_count), np.arange(class_count))
-    except (AttributeError, ValueError) as error:
-        met = str(error).splitlines()[0]
-        raise SettingError(
-            "A scorer for thresholds judges labels.", f"{scoring!r} fails on them: {met}", fix
-        ) from error
-    return score
-
-
-class _Decided(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A stand-in for a classifier, for scorers of scikit-learn: it "predicts" the decisions that it is given."""
-
-    def __init__(self, class_count: int) -> None:
-        self.class_count = class_count
-        self.classes_ = np.arange(class_count)
-
-    def predict(self, decisions: IntArray) -> IntArray:
-        return decisions

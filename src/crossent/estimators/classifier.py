@@ -25,7 +25,7 @@ from crossent.data.labels import encode_labels
 from crossent.data.read import is_texts, read_table
 from crossent.data.soft_labels import draw_labels, is_distribution, read_distribution
 from crossent.data.understand import understand
-from crossent.data.weights import unusual_weights, weights_that_differ
+from crossent.data.weights import from_shares, unusual_weights, weights_that_differ
 from crossent.decide.decide import DecisionRule, Decisions
 from crossent.decide.thresholds import LabelScore
 from crossent.fitting.fit import fit
@@ -107,7 +107,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         sample_weight
             ``(n,)``, 0 or above: how many rows each row counts as, in training, in the choice of the model, in its
             calibration and in what `predict_sets` and `abstains` promise. A row of weight 2 is the same as two such
-            rows, and one of weight 0 is the same as none. None: each row counts as one.
+            rows, and one of weight 0 is the same as none. Weights that sum to 1, as scikit-learn's AdaBoost gives them,
+            are taken for shares of the rows. None: each row counts as one.
 
         Raises
         ------
@@ -362,6 +363,7 @@ def _read_weight(sample_weight: Any, rows: int) -> tuple[npt.NDArray[np.float64]
     weight = _check_sample_weight(sample_weight, np.empty((rows, 0)), dtype=np.float64)
     check_weight_array("sample_weight", weight, rows)
     counted = weight > 0
+    weight, _ = from_shares(weight)
     for note in unusual_weights(weight[counted]):
         warnings.warn(note, stacklevel=4)
     return weights_that_differ(weight[counted]), counted

@@ -1,5 +1,6 @@
 """The report as one HTML page that needs nothing else: no network, no script."""
 
+import functools
 import math
 from pathlib import Path
 
@@ -21,24 +22,9 @@ CONTENT_SECURITY_POLICY = (
 
 def render(content: ReportContent) -> str:
     """Return the page; the same content gives the same text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
-        "estimate": _estimate,
-        "difference": _difference,
-        "figure": _figure,
-        "percent": words.percent,
-        "points": words.points,
-        "number": _number,
-    }
     evaluation, sets = content.evaluation, content.sets
     most = max((count for _, count in content.class_counts), default=1)
-    return environment.get_template("template.html").render(
+    return _template().render(
         content=content,
         content_security_policy=Markup(CONTENT_SECURITY_POLICY),
         evaluation=evaluation,
@@ -60,6 +46,27 @@ def render(content: ReportContent) -> str:
         sets=Markup(figures.sets_figure(sets.result, sets.coverage) if sets else ""),
         risk_coverage=Markup(_risk_coverage(content)),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    """Return the compiled page: compiling takes longer than filling it in, and several pages may be written."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "estimate": _estimate,
+        "difference": _difference,
+        "figure": _figure,
+        "percent": words.percent,
+        "points": words.points,
+        "number": _number,
+    }
+    return environment.get_template("template.html")
 
 
 def _reliability(content: ReportContent) -> str:

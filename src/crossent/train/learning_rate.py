@@ -5,13 +5,13 @@
 
 import copy
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 import torch
 from torch import nn
 
@@ -136,7 +136,8 @@ def running_mean(losses: Array) -> Array:
     >>> running_mean(np.array([2.0, 2.0, 1.0])).round(2)
     array([2.  , 2.  , 1.63])
     """
-    average = scipy.signal.lfilter([1 - SMOOTHING], [1, -SMOOTHING], losses)
+    averages = itertools.accumulate(losses, lambda mean, loss: SMOOTHING * mean + (1 - SMOOTHING) * loss, initial=0.0)
+    average = np.array(list(averages)[1:])
     return np.asarray(average / (1 - SMOOTHING ** np.arange(1, len(losses) + 1)), dtype=np.float64)
 
 

@@ -1,0 +1,12 @@
+"""Commands that several processes run together."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+Command = list[str]
+
+
+def torchrun(count: int, *command: str) -> Command:
+    """Return the command that runs another one in so many processes."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", *command]
