@@ -139,7 +139,7 @@ def finish_run(
     on_note
         Called with what a reader should know of what an interrupted call left.
     time_budget
-        In place of that of the recipe.
+        Replaces the time budget of the recipe.
     processes
         Those that train networks together, of which this one leads; None trains by this one alone.
 

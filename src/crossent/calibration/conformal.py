@@ -145,7 +145,7 @@ def prediction_sets(
     Parameters
     ----------
     labelled
-        The conformal rows: those that neither model nor calibration saw.
+        The conformal rows, which neither the model nor the calibration saw.
     logits_of_models
         The ``(n, K)`` calibrated logits of the new rows, by each of the F models.
     coverage, method, by

@@ -145,7 +145,7 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
     Parameters
     ----------
     curve
-        Of rows held out, which neither the model nor its calibration was fitted to.
+        The curve of held-out rows, which neither the model nor its calibration was fitted to.
     risk
         Share of answers that may be wrong, between 0 and 1.
     level

@@ -288,7 +288,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ) -> npt.NDArray[np.bool_]:
         """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
 
-        The promise rests on training rows that neither the models nor the calibration were fitted to; they are drawn
+        The promise is based on training rows that neither the models nor the calibration were fitted to; they are drawn
         and kept in `fit`. Several models are combined as in CV+, whose coverage is near the promise too.
 
         Parameters

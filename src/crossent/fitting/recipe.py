@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from crossent.errors import SettingError
 from crossent.models.settings import Boosting, Linear, Network, Settings, check_settings, setting
 
-# Between the name of a model and that of its setting, as in scikit-learn.
+# Between the name of a model and the name of its setting, as in scikit-learn.
 OF_MODEL = "__"
 
 

@@ -58,7 +58,7 @@ class Objective:
         return frozenset(name for name, is_asked in asked.items() if is_asked)
 
     def row_weight(self, target: Target, weight: Array | None = None) -> npt.NDArray[np.float32] | None:
-        """Return the ``(n,)`` float32 weight of each row, its own times that of its class, or None for ones."""
+        """Return the ``(n,)`` float32 weight of each row times the weight of its class, or None for ones."""
         if self.class_weight is None:
             return None if weight is None else weight.astype(np.float32)
         of_class = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]

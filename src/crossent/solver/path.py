@@ -34,7 +34,7 @@ class PenaltyChoice:
         ``(len(path),)`` mean log-loss in nats on rows held out, of each strength of the path; NaN where the path ended
         before.
     start
-        A solution near that of `C`, on some of the rows.
+        A solution near the one for `C`, on some of the rows.
     """
 
     C: float
