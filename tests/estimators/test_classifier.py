@@ -131,7 +131,7 @@ def test_texts_without_any_word_are_one_clear_error() -> None:
 
 @pytest.fixture(scope="module")
 def imbalanced() -> tuple[ce.Classifier, pd.DataFrame, pd.Series]:
-    """A classifier that was told to care for the rare class, and new rows."""
+    """A classifier with a remedy for the rare class, and new rows."""
     train, new = draw_imbalanced(3000, seed=0), draw_imbalanced(4000, seed=1)
     classifier = ce.Classifier(model="linear", imbalance="class-weight", folds=2)
     return classifier.fit(train[["x", "y"]], train["label"]), new[["x", "y"]], new["label"]
@@ -327,7 +327,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
 
 
 def draw_votes(rows: int, votes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, true probabilities of three classes, and the shares of so many votes drawn by them."""
+    """Return features, true probabilities of three classes, and the shares of votes that are drawn from them."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows, 4))
     logits = features @ np.random.default_rng(99).normal(size=(4, 3)) + np.array([1.0, 0.0, -0.5])
