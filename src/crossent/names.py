@@ -59,15 +59,17 @@ def check_distinct(names: Iterable[str], source: str) -> None:
     DataError
         If two do.
     """
+    names = list(names)
+    if len(set(names)) == len(names):
+        return
     places: dict[str, list[str]] = collections.defaultdict(list)
     for i, name in enumerate(names, start=1):
         places[name].append(str(i))
-    repeated = next((name for name, where in places.items() if len(where) > 1), None)
-    if repeated is not None:
-        where = places[repeated]
-        more = f" and {len(where) - 3:,} more" if len(where) > 3 else ""
-        raise DataError(
-            "Column names must differ.",
-            f"{source} has {shortened(repeated)} as columns {' and '.join(where[:3])}{more}.",
-            "Rename all but one of them.",
-        )
+    repeated = next(name for name, where in places.items() if len(where) > 1)
+    where = places[repeated]
+    more = f" and {len(where) - 3:,} more" if len(where) > 3 else ""
+    raise DataError(
+        "Column names must differ.",
+        f"{source} has {shortened(repeated)} as columns {' and '.join(where[:3])}{more}.",
+        "Rename all but one of them.",
+    )

@@ -162,11 +162,7 @@ class Predictor:
         DataError
             If a column is missing or of another type than in training.
         """
-        frame = read_table(rows)
-        if len(frame) > CHUNK:
-            return self.logits_of(conform(frame, self.columns))
-        features = self.encoder.encode_columns(conform_columns(frame, self.columns), len(frame))
-        return self.calibration.logits(self.combination.logits(self._logits_of_members(features)))
+        return self.calibration.logits(self.combination.logits(self._model_logits(rows)))
 
     def convert(self, rows: Any) -> pd.DataFrame:
         """Return rows in any form of `logits` with their columns converted, as in `Dataset.frame`.
@@ -187,6 +183,14 @@ class Predictor:
             for logits, of_member in zip(self._logits_of_members(features), chunks, strict=True):
                 of_member.append(logits)
         return [np.concatenate(of_member) for of_member in chunks]
+
+    def _model_logits(self, rows: Any) -> list[npt.NDArray[np.float32]]:
+        """Return what `model_logits_of` gives of rows in any form, without a frame of few rows on the way."""
+        frame = read_table(rows)
+        if len(frame) > CHUNK:
+            return self.model_logits_of(conform(frame, self.columns))
+        features = self.encoder.encode_columns(conform_columns(frame, self.columns), len(frame))
+        return self._logits_of_members(features)
 
     def _logits_of_members(self, features: Features) -> list[npt.NDArray[np.float32]]:
         return [
@@ -222,7 +226,7 @@ class Predictor:
         DataError
             If a column is missing or of another type than in training.
         """
-        return self.decide_of(self.convert(rows), rule)
+        return decide(self._model_logits(rows), self.decision_basis, rule)
 
     def decide_of(self, frame: pd.DataFrame, rule: DecisionRule) -> Decisions:
         """Return what a rule decides for rows that `convert` gave."""

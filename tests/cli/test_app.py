@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -44,6 +45,19 @@ def test_train_says_what_matters_and_what_to_do_next(folder: Path) -> None:
         "crossent predict runs/jobs new.csv",
     ):
         assert words in said
+    assert "takes about" not in said
+
+
+@pytest.mark.parametrize(("budget", "said"), [("9", None), ("11", "11 seconds"), ("1e9", "minutes")])
+def test_a_training_that_may_take_long_says_so_before_it_begins(tmp_path: Path, budget: str, said: str | None) -> None:
+    draw_table(60).to_csv(tmp_path / "jobs.csv", index=False)
+    # By its settings it takes a million rounds; that each gains nothing shows soon, and ends it.
+    slow = ("--model", "boosting", "--boosting.learning-rate", "1e-6", "--boosting.max-rounds", "1_000_000")
+    done = crossent("train", "jobs.csv", "--target", "label", *slow, "--time-budget", budget, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("training takes about" in done.stdout) == (said is not None)
+    if said is not None:
+        assert re.search(f"Note: training takes about (?:[0-9,]+ )?{said} on one processor", done.stdout)
 
 
 def test_a_column_of_text_is_found_used_and_explained(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
 from crossent.evaluation.evaluate import evaluate_log_probs, to_json
 from crossent.evaluation.result import Evaluation
+from crossent.fitting.expected import expected_seconds
 from crossent.fitting.recipe import Recipe
 from crossent.kinds.catalogue import kind_of
 from crossent.logits import log_softmax
@@ -43,6 +44,8 @@ from crossent.train.processes import Processes
 
 # More columns than this are counted, not listed.
 MOST_COLUMNS_SHOWN = 40
+# A training that takes longer is said to, in seconds.
+LONG_TRAINING = 10.0
 
 
 def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str | None, as_json: bool) -> None:
@@ -65,6 +68,7 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str |
         # From here on a signal ends the run with the command that goes on with it.
         with Progress(console) as progress:
             folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
+            _show_duration(console, expected_seconds(dataset, recipe, round(len(dataset) * (1 - rows.held_out))))
             run = _finish(console, progress, folder, dataset, None, processes)
     _show_run(console, run)
     if as_json:
@@ -113,6 +117,13 @@ class _Request(RowFlags):
 
 def _note(console: Console, note: str) -> None:
     console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_duration(console: Console, seconds: float) -> None:
+    if seconds < LONG_TRAINING:
+        return
+    duration = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+    _note(console, f"training takes about {duration} on one processor, and less on several.")
 
 
 def _print_json(value: dict[str, object]) -> None:

@@ -59,9 +59,10 @@ def features_of(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
         return values
-    values = plain_series(values)
-    if pd.api.types.is_numeric_dtype(values) or is_moment(values) or is_duration(values):
-        return values
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = plain_series(values)
+        if pd.api.types.is_numeric_dtype(values) or is_moment(values) or is_duration(values):
+            return values
     values = texts_of(values)
     before = arrow_of(values)
     texts = pc.utf8_trim_whitespace(before)

@@ -74,8 +74,9 @@ def conform(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 def conform_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> "dict[str, pd.Series[Any]]":
     """Do what `conform` does without building a frame, which takes as long as converting a row."""
+    values = dict(frame.items())
     used = [column for column in columns if kind_of(column).used]
-    missing = [column.name for column in used if column.name not in frame.columns]
+    missing = [column.name for column in used if column.name not in values]
     if missing:
         near = nearest(missing[0], frame.columns)
         raise DataError(
@@ -83,7 +84,6 @@ def conform_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> "dict[str
             f"Missing: {listed(missing)}.",
             f"Is {near!r} meant to be {missing[0]!r}? Rename it." if near else "Add them; empty values are allowed.",
         )
-    values = dict(frame.items())
     return {column.name: _converted(features_of(values[column.name]), column)[0] for column in used}
 
 

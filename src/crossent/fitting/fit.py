@@ -22,6 +22,7 @@ from crossent.kinds.catalogue import kind_of
 from crossent.models.catalogue import fit as fit_model
 from crossent.models.catalogue import model_of, settings_for_all_rows
 from crossent.models.model import Examples, Task
+from crossent.models.settings import Settings
 from crossent.monitoring.records import OnEpoch, ignore_epoch
 from crossent.predictor import Member, Predictor
 from crossent.train.checkpoint import Checkpoints
@@ -106,7 +107,7 @@ def fit(
     ('F', 'L', 'M', 'VF')
     """
     rng = np.random.default_rng(recipe.seed)
-    tried = _tried(dataset, recipe)
+    tried = tried_on(dataset, recipe)
     dataset = merge_copies(dataset, recipe.duplicates)
     by_fold = learns_by_fold(dataset)
     # If encoders learn only scales and names, and nothing from labels, all rows are encoded at once.
@@ -151,11 +152,12 @@ def check_trainable(dataset: Dataset, recipe: Recipe) -> None:
     SettingError
         If there is none, or a class has no weight.
     """
-    _tried(dataset, recipe)
+    tried_on(dataset, recipe)
     named_class_weight(recipe.class_weight, dataset.classes)
 
 
-def _tried(dataset: Dataset, recipe: Recipe) -> tuple[Candidate, ...]:
+def tried_on(dataset: Dataset, recipe: Recipe) -> tuple[Candidate, ...]:
+    """Return the candidates that a recipe means for a dataset; raises what `check_trainable` raises for want of one."""
     return candidates(recipe, dataset, asked_of_models(recipe, has_shares=dataset.distribution is not None))
 
 
@@ -192,10 +194,32 @@ def _prepared(
 
 def _plan_of(candidate: Candidate, plan: Plan) -> Plan:
     """Return the folds that a candidate is trained on: the first alone where one split is as good for its model."""
-    enough = candidate.settings.one_split_rows
-    if enough is not None and plan.recipe.folds is None and len(plan.target) >= enough:
-        return dataclasses.replace(plan, sides=plan.sides[:1])
-    return plan
+    count = folds_of(candidate.settings, plan.recipe, len(plan.target), len(plan.sides))
+    return dataclasses.replace(plan, sides=plan.sides[:count])
+
+
+def folds_of(settings: Settings, recipe: Recipe, rows: int, folds: int) -> int:
+    """Return how many of the folds a model is fitted on."""
+    enough = settings.one_split_rows
+    return 1 if enough is not None and recipe.folds is None and rows >= enough else folds
+
+
+def fold_count(recipe: Recipe, rows: int, *, by_fold: bool, in_time: bool) -> int:
+    """Return how many folds there are to be.
+
+    Parameters
+    ----------
+    recipe
+        It may give their number.
+    rows
+        To train on.
+    by_fold
+        Whether a column learns from the labels, as `learns_by_fold` says.
+    in_time
+        Whether the rows that are held out are the latest: then there is one split.
+    """
+    many = MANY_TEXTS if by_fold else MANY_ROWS
+    return recipe.folds or (1 if rows >= many or in_time else FOLDS)
 
 
 def _lowest_loss(fits: list[CrossFit]) -> int:
@@ -247,8 +271,8 @@ def _encode_each(dataset: Dataset) -> Encode:
 
 def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[npt.NDArray[np.bool_]]:
     """Return, for each fold, which rows it holds out."""
-    many = MANY_TEXTS if learns_by_fold(dataset) else MANY_ROWS
-    count = recipe.folds or (1 if len(dataset) >= many or dataset.time is not None else FOLDS)
+    by_fold = learns_by_fold(dataset)
+    count = fold_count(recipe, len(dataset), by_fold=by_fold, in_time=dataset.time is not None)
     if count == 1:
         return [hold_out(dataset, VALID_SHARE, duplicates=recipe.duplicates, rng=rng) == 1]
     fold = folds(dataset, count, duplicates=recipe.duplicates, rng=rng)

@@ -126,9 +126,9 @@ def join_widths(parts: Sequence[Widths]) -> Widths:
 def _side_by_side(parts: Sequence[npt.NDArray[Any]], rows: int, dtype: type[Any]) -> npt.NDArray[Any]:
     if not parts:
         return np.empty((rows, 0), dtype=dtype)
+    if len(parts) == 1:
+        return parts[0][:, None] if parts[0].ndim == 1 else parts[0]
     columns = [part[:, None] if part.ndim == 1 else part for part in parts]
-    if len(columns) == 1:
-        return columns[0]
     table = np.empty((rows, sum(part.shape[1] for part in columns)), dtype=dtype)
     begin = 0
     for part in columns:

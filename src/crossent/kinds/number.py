@@ -30,7 +30,7 @@ class NumberEncoding:
 
     def encode(self, values: "pd.Series[Any]") -> Features:
         """Return the features of ``(n,)`` numbers."""
-        return features_of(len(values), numbers=self.scale.encode(values.to_numpy(np.float64)))
+        return features_of(len(values), numbers=self.scale.encode(values.to_numpy()))
 
     def unseen(self, values: "pd.Series[Any]") -> str:
         """Return an empty text, because every number can be encoded."""

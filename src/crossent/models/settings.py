@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self, get_args, get_origin, get_type_hints
 
 from crossent.errors import SettingError
+from crossent.models.costs import Size, total_seconds
+from crossent.models.effort import choose_batch_size, choose_effort, choose_epochs
 
 # What a loss may ask of a model: weights of classes, a prior added to the logits in the loss, the focal loss, targets
 # that are shares of the classes.
@@ -71,6 +73,10 @@ class Settings(Protocol):
         """Return the settings that ``auto`` tries: what the user gave, and what it may choose itself."""
         ...
 
+    def seconds(self, size: Size) -> float:
+        """Return about how many seconds of one processor one fit takes."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
@@ -91,6 +97,7 @@ class Linear:
     takes: ClassVar[frozenset[Ask]] = frozenset({"class-weight", "log-prior", "shares"})
     most_columns: ClassVar[int | None] = None
     one_split_rows: ClassVar[int | None] = None
+    costs: ClassVar[tuple[float, ...]] = (1.0e-2, 3.6e-7, 1.5e-9, 2.8e-5, 1.9e-7, 7.5e-9, 5.5e-9)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -98,6 +105,22 @@ class Linear:
     def for_auto(self) -> Self:
         """Return the settings as they are."""
         return self
+
+    def work(self, size: Size) -> tuple[float, ...]:
+        """Return how often each of `costs` is paid: three without n-grams, the others with them.
+
+        With n-grams these are rows and n-grams for the counting, and n-grams, also times classes, for the solver.
+        """
+        # A search of the penalty costs about as much as this number of solutions, for one starts where another ends.
+        solutions = 4 if self.C is None else 1
+        if size.ngrams:
+            return 0, 0, 0, size.rows, size.ngrams, solutions * size.ngrams, solutions * size.ngrams * size.classes
+        cells = solutions * size.rows * size.classes
+        return solutions, cells, cells * size.features, 0, 0, 0, 0
+
+    def seconds(self, size: Size) -> float:
+        """Return about how many seconds of one processor one fit takes."""
+        return total_seconds(self.costs, self.work(size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +150,7 @@ class Boosting:
     takes: ClassVar[frozenset[Ask]] = frozenset({"class-weight", "log-prior", "focal", "shares"})
     most_columns: ClassVar[int | None] = None
     one_split_rows: ClassVar[int | None] = None
+    costs: ClassVar[tuple[float, ...]] = (3.0e-5, 2.3e-7, 1.1e-7, 6.9e-9)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -134,6 +158,17 @@ class Boosting:
     def for_auto(self) -> Self:
         """Return the settings as they are."""
         return self
+
+    def work(self, size: Size) -> tuple[float, ...]:
+        """Return how often each of `costs` is paid: trees, and for each of them rows, histograms and cells."""
+        # Held-out rows gain no more after about 10 / learning rate rounds.
+        trees = min(10 / self.learning_rate, self.max_rounds) * size.classes
+        histograms = trees * self.max_leaves * size.features
+        return trees, trees * size.rows, histograms, trees * size.rows * size.features
+
+    def seconds(self, size: Size) -> float:
+        """Return about how many seconds of one processor one fit takes."""
+        return total_seconds(self.costs, self.work(size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +228,7 @@ class Network:
     most_columns: ClassVar[int | None] = 500
     # It takes longer than the other models, and its heads are an average already.
     one_split_rows: ClassVar[int | None] = 10_000
+    costs: ClassVar[tuple[float, ...]] = (1.9e-1, 4.0e-4, 4.8e-7, 3.6e-10)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -206,6 +242,17 @@ class Network:
     def for_auto(self) -> Self:
         """Return the settings with a search of the learning rate, unless one is given."""
         return self if self.learning_rate is not None else dataclasses.replace(self, find_lr=True)
+
+    def work(self, size: Size) -> tuple[float, ...]:
+        """Return how often each of `costs` is paid: once, steps, and embeddings and hidden weights of the rows seen."""
+        effort = choose_effort(size.rows)
+        seen = (self.max_epochs or choose_epochs(size.rows)) * size.rows
+        steps = seen / (self.batch_size or choose_batch_size(size.rows))
+        return 1, steps, seen * size.features, seen * effort.heads * effort.width**2
+
+    def seconds(self, size: Size) -> float:
+        """Return about how many seconds of one processor one fit takes."""
+        return total_seconds(self.costs, self.work(size))
 
 
 def check_settings(settings: Any) -> None:

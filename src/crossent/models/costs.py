@@ -1,0 +1,47 @@
+"""What a fit costs: a sum of seconds for each piece of its work, of which the training rows say how much there is.
+
+``n`` rows, ``p`` numbers, ``q`` columns of codes, ``K`` classes. The seconds of each model stand with its settings, and
+are measured by ``benchmarks/costs.py``. Nothing here imports torch or LightGBM.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much a model is fitted to.
+
+    Attributes
+    ----------
+    rows
+        n, the training rows of one fit.
+    numbers, codes
+        p numeric features, and q columns of category codes.
+    ngrams
+        Number of n-grams in all rows together; 0 without text.
+    classes
+        K.
+    """
+
+    rows: int
+    numbers: int
+    codes: int
+    ngrams: int
+    classes: int
+
+    @property
+    def features(self) -> int:
+        """``p + q``."""
+        return self.numbers + self.codes
+
+
+def total_seconds(costs: Sequence[float], work: Sequence[float]) -> float:
+    """Return the seconds of some pieces of work, each given by the seconds for one and how many there are.
+
+    Examples
+    --------
+    >>> total_seconds((2.0, 0.5), (3, 10))
+    11.0
+    """
+    return sum(cost * pieces for cost, pieces in zip(costs, work, strict=True))
