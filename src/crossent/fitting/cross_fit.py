@@ -30,7 +30,7 @@ from crossent.value_checks import LARGEST_LOGIT, check_bounded
 LEAST_GAIN_OF_AVERAGE = 0.01
 # Fewer held-out rows cannot show whether a correction of confidence helps.
 LEAST_CALIBRATED = 30
-# A third of the held-out rows is not used by calibration, so that prediction sets can be based on them, but at most this
+# A third of the held-out rows is not used by calibration, so that prediction sets can be based on it, but at most this
 # number of rows, or of logits, because they are saved with the model.
 APART_DIVISOR = 3
 MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
