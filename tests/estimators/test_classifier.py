@@ -125,7 +125,7 @@ def test_text_beside_numbers_is_one_model() -> None:
 def test_texts_without_any_word_are_one_clear_error() -> None:
     with pytest.raises(DataError, match=r"No two of the .* training rows of 'text' have a word"):
         ce.Classifier().fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
-    with pytest.raises(DataError, match="form one group of the same features"):
+    with pytest.raises(DataError, match="form one group, because they have the same features"):
         ce.Classifier(duplicates="together").fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
 
 
@@ -320,7 +320,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         ce.Classifier(model="linear", imbalance="focal").fit(X, y)
     with pytest.raises(SettingError, match="label_smoothing"):
         ce.Classifier(imbalance="focal", label_smoothing=0.1).fit(X, y)
-    with pytest.raises(SettingError, match="of their own"):
+    with pytest.raises(SettingError, match="itself a remedy"):
         ce.Classifier(imbalance="oversample", class_weight={0: 1.0, 1: 1.0, 2: 1.0}).fit(X, y)
     with pytest.raises(SettingError, match="None for '2'"):
         ce.Classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, y)

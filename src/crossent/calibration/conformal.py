@@ -392,12 +392,14 @@ def _too_few_rows(
     if len(class_index) == 1:
         name = f"class {class_index[0] if classes is None else repr(classes[class_index[0]])}"
         return SettingError(
-            f"A coverage of {coverage:g} by class takes {needed} rows of each class, held out and not spent on tuning.",
+            f"A coverage of {coverage:g} by class needs {needed} held-out rows of each class that are not used for"
+            " tuning.",
             f"There are {rows} of {name}.",
             "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
         )
     return SettingError(
-        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning, clusters or another prior.",
+        f"A coverage of {coverage:g} needs {needed} held-out rows that are not used for tuning, clusters or another"
+        " prior.",
         f"There are {rows}.",
         "Ask for less, or hold out more rows.",
     )

@@ -255,7 +255,7 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError as error:
         raise DataError(
-            "The file must exist.", f"{shortened(str(path))} cannot be looked at ({error.strerror}).", "Check the path."
+            "The file must exist.", f"{shortened(str(path))} cannot be read ({error.strerror}).", "Check the path."
         ) from error
 
 

@@ -282,7 +282,7 @@ def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator
     if not useful:
         raise DataError(
             "Training needs rows to learn from and rows to hold out.",
-            f"The {len(dataset)} rows form one group of the same features, or of the same group.",
+            f"The {len(dataset)} rows form one group, because they have the same features or the same group.",
             "Give more rows, or allow duplicates anywhere (--duplicates anywhere).",
         )
     return useful

@@ -87,7 +87,7 @@ class Recipe:
             )
         if self.class_weight is not None and self.imbalance not in {"none", "class-weight"}:
             raise SettingError(
-                "Weights of classes are a remedy of imbalance of their own.",
+                "class_weight is itself a remedy of imbalance, and cannot be combined with another one.",
                 f"class_weight is given, and imbalance is {self.imbalance!r}.",
                 "Leave one of them out.",
             )
