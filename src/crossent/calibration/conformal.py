@@ -84,7 +84,7 @@ def conformal_sets(
     Raises
     ------
     SettingError
-        If the coverage is not between 0 and 1, or is more than the rows held out can promise: that takes
+        If the coverage is not between 0 and 1, or is more than the held-out rows can promise: that needs
         coverage / (1 - coverage) of them, of each class with ``by="class"``.
     ShapeError
         If shapes do not fit, a logit is not finite, a class index is out of range, or a weight is negative or not

@@ -59,7 +59,7 @@ def risk_coverage(
     Parameters
     ----------
     probs
-        ``(n, K)`` probabilities of rows held out.
+        ``(n, K)`` probabilities of held-out rows.
     target
         ``(n,)`` class indices.
     predicted
@@ -139,7 +139,7 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
 
     Answer a row where its confidence is at or above the threshold: ``probs.max(axis=1) >= threshold``, or the
     probability of the class that is answered where that is another. With probability `level` over the draw of the rows
-    held out, the risk of new rows from the same source is at most what is asked for. So the risk on the rows held out
+    held out, the risk of new rows from the same source is at most what is asked for. So the risk on the held-out rows
     lies below.
 
     Parameters

@@ -48,7 +48,7 @@ class Trial:
     model
         Its name.
     log_loss
-        Mean cross entropy in nats on rows held out, before calibration.
+        Mean cross entropy in nats on held-out rows, before calibration.
     calibration
         What calibration made of it.
     folds
@@ -168,7 +168,7 @@ class FoldFit:
 def cross_fit(
     candidate: Candidate, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline
 ) -> CrossFit:
-    """Train a model on the complement of each fold, and calibrate it by rows held out.
+    """Train a model on the complement of each fold, and calibrate it by held-out rows.
 
     Parameters
     ----------

@@ -85,6 +85,6 @@ class Objective:
     def held_out_loss(
         self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64], weight: Array | None = None
     ) -> float:
-        """Return the weighted mean cross entropy in nats of rows held out, under the class shares of the data."""
+        """Return the weighted mean cross entropy in nats of held-out rows, under the class shares of the data."""
         corrected = logits if self.prior_correction is None else logits + self.prior_correction
         return mean_cross_entropy(corrected, target, weight)
