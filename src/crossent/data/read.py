@@ -265,7 +265,7 @@ def _from_texts(texts: Any) -> "pd.Series[str]":
     except UnicodeEncodeError as error:
         raise DataError(
             "Texts are made of whole characters.",
-            f"One of them holds half of one, {shortened(error.object[error.start])}.",
+            f"One of them holds half of a character, {shortened(error.object[error.start])}.",
             "Read them again with the right encoding, or replace such halves: text.encode(errors='replace').decode().",
         ) from error
 
