@@ -283,7 +283,7 @@ def of_a_layer(generator: np.random.Generator, arena: Arena) -> str:
     exact = call.exact_losses(exact_logits)
     torch.autograd.backward(exact.sum())
     placed, here = [arena.place(part).requires_grad_() for part in parts], call.on(arena)
-    loss = ce.linear_cross_entropy(placed[0], placed[1], here.target, placed[2], **here.options)
+    loss = ce.linear_cross_entropy(placed[0], placed[1], here.target, linear_bias=placed[2], **here.options)
     if loss.requires_grad:
         torch.autograd.backward(loss.sum())
     if not loss_is_right(loss.detach(), exact.detach(), dtype, exact_logits.detach()):

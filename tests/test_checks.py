@@ -94,6 +94,7 @@ LOSSES = {
         **{name: value for name, value in given.items() if name not in {"logits", "target", *BY_ROW}}
     )(given["logits"], given["target"], **{name: given[name] for name in BY_ROW if name in given}),
 }
+BY_CLASS = ("class_weight", "log_prior")
 BY_ROW = ("sample_weight", "class_mask")
 TENSORS = {
     "logits": torch.zeros(2, 3),
@@ -108,10 +109,14 @@ TENSORS = {
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("as_other", [torch.Tensor.tolist, torch.Tensor.numpy, str])
-def test_lists_and_arrays_in_the_place_of_tensors_are_one_clear_error(
+def test_lists_and_arrays_are_values_of_classes_and_in_the_place_of_other_tensors_one_clear_error(
     loss: str, name: str, as_other: Callable[[torch.Tensor], object]
 ) -> None:
     given: dict[str, Any] = {"logits": TENSORS["logits"], "target": TENSORS["target"], name: as_other(TENSORS[name])}
+    if name in BY_CLASS and as_other is not str:
+        expected = LOSSES[loss](dict(given) | {name: TENSORS[name]})
+        torch.testing.assert_close(LOSSES[loss](given), expected)
+        return
     with pytest.raises(ShapeError, match=r"is a torch tensor\. It is a (list|numpy\.ndarray|str)\. Convert it"):
         LOSSES[loss](given)
 

@@ -32,14 +32,14 @@ def test_module_reduces_as_the_function_does(options: dict[str, str]) -> None:
 
 def test_tensors_move_and_save_with_the_module() -> None:
     module = ce.nn.CrossEntropyLoss(torch.ones(3))
-    assert list(module.state_dict()) == ["class_weight"]
-    assert module.double().class_weight.dtype == torch.float64
+    assert list(module.state_dict()) == ["weight"]
+    assert module.double().weight.dtype == torch.float64
 
 
 def test_representation_shows_what_was_set() -> None:
     assert repr(ce.nn.CrossEntropyLoss()) == "CrossEntropyLoss()"
     module = ce.nn.CrossEntropyLoss(torch.ones(3), reduction="sum", focal_gamma=2.0)
-    assert repr(module) == "CrossEntropyLoss(class_weight=tensor of shape (3,), reduction='sum', focal_gamma=2.0)"
+    assert repr(module) == "CrossEntropyLoss(weight=tensor of shape (3,), reduction='sum', focal_gamma=2.0)"
 
 
 @pytest.mark.parametrize("options", [{"label_smoothing": 2.0}, {"reduction": "average"}, {"temperature": 0.0}])
@@ -70,7 +70,14 @@ def test_linear_module_is_the_function() -> None:
     module = ce.nn.LinearCrossEntropyLoss(linear, ce.nn.CrossEntropyLoss(weight, **options))
     found = module(rows, target, of_rows, mask)
     expected = ce.linear_cross_entropy(
-        rows, linear.weight, target, linear.bias, weight, sample_weight=of_rows, class_mask=mask, **options
+        rows,
+        linear.weight,
+        target,
+        linear_bias=linear.bias,
+        weight=weight,
+        sample_weight=of_rows,
+        class_mask=mask,
+        **options,
     )
     assert torch.equal(found, expected)
     whole = ce.nn.CrossEntropyLoss(weight, **options)(linear(rows), target, of_rows, mask)
@@ -81,7 +88,7 @@ def test_linear_module_is_the_function() -> None:
 
 def test_linear_module_saves_the_layer_and_the_options() -> None:
     module = ce.nn.LinearCrossEntropyLoss(torch.nn.Linear(4, 3, bias=False), ce.nn.CrossEntropyLoss(torch.ones(3)))
-    assert list(module.state_dict()) == ["linear.weight", "loss.class_weight"]
+    assert list(module.state_dict()) == ["linear.weight", "loss.weight"]
     assert (
         ce.nn.LinearCrossEntropyLoss(module.linear)(torch.zeros(2, 4), torch.tensor([0, 1])) == torch.tensor(3.0).log()
     )

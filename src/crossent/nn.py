@@ -8,6 +8,7 @@ from torch import Tensor
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.linear_cross_entropy import linear_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
+from crossent.losses.torch_names import ClassValues, as_class_values, class_weight_of, named_reduction
 
 
 @final
@@ -16,11 +17,11 @@ class CrossEntropyLoss(torch.nn.Module):
 
     Parameters
     ----------
-    class_weight, ignore_index, reduction, label_smoothing
+    weight, size_average, ignore_index, reduce, reduction, label_smoothing, class_weight
         As in `crossent.cross_entropy`, in torch's order.
     temperature, log_prior, z_loss, softcap, focal_gamma, normalizer, empty, smoothing
-        As in `crossent.cross_entropy`. `class_weight` and `log_prior` are buffers: they move with the module and are
-        saved with its state.
+        As in `crossent.cross_entropy`. The class weights, as `weight`, and `log_prior` are buffers: they move with the
+        module and are saved with its state, which loads that of torch's module.
 
     Raises
     ------
@@ -36,18 +37,21 @@ class CrossEntropyLoss(torch.nn.Module):
     tensor(1.3863)
     """
 
-    class_weight: Tensor | None
+    weight: Tensor | None
     log_prior: Tensor | None
 
     def __init__(  # noqa: PLR0913 - all that torch takes, and more
         self,
-        class_weight: Tensor | None = None,
+        weight: ClassValues | None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
         *,
+        class_weight: ClassValues | None = None,
         temperature: float = 1.0,
-        log_prior: Tensor | None = None,
+        log_prior: ClassValues | None = None,
         z_loss: float = 0.0,
         softcap: float | None = None,
         focal_gamma: float = 0.0,
@@ -57,13 +61,13 @@ class CrossEntropyLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         # Bad options are refused when the module is made, not in its first step.
-        LossTerms(
-            class_weight=class_weight,
+        terms = LossTerms(
+            class_weight=class_weight_of(weight, class_weight),
             ignore_index=ignore_index,
-            reduction=reduction,
+            reduction=named_reduction(reduction, size_average, reduce),
             label_smoothing=label_smoothing,
             temperature=temperature,
-            log_prior=log_prior,
+            log_prior=as_class_values("log_prior", log_prior),
             z_loss=z_loss,
             softcap=softcap,
             focal_gamma=focal_gamma,
@@ -71,10 +75,10 @@ class CrossEntropyLoss(torch.nn.Module):
             empty=empty,
             smoothing=smoothing,
         )
-        self.register_buffer("class_weight", class_weight)
-        self.register_buffer("log_prior", log_prior)
+        self.register_buffer("weight", terms.class_weight)
+        self.register_buffer("log_prior", terms.log_prior)
         self.ignore_index = ignore_index
-        self.reduction: Reduction = reduction
+        self.reduction: Reduction = terms.reduction
         self.label_smoothing = label_smoothing
         self.temperature = temperature
         self.z_loss = z_loss
@@ -95,10 +99,10 @@ class CrossEntropyLoss(torch.nn.Module):
         return cross_entropy(
             logits,
             target,
-            self.class_weight,
-            self.ignore_index,
-            self.reduction,
-            self.label_smoothing,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
             sample_weight=sample_weight,
             temperature=self.temperature,
             log_prior=self.log_prior,
@@ -128,7 +132,7 @@ class CrossEntropyLoss(torch.nn.Module):
         changed = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
         tensors = [
             f"{name}=tensor of shape {tuple(values.shape)}"
-            for name, values in (("class_weight", self.class_weight), ("log_prior", self.log_prior))
+            for name, values in (("weight", self.weight), ("log_prior", self.log_prior))
             if values is not None
         ]
         return ", ".join(tensors + changed)
@@ -136,7 +140,7 @@ class CrossEntropyLoss(torch.nn.Module):
 
 @final
 class LinearCrossEntropyLoss(torch.nn.Module):
-    """`crossent.linear_cross_entropy` of a layer that the module holds, in place of `torch.nn.LinearCrossEntropyLoss`.
+    """`crossent.linear_cross_entropy` of a layer that the module holds.
 
     Parameters
     ----------
@@ -174,11 +178,11 @@ class LinearCrossEntropyLoss(torch.nn.Module):
             input,
             self.linear.weight,
             target,
-            self.linear.bias,
-            self.loss.class_weight,
-            self.loss.ignore_index,
-            self.loss.reduction,
-            self.loss.label_smoothing,
+            linear_bias=self.linear.bias,
+            weight=self.loss.weight,
+            ignore_index=self.loss.ignore_index,
+            reduction=self.loss.reduction,
+            label_smoothing=self.loss.label_smoothing,
             sample_weight=sample_weight,
             temperature=self.loss.temperature,
             log_prior=self.loss.log_prior,

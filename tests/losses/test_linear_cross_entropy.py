@@ -28,9 +28,14 @@ def draw(n: int, d: int, num_classes: int, dtype: torch.dtype = torch.float64) -
 
 
 def whole(
-    inputs: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, bias: torch.Tensor | None, **options: object
+    inputs: torch.Tensor,
+    weight: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    linear_bias: torch.Tensor | None,
+    **options: object,
 ) -> torch.Tensor:
-    return ce.cross_entropy(functional.linear(inputs, weight, bias), target, **options)
+    return ce.cross_entropy(functional.linear(inputs, weight, linear_bias), target, **options)
 
 
 def compare(
@@ -46,7 +51,7 @@ def compare(
             None if leaf is None else leaf.detach().to(dtype or leaf.dtype).requires_grad_() for leaf in leaves
         )
         given = target.to(dtype or target.dtype) if target.is_floating_point() else target
-        loss = function(inputs, weight, given, bias, **options)
+        loss = function(inputs, weight, given, linear_bias=bias, **options)
         scale = torch.linspace(1, 2, loss.numel(), dtype=loss.dtype).view(loss.shape)
         (loss * scale).sum().backward()
         results.append([loss.detach(), inputs.grad, weight.grad] + ([] if bias is None else [bias.grad]))
@@ -90,7 +95,7 @@ def results_of(
 ) -> tuple[torch.Tensor, ...]:
     """Return loss and gradients."""
     inputs, weight, bias = (leaf.detach().clone().requires_grad_() for leaf in leaves)
-    loss = ce.linear_cross_entropy(inputs, weight, target, bias, **options)
+    loss = ce.linear_cross_entropy(inputs, weight, target, linear_bias=bias, **options)
     loss.sum().backward()
     return loss.detach(), inputs.grad, weight.grad, bias.grad
 
@@ -144,7 +149,7 @@ def test_any_number_of_threads_gives_the_same_bits(shape: tuple[int, int, int], 
 @pytest.mark.parametrize("name", ["none", "rows", "weights"])
 def test_half_precision_is_computed_in_float32(shape: tuple[int, int, int], dtype: torch.dtype, name: str) -> None:
     inputs, weight, bias, target = draw(*shape, dtype)
-    assert ce.linear_cross_entropy(inputs, weight, target, bias).dtype == torch.float32
+    assert ce.linear_cross_entropy(inputs, weight, target, linear_bias=bias).dtype == torch.float32
     # The gradients are rounded once to their dtype.
     step = 2**-8 if dtype == torch.bfloat16 else 2**-11
     compare((inputs, weight, bias), target, options_of(shape[0], shape[2])[name], 2 * step)
@@ -189,24 +194,24 @@ def test_nothing_that_counts(num_classes: int, rows: int, empty: str) -> None:
 @pytest.mark.parametrize("num_classes", [6, 60])
 def test_input_of_any_dimensions(num_classes: int) -> None:
     inputs, weight, bias, target = draw(24, 5, num_classes)
-    expected = ce.linear_cross_entropy(inputs, weight, target, bias, reduction="none")
+    expected = ce.linear_cross_entropy(inputs, weight, target, linear_bias=bias, reduction="none")
     shaped = inputs.view(2, 3, 4, 5)
-    found = ce.linear_cross_entropy(shaped, weight, target.view(2, 3, 4), bias, reduction="none")
+    found = ce.linear_cross_entropy(shaped, weight, target.view(2, 3, 4), linear_bias=bias, reduction="none")
     assert torch.equal(found, expected.view(2, 3, 4))
-    one = ce.linear_cross_entropy(inputs[0], weight, target[0], bias, reduction="none")
+    one = ce.linear_cross_entropy(inputs[0], weight, target[0], linear_bias=bias, reduction="none")
     torch.testing.assert_close(one, expected[0])
     soft = ce.one_hot(target, num_classes, dtype=torch.float64)
-    found = ce.linear_cross_entropy(shaped, weight, soft.view(2, 3, 4, -1), bias)
+    found = ce.linear_cross_entropy(shaped, weight, soft.view(2, 3, 4, -1), linear_bias=bias)
     torch.testing.assert_close(found, expected.mean())
 
 
 @pytest.mark.parametrize("num_classes", [6, 60])
 def test_layouts_are_read_right(num_classes: int) -> None:
     inputs, weight, bias, target = draw(24, 5, num_classes)
-    expected = ce.linear_cross_entropy(inputs, weight, target, bias)
+    expected = ce.linear_cross_entropy(inputs, weight, target, linear_bias=bias)
     spread = inputs.repeat_interleave(2, 1)[:, ::2]
     turned = weight.t().contiguous().t()
-    torch.testing.assert_close(ce.linear_cross_entropy(spread, turned, target.int(), bias), expected)
+    torch.testing.assert_close(ce.linear_cross_entropy(spread, turned, target.int(), linear_bias=bias), expected)
 
 
 @pytest.mark.parametrize("num_classes", [4, 40])
@@ -216,7 +221,7 @@ def test_derivatives_of_any_order(num_classes: int, reduction: str) -> None:
     leaves = tuple(leaf.requires_grad_() for leaf in (inputs, weight, bias))
 
     def loss(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return ce.linear_cross_entropy(x, w, target, b, reduction=reduction, label_smoothing=0.1)
+        return ce.linear_cross_entropy(x, w, target, linear_bias=b, reduction=reduction, label_smoothing=0.1)
 
     assert torch.autograd.gradcheck(loss, leaves)
     assert torch.autograd.gradgradcheck(loss, leaves)
@@ -240,16 +245,16 @@ def test_one_of_three_leaves_alone() -> None:
         leaves = [leaf.clone() for leaf in (inputs, weight, bias)]
         every = [leaf.clone().requires_grad_() for leaf in (inputs, weight, bias)]
         leaves[i].requires_grad_()
-        ce.linear_cross_entropy(leaves[0], leaves[1], target, leaves[2]).backward()
-        ce.linear_cross_entropy(every[0], every[1], target, every[2]).backward()
+        ce.linear_cross_entropy(leaves[0], leaves[1], target, linear_bias=leaves[2]).backward()
+        ce.linear_cross_entropy(every[0], every[1], target, linear_bias=every[2]).backward()
         torch.testing.assert_close(leaves[i].grad, every[i].grad)
 
 
 def test_torch_func_sees_through_it() -> None:
     inputs, weight, bias, target = draw(10, 3, 5)
-    gradient = torch.func.grad(lambda w: ce.linear_cross_entropy(inputs, w, target, bias))(weight)
+    gradient = torch.func.grad(lambda w: ce.linear_cross_entropy(inputs, w, target, linear_bias=bias))(weight)
     leaf = weight.requires_grad_()
-    ce.linear_cross_entropy(inputs, leaf, target, bias).backward()
+    ce.linear_cross_entropy(inputs, leaf, target, linear_bias=bias).backward()
     torch.testing.assert_close(gradient, leaf.grad)
 
 
@@ -258,7 +263,10 @@ def test_compiles_without_a_break() -> None:
     inputs, weight, bias, target = draw(40, 8, 50, torch.float32)
     compiled = torch.compile(ce.linear_cross_entropy, fullgraph=True)
     ours, theirs = weight.clone().requires_grad_(), weight.clone().requires_grad_()
-    found, expected = compiled(inputs, ours, target, bias), ce.linear_cross_entropy(inputs, theirs, target, bias)
+    found, expected = (
+        compiled(inputs, ours, target, linear_bias=bias),
+        ce.linear_cross_entropy(inputs, theirs, target, linear_bias=bias),
+    )
     torch.testing.assert_close(found, expected)
     found.backward()
     expected.backward()
@@ -273,7 +281,7 @@ def test_any_number_of_threads_gives_the_same_bits_with_few_classes() -> None:
         for count in (1, 2, 3, 7):
             torch.set_num_threads(count)
             leaves = [leaf.detach().clone().requires_grad_() for leaf in (inputs, weight, bias)]
-            loss = ce.linear_cross_entropy(leaves[0], leaves[1], target, leaves[2])
+            loss = ce.linear_cross_entropy(leaves[0], leaves[1], target, linear_bias=leaves[2])
             loss.backward()
             found.append((loss.detach(), *(leaf.grad for leaf in leaves)))
     finally:
@@ -293,9 +301,9 @@ def test_bad_class_index_is_named(num_classes: int) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"weight": torch.zeros(6, 4)}, "weight"),
-        ({"weight": torch.zeros(6, 5, dtype=torch.float32)}, "dtype|float32"),
-        ({"bias": torch.zeros(5, dtype=torch.float64)}, "bias"),
+        ({"linear_weight": torch.zeros(6, 4)}, "weight"),
+        ({"linear_weight": torch.zeros(6, 5, dtype=torch.float32)}, "dtype|float32"),
+        ({"linear_bias": torch.zeros(5, dtype=torch.float64)}, "bias"),
         ({"target": torch.zeros(23, dtype=torch.int64)}, "target"),
         ({"sample_weight": torch.zeros(23)}, "sample_weight"),
         ({"class_mask": torch.zeros(24, 5, dtype=torch.bool)}, "class_mask"),
@@ -305,4 +313,6 @@ def test_bad_class_index_is_named(num_classes: int) -> None:
 def test_shapes_that_do_not_fit_are_named(change: dict[str, torch.Tensor], words: str) -> None:
     inputs, weight, bias, target = draw(24, 5, 6)
     with pytest.raises(ShapeError, match=words):
-        ce.linear_cross_entropy(**{"input": inputs, "weight": weight, "bias": bias, "target": target} | change)
+        ce.linear_cross_entropy(
+            **{"input": inputs, "linear_weight": weight, "linear_bias": bias, "target": target} | change
+        )

@@ -13,19 +13,23 @@ from crossent.losses.native import can_run_native, native_cross_entropy
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.small import is_small, small_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
+from crossent.losses.torch_names import ClassValues, as_class_values, class_weight_of, named_reduction
 
 
 def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     logits: Tensor,
     target: Tensor,
-    class_weight: Tensor | None = None,
+    weight: ClassValues | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
     *,
+    class_weight: ClassValues | None = None,
     sample_weight: Tensor | None = None,
     temperature: float = 1.0,
-    log_prior: Tensor | None = None,
+    log_prior: ClassValues | None = None,
     z_loss: float = 0.0,
     softcap: float | None = None,
     focal_gamma: float = 0.0,
@@ -36,7 +40,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
 ) -> Tensor:
     """Cross entropy in nats, as `torch.nn.functional.cross_entropy` defines it, and more.
 
-    The arguments are torch's, in torch's order, without the two that torch has retired (`size_average` and `reduce`).
+    The arguments are torch's, in torch's order, and then more by name: a call of torch's loss is a call of this one.
 
     It keeps digits that torch loses: a row whose target is its largest logit is summed as ``log1p`` of the other
     classes, so that logits (20, 0, 0) give 4.12e-9, and a gradient of this size, while torch gives 0 in float32. Zero
@@ -48,8 +52,11 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
         ``(n, K)``, ``(n, K, ...)`` or ``(K,)``, of any floating dtype; half precision is computed in float32.
     target
         Class indices of the logits' shape without K, or distributions of the logits' shape, which need not sum to one.
-    class_weight
-        ``(K,)`` weight of each class.
+    weight, class_weight
+        ``(K,)`` weight of each class, a tensor, a list or an array: torch's name, which is also in torch's place, and
+        the name that says what it is.
+    size_average, reduce
+        What torch had before `reduction`, and still takes: where one is given, it takes the place of `reduction`.
     ignore_index
         Rows with this class index, which can be any whole number of 64 bits, are ignored.
     reduction
@@ -96,7 +103,7 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     ShapeError
         If shapes or dtypes do not fit, or a class index is out of range.
     SettingError
-        If an option is out of bounds.
+        If an option is out of bounds, or class weights are given under both names.
 
     Examples
     --------
@@ -106,8 +113,8 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
     tensor([4.1223e-09, 1.0986e+00])
     """
     if (
-        class_weight is sample_weight is log_prior is class_mask is None
-        and softcap is normalizer is None
+        weight is class_weight is sample_weight is log_prior is class_mask is None
+        and size_average is reduce is softcap is normalizer is None
         and label_smoothing == z_loss == focal_gamma == 0
         and temperature == 1
         and reduction in ("mean", "sum")
@@ -122,13 +129,13 @@ def cross_entropy(  # noqa: PLR0913 - all that torch takes, and more
             pass  # explained below
     check_target(logits, target)
     terms = LossTerms(
-        class_weight=class_weight,
+        class_weight=class_weight_of(weight, class_weight, logits),
         ignore_index=ignore_index,
-        reduction=reduction,
+        reduction=named_reduction(reduction, size_average, reduce),
         label_smoothing=label_smoothing,
         sample_weight=sample_weight,
         temperature=temperature,
-        log_prior=log_prior,
+        log_prior=as_class_values("log_prior", log_prior, logits),
         z_loss=z_loss,
         softcap=softcap,
         focal_gamma=focal_gamma,

@@ -12,19 +12,21 @@ from crossent.losses.native import can_run_native, native_cross_entropy_and_grad
 from crossent.losses.overlap import check_out_is_apart, lie_in_memory
 from crossent.losses.plain import plain_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
+from crossent.losses.torch_names import ClassValues, as_class_values, class_weight_of
 
 
 def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     logits: Tensor,
     target: Tensor,
-    class_weight: Tensor | None = None,
+    *,
+    weight: ClassValues | None = None,
+    class_weight: ClassValues | None = None,
     ignore_index: int = -100,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
-    *,
     sample_weight: Tensor | None = None,
     temperature: float = 1.0,
-    log_prior: Tensor | None = None,
+    log_prior: ClassValues | None = None,
     z_loss: float = 0.0,
     softcap: float | None = None,
     focal_gamma: float = 0.0,
@@ -41,7 +43,7 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
 
     Parameters
     ----------
-    logits, target, class_weight, ignore_index, reduction, label_smoothing
+    logits, target, weight, class_weight, ignore_index, reduction, label_smoothing
         As in `crossent.cross_entropy`.
     sample_weight, temperature, log_prior, z_loss, softcap, focal_gamma, class_mask, normalizer, empty, smoothing
         As in `crossent.cross_entropy`.
@@ -72,13 +74,13 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     """
     check_target(logits, target)
     terms = LossTerms(
-        class_weight=class_weight,
+        class_weight=class_weight_of(weight, class_weight, logits),
         ignore_index=ignore_index,
         reduction=reduction,
         label_smoothing=label_smoothing,
         sample_weight=sample_weight,
         temperature=temperature,
-        log_prior=log_prior,
+        log_prior=as_class_values("log_prior", log_prior, logits),
         z_loss=z_loss,
         softcap=softcap,
         focal_gamma=focal_gamma,
@@ -93,7 +95,7 @@ def cross_entropy_and_grad(  # noqa: PLR0913 - all that cross_entropy takes
     with torch.no_grad():
         if not is_compiling and can_run_native((logits,), target, terms):
             return native_cross_entropy_and_grad(logits, target, terms, out)
-    inputs = target, class_weight, sample_weight, log_prior, class_mask
+    inputs = target, terms.class_weight, sample_weight, terms.log_prior, class_mask
     if out is not None and not is_compiling and lie_in_memory(out, *inputs):
         check_out_is_apart(out, target, terms)
     leaf = logits.detach().requires_grad_()

@@ -20,21 +20,23 @@ from crossent.losses.native import can_run_native, mean_weights, native_cross_en
 from crossent.losses.plain import check_counted_indices, counted_rows, plain_cross_entropy, reduce_sums
 from crossent.losses.softmax import widen
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
+from crossent.losses.torch_names import ClassValues, as_class_values, class_weight_of
 
 
 def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     input: Tensor,  # noqa: A002 - torch's name
-    weight: Tensor,
+    linear_weight: Tensor,
     target: Tensor,
-    bias: Tensor | None = None,
-    class_weight: Tensor | None = None,
-    ignore_index: int = -100,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: ClassValues | None = None,
+    class_weight: ClassValues | None = None,
+    ignore_index: int | None = -100,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
-    *,
     sample_weight: Tensor | None = None,
     temperature: float = 1.0,
-    log_prior: Tensor | None = None,
+    log_prior: ClassValues | None = None,
     z_loss: float = 0.0,
     softcap: float | None = None,
     focal_gamma: float = 0.0,
@@ -43,11 +45,13 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     empty: Empty = "nan",
     smoothing: Smoothing = "weighted",
 ) -> Tensor:
-    """Cross entropy of the logits ``input @ weight.T + bias``, which are never all in memory.
+    """Cross entropy of the logits ``input @ linear_weight.T + linear_bias``, which are never all in memory.
 
-    The same as `crossent.cross_entropy` of these logits, for layers of up to millions of classes: for any shape, the
-    computation takes about 64 MB besides the gradients themselves. Rows that are ignored are left out of the matrix
-    products. Half precision is computed in float32, also the logits.
+    The arguments are those of `torch.nn.functional.linear_cross_entropy`, which torch has from 2.13 on, and more; its
+    `options`, which say how torch saves memory, are not needed. The loss is the same as `crossent.cross_entropy` of
+    these logits, for layers of up to millions of classes: for any shape, the computation takes about 64 MB besides the
+    gradients themselves. Rows that are ignored are left out of the matrix products. Half precision is computed in
+    float32, also the logits.
 
     On devices other than the CPU, under `torch.func` and `torch.compile`, and for second derivatives, all logits are
     computed at once.
@@ -56,14 +60,14 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     ----------
     input
         ``(n, d)``, ``(..., d)`` or ``(d,)``, of any floating dtype.
-    weight
-        ``(C, d)``, of the dtype of the input.
+    linear_weight
+        ``(C, d)`` weight of the layer, of the dtype of the input.
     target
         Class indices of the input's shape without d, or distributions of that shape and C at its end.
-    bias
-        ``(C,)``.
-    class_weight, ignore_index, reduction, label_smoothing
-        As in `crossent.cross_entropy`.
+    linear_bias
+        ``(C,)`` bias of the layer.
+    weight, class_weight, ignore_index, reduction, label_smoothing
+        As in `crossent.cross_entropy`: `weight` is that of the classes. None as `ignore_index` stands for -100.
     sample_weight
         Weight of each row, of the shape of the class indices.
     class_mask
@@ -86,12 +90,12 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
     Examples
     --------
     >>> import torch
-    >>> hidden, weight = torch.eye(2), torch.tensor([[20.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> linear_cross_entropy(hidden, weight, torch.tensor([0, 2]), reduction="none")
+    >>> hidden, layer = torch.eye(2), torch.tensor([[20.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> linear_cross_entropy(hidden, layer, torch.tensor([0, 2]), reduction="none")
     tensor([4.1223e-09, 8.6199e-01])
     """
-    check_linear(input, weight, bias)
-    leading, num_classes = input.shape[:-1], len(weight)
+    check_linear(input, linear_weight, linear_bias)
+    leading, num_classes = input.shape[:-1], len(linear_weight)
     flat_input, flat_target = input.reshape(-1, input.shape[-1]), _flat_rows("target", target, leading)
     check_target(_like_logits(flat_input, num_classes), flat_target)
     if class_mask is not None:
@@ -99,13 +103,13 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
         if class_mask.shape != (num_classes,):
             class_mask = _flat_rows("class_mask", class_mask, leading)
     terms = LossTerms(
-        class_weight=class_weight,
-        ignore_index=ignore_index,
+        class_weight=class_weight_of(weight, class_weight, input),
+        ignore_index=-100 if ignore_index is None else ignore_index,
         reduction=reduction,
         label_smoothing=label_smoothing,
         sample_weight=None if sample_weight is None else _flat_rows("sample_weight", sample_weight, leading),
         temperature=temperature,
-        log_prior=log_prior,
+        log_prior=as_class_values("log_prior", log_prior, input),
         z_loss=z_loss,
         softcap=softcap,
         focal_gamma=focal_gamma,
@@ -114,7 +118,7 @@ def linear_cross_entropy(  # noqa: PLR0913 - all that cross_entropy takes
         empty=empty,
         smoothing=smoothing,
     )
-    loss = _flat_loss(flat_input, weight, bias, flat_target, terms)
+    loss = _flat_loss(flat_input, linear_weight, linear_bias, flat_target, terms)
     return loss.view(leading) if reduction == "none" else loss
 
 
