@@ -30,8 +30,10 @@ HEAVY += " hypothesis hypothesis.extra.numpy"
 FIT, CROSS_FIT = "fitting/test_fit.py", "fitting/test_cross_fit.py"
 STOPPED = f"{FIT}::test_told_to_stop_it_ends_with_whole_folds"
 NO_TIME = f"{CROSS_FIT}::test_no_time_left_ends_with_the_first_model_that_there_is"
+RUN = "test_run_promises.py::test_weights_stay_with_their_rows_in_training_and_judgement"
 TESTS = {
     "calibration/combine.py": ("calibration/test_combine.py", "test_predictor_promises.py"),
+    "data/merge.py": ("data/test_merge.py",),
     "data/split.py": ("data/test_split.py", "data/test_split_promises.py"),
     "decide/abstention.py": ("decide/test_abstention.py",),
     "decide/decide.py": ("test_predictor_promises.py", "decide/test_decide.py"),
@@ -39,12 +41,13 @@ TESTS = {
     "decide/macro_f1.py": ("decide/test_macro_f1.py",),
     "decide/thresholds.py": ("decide/test_thresholds.py",),
     "fitting/candidates.py": ("fitting/test_candidates.py",),
-    "fitting/cross_fit.py": ("fitting/test_promises.py", "fitting/test_finished_folds.py", STOPPED, NO_TIME),
+    "fitting/cross_fit.py": ("fitting/test_promises.py", "fitting/test_finished_folds.py", STOPPED, NO_TIME, RUN),
     "fitting/deadline.py": ("fitting/test_deadline.py",),
-    "fitting/fit.py": ("fitting/test_promises.py", FIT),
+    "fitting/fit.py": ("fitting/test_promises.py", FIT, "estimators/test_weights.py"),
     "fitting/recipe.py": ("fitting/test_recipe.py",),
     "fitting/remedies.py": ("fitting/test_promises.py", "fitting/test_remedies.py"),
     "logits.py": ("test_logits.py", "calibration/test_prior.py"),
+    "models/model.py": ("models/test_model.py", "models/test_weights.py"),
     "predictor.py": ("test_predictor_promises.py",),
 }
 # A mutant whose tests have not ended by then counts as not killed.

@@ -183,3 +183,22 @@ def test_rows_that_are_taken_keep_their_target_and_their_fold() -> None:
     assert some.fold is not None
     assert some.fold.tolist() == [2, 1]
     assert LabelledLogits(logits, rows.target).take(np.array([True, False, True, False])).fold is None
+
+
+def test_weights_go_with_their_rows() -> None:
+    rng = np.random.default_rng(0)
+    logits, target = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(3, size=20)
+    weight = rng.integers(1, 5, size=20)
+    labelled = LabelledLogits(logits, target, weight=weight.astype(np.float64))
+    rows = np.repeat(np.arange(20), weight)
+    assert labelled.mean_cross_entropy() == pytest.approx(mean_cross_entropy(logits[rows], target[rows]))
+    assert labelled.mean_cross_entropy() != pytest.approx(mean_cross_entropy(logits, target))
+    taken = labelled.take(np.arange(20) % 3 == 0)
+    assert taken.weight is not None
+    np.testing.assert_array_equal(taken.weight, weight[::3])
+
+
+@pytest.mark.parametrize("weight", [[1.0, 0.0], [1.0, -1.0], [np.nan, 1.0], [1.0, 1.0, 1.0]])
+def test_rows_of_no_weight_are_refused(weight: list[float]) -> None:
+    with pytest.raises(ShapeError, match=r"weight"):
+        LabelledLogits(np.zeros((2, 2), np.float32), np.array([0, 1]), weight=np.array(weight))
