@@ -4,8 +4,9 @@ With text they include those of its n-grams, which each fold learns anew.
 
 python benchmarks/costs.py [--models linear boosting network text] [--rows 300 1000 3000 10000]
 
-Everything runs on one processor and its own time is counted, so that other programs matter little. The constants that
-are printed belong into `crossent.models.settings`: they minimise the squared differences of the logarithms.
+Everything runs on one processor, and only the time of this process is counted, so that other programs matter little.
+The constants that are printed belong in `crossent.models.settings`; they minimise the squared differences of the
+logarithms.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from crossent.models.settings import Boosting, Linear, Network
 
 Array = npt.NDArray[np.float64]
 VALID_SHARE = 0.2
-# Starts of the least squares, which may end in a minimum that is not the lowest.
+# Number of starts of the least squares, because each may end in a minimum that is not the lowest.
 STARTS = 20
 Tables = dict[str, Callable[[], tuple[pd.DataFrame, str]]]
 TABLES: Tables = {

@@ -50,7 +50,7 @@ def test_what_a_crash_left_of_a_model_is_not_in_the_way(tmp_path: Path) -> None:
 
 
 def interrupted_run(runs: Path, recipe: Recipe, checks: int) -> tuple[Dataset, Path]:
-    """Interrupt a run after so many checks."""
+    """Interrupt a run after a number of checks."""
     dataset = read(draw_table(200), "label")
     folder = begin_run(dataset, recipe, held_out=0.25, request={}, runs=runs, name="r")
     left = iter([False] * checks)

@@ -93,7 +93,8 @@ def check_weight_array(name: str, weight: npt.NDArray[Any], rows: int) -> None:
     Raises
     ------
     ShapeError
-        Unless it holds one finite number, 0 or above, for each row, and one is above 0; it names the first that is not.
+        Unless it holds a finite number, 0 or above, for each row, and at least one is above 0. The error names the
+        first value that is not.
     """
     if weight.shape != (rows,) or weight.dtype.kind not in "fiub":
         raise ShapeError(

@@ -262,7 +262,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
     Raises
     ------
     SettingError
-        If it is no number, not finite, or outside low to high.
+        If it is not a number, not finite, or outside low to high.
     """
     try:
         fits = bool(low <= value <= high and value < math.inf)
@@ -288,7 +288,7 @@ def check_int64(name: str, value: SupportsIndex) -> None:
     Raises
     ------
     SettingError
-        If it is no whole number, or needs more than 64 bits.
+        If it is not a whole number, or needs more than 64 bits.
     """
     if not is_int64(value):
         raise SettingError(

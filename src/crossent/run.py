@@ -69,7 +69,7 @@ class Run:
     training_rows
         Number of rows that the model was made from.
     evaluation
-        Of the rows held out.
+        Of the held-out rows.
     result
         The result of training.
     """
@@ -139,7 +139,7 @@ def finish_run(
     on_note
         Called with what a reader should know of what an interrupted call left.
     time_budget
-        In place of that of the recipe.
+        Replaces the time budget of the recipe.
     processes
         Those that train networks together, of which this one leads; None trains by this one alone.
 
@@ -213,7 +213,7 @@ def _fit(
 def _save(
     folder: Path, dataset: Dataset, train: Dataset, test: Dataset, recipe: Recipe, result: FitResult, created: str
 ) -> Run:
-    """Write the model, what the rows held out say about it, and last the report, by which a run is finished."""
+    """Write the model, its results on the held-out rows, and last the report, with which a run is finished."""
     if result.learning_rate is not None:
         write_json(folder / "learning_rate.json", _curve_json(result.learning_rate))
     with naming(folder / MODEL):

@@ -94,7 +94,7 @@ def test_by_class_every_class_is_covered_over_many_draws() -> None:
         sets = conformal_sets(logits[:200], target[:200], logits[200:], by="class", seed=seed)
         right = sets[np.arange(500), target[200:]]
         met[seed] = [right[target[200:] == k].mean() for k in range(3)]
-    # Each class has 30 rows or more kept apart, so that its coverage is at most 1 / 31 above the promise.
+    # Each class has 30 conformal rows or more, so that its coverage is at most 1 / 31 above the promise.
     spread = met.std(axis=0) / np.sqrt(draws)
     assert (met.mean(axis=0) > 0.9 - 4 * spread).all()
     assert (met.mean(axis=0) < 0.9 + 1 / 31 + 4 * spread).all()

@@ -17,7 +17,7 @@ from tests.train.torchrun import ROOT, torchrun
 ALONE = [sys.executable, "-m", "crossent"]
 TOGETHER = torchrun(2, "crossent")
 NETWORK = ["--target", "class", "--model", "network", "--folds", "1"]
-# Batches large enough to be divided, and so many epochs that there is time to interrupt them.
+# Batches that are large enough to be divided, and enough epochs for an interruption.
 SETTINGS = [*NETWORK, "--network.batch-size", "1200", "--network.max-epochs", "200", "--network.learning-rate", "0.001"]
 
 pytestmark = pytest.mark.slow
@@ -121,7 +121,7 @@ def test_bad_input_is_told_once_and_ends_all(folder: Path, arguments: list[str],
     done = subprocess.run([*TOGETHER, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode != 0
     assert (done.stdout + done.stderr).count(words) == 1
-    # Torchrun waits for 30 s before it kills a process that heeds no signal.
+    # Torchrun waits for 30 s before it kills a process that ignores signals.
     assert time.monotonic() - began < 30
 
 

@@ -104,8 +104,8 @@ def test_diagnose_holds_no_records(tmp_path: Path) -> None:
 def test_watch_follows_another_process_and_ctrl_c_ends_it_alone(tmp_path: Path) -> None:
     write(tmp_path / "run", 2)
     # Where the tests run in the background, Ctrl-C is ignored, and a child that is not told otherwise ignores it too.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heed}; from crossent.cli.app import main; main()"
+    use_signal = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{use_signal}; from crossent.cli.app import main; main()"
     command = [sys.executable, "-c", code, "watch", str(tmp_path / "run")]
     watching = subprocess.Popen(
         command,

@@ -98,9 +98,9 @@ def test_ties_are_answered_all_or_none() -> None:
 
 
 def test_a_risk_that_cannot_be_promised_says_which_can() -> None:
-    with pytest.raises(SettingError, match=r"A risk of 0.01 .* lowest that is, for some part of them, is about 0\.\d+"):
+    with pytest.raises(SettingError, match=r"A risk of 0.01 .* lowest risk that they confirm, .*is about 0\.\d+"):
         threshold_for_risk(risk_coverage(np.tile([0.6, 0.4], (1000, 1)), np.arange(1000) % 2), 0.01)
-    with pytest.raises(SettingError, match=r"takes 59 rows .* There are 58"):
+    with pytest.raises(SettingError, match=r"needs at least 59 held-out rows.* There are 58"):
         threshold_for_risk(risk_coverage(np.tile([0.9, 0.1], (58, 1)), np.zeros(58, dtype=int)), 0.05)
     assert threshold_for_risk(risk_coverage(np.tile([0.9, 0.1], (59, 1)), np.zeros(59, dtype=int)), 0.05) == 0.0
 

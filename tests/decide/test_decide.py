@@ -299,7 +299,7 @@ def test_promises_that_no_held_out_row_is_left_for_are_refused() -> None:
     new, held_out = draw(5, 1)[0], LabelledLogits(draw(20, 2)[0], np.zeros(20, np.int64))
     basis = dataclasses.replace(basis_of(1, 0), held_out=held_out)
     for setting in ({"coverage": 0.5}, {"risk": 0.5}, {"scoring": "f1_macro"}):
-        with pytest.raises(SettingError, match="None of the 20 is left"):
+        with pytest.raises(SettingError, match="None of the 20 rows is left"):
             decide([new], basis, DecisionRule(prior=[1e-6, 1e-6, 1 - 2e-6], **setting))
     with pytest.raises(SettingError, match="There is 1 row"):
         decide([new], basis_of(1, 0), DecisionRule(scoring="f1_macro", risk=0.5))

@@ -41,9 +41,9 @@ def test_a_constant_for_a_true_class_changes_nothing() -> None:
 
 def test_bad_costs_get_one_error() -> None:
     probs = draw(3, 3, 0)
-    with pytest.raises(ShapeError, match=r"3 true classes \(rows\) by 3 predicted ones.*\(3, 2\)"):
+    with pytest.raises(ShapeError, match=r"3 true classes \(rows\) by 3 predicted classes.*\(3, 2\)"):
         minimum_cost(probs, np.zeros((3, 2)))
-    with pytest.raises(SettingError, match=r"predicting class 2 where class 0 is true is -1"):
+    with pytest.raises(SettingError, match=r"predicting class 2 if class 0 is true is -1"):
         minimum_cost(probs, [[0, 1, -1], [1, 0, 1], [1, 1, 0]])
     for bad in (np.nan, np.inf):
         with pytest.raises(SettingError, match="finite"):

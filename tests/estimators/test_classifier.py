@@ -86,7 +86,7 @@ def test_lengths_and_targets_are_checked() -> None:
         ce.Classifier().fit(frame, frame["label"].head(10))
     with pytest.raises(DataError, match="one class only"):
         ce.Classifier().fit(frame, ["a"] * 30)
-    with pytest.raises(DataError, match="infinity"):
+    with pytest.raises(DataError, match="infinite"):
         ce.Classifier().fit(np.array([[np.inf], [1.0], [2.0]]), [0, 1, 0])
 
 
@@ -125,13 +125,13 @@ def test_text_beside_numbers_is_one_model() -> None:
 def test_texts_without_any_word_are_one_clear_error() -> None:
     with pytest.raises(DataError, match=r"No two of the .* training rows of 'text' have a word"):
         ce.Classifier().fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
-    with pytest.raises(DataError, match="form one group of the same features"):
+    with pytest.raises(DataError, match="form one group, because they have the same features"):
         ce.Classifier(duplicates="together").fit(["", " ", "", "\n"] * 10, [0, 1, 0, 1] * 10)
 
 
 @pytest.fixture(scope="module")
 def imbalanced() -> tuple[ce.Classifier, pd.DataFrame, pd.Series]:
-    """A classifier that was told to care for the rare class, and new rows."""
+    """A classifier with a remedy for the rare class, and new rows."""
     train, new = draw_imbalanced(3000, seed=0), draw_imbalanced(4000, seed=1)
     classifier = ce.Classifier(model="linear", imbalance="class-weight", folds=2)
     return classifier.fit(train[["x", "y"]], train["label"]), new[["x", "y"]], new["label"]
@@ -320,14 +320,14 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         ce.Classifier(model="linear", imbalance="focal").fit(X, y)
     with pytest.raises(SettingError, match="label_smoothing"):
         ce.Classifier(imbalance="focal", label_smoothing=0.1).fit(X, y)
-    with pytest.raises(SettingError, match="of their own"):
+    with pytest.raises(SettingError, match="itself a remedy"):
         ce.Classifier(imbalance="oversample", class_weight={0: 1.0, 1: 1.0, 2: 1.0}).fit(X, y)
     with pytest.raises(SettingError, match="None for '2'"):
         ce.Classifier(class_weight={0: 1.0, 1: 2.0}).fit(X, y)
 
 
 def draw_votes(rows: int, votes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, true probabilities of three classes, and the shares of so many votes drawn by them."""
+    """Return features, true probabilities of three classes, and the shares of votes that are drawn from them."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows, 4))
     logits = features @ np.random.default_rng(99).normal(size=(4, 3)) + np.array([1.0, 0.0, -0.5])
@@ -453,9 +453,9 @@ def test_two_columns_of_one_name_are_named() -> None:
 
 
 def test_half_characters_are_refused_before_training() -> None:
-    with pytest.raises(DataError, match="half of one"):
+    with pytest.raises(DataError, match="half of a character"):
         ce.Classifier(model="linear").fit(np.eye(4), ["a\ud800", "b", "a\ud800", "b"])
-    with pytest.raises(DataError, match="half of one"):
+    with pytest.raises(DataError, match="half of a character"):
         ce.Classifier(model="linear").fit(["red\ud800 wine", "beer"] * 4, [0, 1] * 4)
 
 

@@ -93,7 +93,7 @@ def test_brier_reaches_two_for_sure_and_wrong():
 
 
 def test_float32_scores_are_averaged_in_float64():
-    # 2**24 + 1 has no float32, so that a float32 sum of so many equal terms stands still.
+    # float32 cannot hold 2**24 + 1, so a float32 sum of this many equal terms no longer grows.
     log_probs = np.full((300_000, 2), np.log(np.float32(0.5)), dtype=np.float32)
     loss = metrics.log_loss(log_probs, np.zeros(300_000, dtype=np.int64))
     assert_allclose(loss, -float(log_probs[0, 0]), rtol=1e-13)

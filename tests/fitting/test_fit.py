@@ -119,7 +119,7 @@ def test_text_takes_one_linear_model_fitted_to_all_rows() -> None:
 
 
 def test_ngrams_of_rows_held_out_are_not_learned() -> None:
-    """Each label stands in its text as a word of its own: whoever learned words from rows held out would know all."""
+    """Each label is a separate word in its text: a model that learned held-out words would know all labels."""
     rng = np.random.default_rng(0)
     labels = rng.choice(["a", "b"], size=100)
     texts = [f"the same long text of many words x{i:04d}" for i in range(100)]

@@ -52,7 +52,7 @@ def test_a_linear_model_believes_that_all_classes_are_as_common_and_is_brought_b
     prior_correction = found.objective.prior_correction_or_zeros(3)
     prior = np.bincount(train.target) / len(train.target)
     np.testing.assert_allclose(effective_prior(prior, prior_correction), 1 / 3, atol=1e-3)
-    # What it believes is the truth of a world where the classes are as common, and restored, that of this one.
+    # Its probabilities are right for equally common classes, and after the prior correction for the shares of the data.
     assert np.abs(log_softmax(logits) - true_log_probs(new, np.full(3, 1 / 3))).mean() < 0.06
     assert np.abs(log_softmax(logits + prior_correction) - true_log_probs(new, prior)).mean() < 0.06
     assert measured_strength(LabelledLogits(logits, new.target), prior_correction) > 0.9

@@ -78,7 +78,7 @@ def test_derivatives(shape: tuple[int, int, int], sparse: float, dtype: type, ki
         np.zeros((d + 1, padded_classes(num_classes)), dtype),
     )
     tolerance = {"rtol": 1e-11, "atol": 1e-11} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-4}
-    # In two calls, for the sums are added to.
+    # In two calls, because the kernel adds to the sums.
     half = n // 2
     found = 0.0
     for part in (slice(0, half), slice(half, n)):

@@ -221,7 +221,7 @@ def test_shares_of_classes_are_learned_and_weighted() -> None:
 
 
 class Interruption:
-    """Asks for it after so many steps."""
+    """Asks to interrupt after a number of steps."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps

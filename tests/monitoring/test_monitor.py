@@ -10,7 +10,7 @@ from crossent.monitoring.records import EpochRecord
 
 
 def train(monitor: Monitor, network: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> int:
-    """A plain loop over rows of three classes; returns in which epoch it was told to stop, or 0."""
+    """A plain loop over rows of three classes; returns the epoch in which it had to stop, or 0."""
     generator = torch.Generator().manual_seed(0)
     target = torch.arange(600) % 3
     inputs = torch.randn(600, 5, generator=generator) + 2 * torch.eye(5)[target]

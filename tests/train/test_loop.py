@@ -59,7 +59,7 @@ def begin(
 def train(
     network: nn.Module, accuracies: list[float] | None = None, *, epochs: int = 5, patience: int = 5, most: int = 1000
 ) -> list[EpochRecord]:
-    """Train on drawn rows; in each epoch so many of the rows held out are right as is given."""
+    """Train on drawn rows; in each epoch a given number of held-out rows is right."""
     features, target = draw()
     batches = Batches((features,), target, 64, torch.Generator().manual_seed(0))
     parameters = FlatParameters(network)

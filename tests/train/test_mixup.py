@@ -83,7 +83,7 @@ def test_leaves_the_batch_as_it_is_and_draws_from_its_own_generator() -> None:
 
 
 class Interruption:
-    """Asks for it after so many steps."""
+    """Asks to interrupt after a number of steps."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps

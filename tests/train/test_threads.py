@@ -22,7 +22,7 @@ class Machine:
         self.threads = Threads(3, clock=lambda: self.now)
 
     def counts(self, number: int, *, on_one: float = 1.0, on_three: float) -> list[int]:
-        """Return the number of threads of so many steps."""
+        """Return the number of threads of each of a number of steps."""
         found = []
         for _ in range(number):
             with self.threads.of_step():

@@ -33,7 +33,7 @@ from crossent.train.training import Training
 from tests.models.draw_examples import draw
 
 EPOCHS = 6
-# At a low rate the last bits of sums stay last bits for so many epochs.
+# At a low rate, differences in the last bits of sums stay small for this number of epochs.
 SLOW = Network(max_epochs=EPOCHS, learning_rate=0.003)
 
 

@@ -8,5 +8,5 @@ Command = list[str]
 
 
 def torchrun(count: int, *command: str) -> Command:
-    """Return the command that runs another one in so many processes."""
+    """Return the command that runs a command in a number of processes."""
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", *command]

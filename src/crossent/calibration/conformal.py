@@ -84,7 +84,7 @@ def conformal_sets(
     Raises
     ------
     SettingError
-        If the coverage is not between 0 and 1, or is more than the rows held out can promise: that takes
+        If the coverage is not between 0 and 1, or is more than the held-out rows can promise: that needs
         coverage / (1 - coverage) of them, of each class with ``by="class"``.
     ShapeError
         If shapes do not fit, a logit is not finite, a class index is out of range, or a weight is negative or not
@@ -145,7 +145,7 @@ def prediction_sets(
     Parameters
     ----------
     labelled
-        The conformal rows: those that neither model nor calibration saw.
+        The conformal rows, which neither the model nor the calibration saw.
     logits_of_models
         The ``(n, K)`` calibrated logits of the new rows, by each of the F models.
     coverage, method, by
@@ -392,12 +392,14 @@ def _too_few_rows(
     if len(class_index) == 1:
         name = f"class {class_index[0] if classes is None else repr(classes[class_index[0]])}"
         return SettingError(
-            f"A coverage of {coverage:g} by class takes {needed} rows of each class, held out and not spent on tuning.",
+            f"A coverage of {coverage:g} by class needs {needed} held-out rows of each class that are not used for"
+            " tuning.",
             f"There are {rows} of {name}.",
             "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
         )
     return SettingError(
-        f"A coverage of {coverage:g} takes {needed} rows, held out and not spent on tuning, clusters or another prior.",
+        f"A coverage of {coverage:g} needs {needed} held-out rows that are not used for tuning, clusters or another"
+        " prior.",
         f"There are {rows}.",
         "Ask for less, or hold out more rows.",
     )

@@ -102,7 +102,7 @@ def judge_temperature(rows: HeldOutRows, pool: ThreadPoolExecutor) -> Candidate:
 
 
 def judge_structure(rows: HeldOutRows, structure: Structure, pool: ThreadPoolExecutor) -> Iterator[Candidate]:
-    """Judge vector or matrix scaling: strength after strength, until one is no better than that before."""
+    """Judge vector or matrix scaling with one strength after the other, until one is not better than the one before."""
     classes = rows.logits.shape[1]
     sides = [rows.fold == fold for fold in range(rows.judges)]
     features = [_features_by_fold(rows, fold, pool) for fold in range(rows.judges)]

@@ -36,8 +36,8 @@ class RowFlags:
     weight: Annotated[
         str | None,
         Parameter(
-            help="Column of numbers: how many rows each row counts as, such as the weights of a survey. A row of"
-            " weight 2 is the same as two such rows, one of weight 0 is left out."
+            help="Column of numbers that says how many rows each row counts as, such as the weights of a survey. A row"
+            " with weight 2 is the same as two such rows; a row with weight 0 is left out."
         ),
     ] = None
     kind: Annotated[

@@ -70,7 +70,7 @@ class Dataset:
     def copy_codes(self) -> Codes:
         """``(n,)`` int64: equal for rows that are copies of one another; see `crossent.data.duplicates.copy_codes`.
 
-        They are looked for once: whether rows are copies is told by all rows, not by the part that `take` gives.
+        They are searched once: whether rows are copies depends on all rows, not only on the rows that `take` returns.
         """
         return copy_codes(self.frame, self.row_hashes)
 

@@ -51,7 +51,7 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     SettingError
-        If it is no such text.
+        If it is not such a text.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def limit_of(path: Path) -> Limit:
     Raises
     ------
     SettingError
-        If ``CROSSENT_MAX_BYTES`` is no number of bytes.
+        If ``CROSSENT_MAX_BYTES`` is not a number of bytes.
     """
     size = path.stat().st_size
     return Limit(path, size, most_bytes(size))

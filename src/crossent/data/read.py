@@ -255,7 +255,7 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError as error:
         raise DataError(
-            "The file must exist.", f"{shortened(str(path))} cannot be looked at ({error.strerror}).", "Check the path."
+            "The file must exist.", f"{shortened(str(path))} cannot be read ({error.strerror}).", "Check the path."
         ) from error
 
 
@@ -265,7 +265,7 @@ def _from_texts(texts: Any) -> "pd.Series[str]":
     except UnicodeEncodeError as error:
         raise DataError(
             "Texts are made of whole characters.",
-            f"One of them holds half of one, {shortened(error.object[error.start])}.",
+            f"One of them holds half of a character, {shortened(error.object[error.start])}.",
             "Read them again with the right encoding, or replace such halves: text.encode(errors='replace').decode().",
         ) from error
 

@@ -108,7 +108,7 @@ def understand_column(values: "pd.Series[Any]", override: str | None) -> "tuple[
     declared = isinstance(values.dtype, pd.CategoricalDtype)
     values = features_of(values)
     raw = raw_column(values, declared=declared)
-    kind, claim = claimed(raw) if override is None else (kind_named(override), Claim("as told"))
+    kind, claim = claimed(raw) if override is None else (kind_named(override), Claim("kind given by the user"))
     column = Column(
         name=str(values.name),
         kind=kind.name,

@@ -11,14 +11,14 @@ from crossent.errors import DataError
 from crossent.names import shortened
 
 FloatArray = npt.NDArray[np.float64]
-# Where the mean weight is further from one than by this factor, the weights may be meant as shares or otherwise.
+# If the mean weight differs from one by more than this factor, the weights may be shares or something else.
 UNUSUAL_FACTOR = 10.0
-# Rounding of the sum of float32 shares stays below.
+# Larger than the rounding error in a sum of float32 shares.
 SHARES_TOLERANCE = 1e-5
 
 
 def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
-    """Return the weights that a column holds, ``(n,)`` float64, and what a reader should know of them.
+    """Return the weights in a column, ``(n,)`` float64, and notes for people.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
     ["1 row has weight 0 in 'w' and is left out.", "2 rows count by their weight in 'w', 3.5 in all."]
     """
     weight = pd.to_numeric(plain_series(values), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    # Written so that NaN is bad too.
+    # Written so that NaN counts as bad, too.
     good = (weight >= 0) & (weight < np.inf)
     if not good.all():
         row = int(good.argmin())
@@ -61,12 +61,12 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
 
 
 def weights_that_differ(weight: FloatArray) -> FloatArray | None:
-    """Return the weights, or None where all are 1 and so say nothing."""
+    """Return the weights, or None if all are 1 and so have no effect."""
     return None if (weight == 1).all() else weight
 
 
 def from_shares(weight: FloatArray) -> tuple[FloatArray, list[str]]:
-    """Return weights that sum to 1, the shares of the rows, as numbers of rows, with a word on it; others as they are.
+    """Return weights that sum to 1, the shares of the rows, as numbers of rows, with a note; others unchanged.
 
     Examples
     --------
@@ -74,16 +74,16 @@ def from_shares(weight: FloatArray) -> tuple[FloatArray, list[str]]:
     >>> weight
     array([0.5, 1.5, 0. ])
     >>> notes
-    ['The weights sum to 1: they are taken for the shares of the 2 rows.']
+    ['The weights sum to 1, so they are read as the shares of the 2 rows.']
     """
     rows = int((weight > 0).sum())
     if rows < 2 or not abs(weight.sum() - 1) <= SHARES_TOLERANCE:
         return weight, []
-    return weight * rows, [f"The weights sum to 1: they are taken for the shares of the {rows:,} rows."]
+    return weight * rows, [f"The weights sum to 1, so they are read as the shares of the {rows:,} rows."]
 
 
 def unusual_weights(weight: FloatArray) -> list[str]:
-    """Return what to tell a person whose weights may mean something else than numbers of rows.
+    """Return a note if the weights may be something else than numbers of rows.
 
     Examples
     --------

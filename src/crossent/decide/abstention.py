@@ -59,7 +59,7 @@ def risk_coverage(
     Parameters
     ----------
     probs
-        ``(n, K)`` probabilities of rows held out.
+        ``(n, K)`` probabilities of held-out rows.
     target
         ``(n,)`` class indices.
     predicted
@@ -139,13 +139,13 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
 
     Answer a row where its confidence is at or above the threshold: ``probs.max(axis=1) >= threshold``, or the
     probability of the class that is answered where that is another. With probability `level` over the draw of the rows
-    held out, the risk of new rows from the same source is at most what is asked for. So the risk on the rows held out
+    held out, the risk of new rows from the same source is at most what is asked for. So the risk on the held-out rows
     lies below.
 
     Parameters
     ----------
     curve
-        Of rows held out, which neither the model nor its calibration was fitted to.
+        The curve of held-out rows, which neither the model nor its calibration was fitted to.
     risk
         Share of answers that may be wrong, between 0 and 1.
     level
@@ -184,11 +184,12 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
     if not len(counts):
         needed = int(np.ceil(np.log1p(-level) / np.log1p(-risk)))
         raise SettingError(
-            f"To promise a risk of {risk:g} takes {needed} rows held out, all of them answered right.",
+            f"A promise of a risk of {risk:g} needs at least {needed} held-out rows, even if all are answered rightly.",
             f"There are {rows}.",
             "Allow more risk, or hold out more rows.",
         )
-    # Answering only what is above the confidence of one row makes the others a sample of what will be answered.
+    # If rows are answered above the confidence of one held-out row, the other rows above it are a sample of those
+    # answered.
     position = np.searchsorted(curve.answered, counts + 1) - 1
     tested = position >= 0
     position = np.where(tested, position, 0)
@@ -198,8 +199,8 @@ def threshold_for_risk(curve: RiskCoverage, risk: float, *, level: float = 0.95)
     promised = np.flatnonzero(bound <= risk)
     if not len(promised):
         raise SettingError(
-            f"A risk of {risk:g} at level {level:g} has to be borne out by the rows held out.",
-            f"The lowest that is, for some part of them, is about {bound.min():.3g}.",
+            f"A risk of {risk:g} at level {level:g} is promised only if the held-out rows confirm it.",
+            f"The lowest risk that they confirm, for some part of the rows, is about {bound.min():.3g}.",
             "Allow more risk, hold out more rows, or improve the model.",
         )
     first = int(promised[0])

@@ -1,4 +1,4 @@
-"""Scores of scikit-learn by their names, in a module of its own: only who asks for one waits for the import."""
+"""Scores of scikit-learn by their names, in a separate module, because importing scikit-learn takes long."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from sklearn.metrics import get_scorer
 from crossent.errors import SettingError
 
 IntArray = npt.NDArray[np.int64]
-# From the true and the predicted classes to a score, the higher the better.
+# A function from the true and the predicted classes to a score; higher is better.
 LabelScore = Callable[[IntArray, IntArray], float]
 
 
@@ -56,7 +56,7 @@ def named_score(scoring: str, class_count: int) -> LabelScore:
 
 
 class _Decided(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What scikit-learn's scorers take for a classifier: it "predicts" the decisions that it is given."""
+    """A stand-in for a classifier, for scorers of scikit-learn: it "predicts" the decisions that it is given."""
 
     def __init__(self, class_count: int) -> None:
         self.class_count = class_count

@@ -42,7 +42,7 @@ class Thresholds:
         With two classes, class 1 is predicted above the probability ``values[1]``. All are equal if tuning does not
         help.
     score_equal
-        The score of the most probable class on the rows held out.
+        The score of the most probable class on the held-out rows.
     score_tuned
         The score with tuned thresholds, each row decided by thresholds that other rows chose.
     """

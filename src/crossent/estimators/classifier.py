@@ -103,7 +103,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         y
             ``(n,)`` labels: strings, integers or booleans. Or the shares of the classes in each row, which sum to one:
             a frame, whose columns are the classes, or a floating array ``(n, K)``, whose classes are 0 to K - 1. Models
-            then learn the shares; rows held out are judged and calibrated by labels drawn from theirs.
+            then learn the shares; held-out rows are judged and calibrated by labels drawn from their shares.
         sample_weight
             ``(n,)``, 0 or above: how many rows each row counts as, in training, in the choice of the model, in its
             calibration and in what `predict_sets` and `abstains` promise. A row of weight 2 is the same as two such
@@ -288,7 +288,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ) -> npt.NDArray[np.bool_]:
         """Return ``(n, K)``: the labels that each row may have, the right one among them in a share of the cases.
 
-        The promise rests on training rows that neither the models nor the calibration were fitted to; they are drawn
+        The promise is based on training rows that neither the models nor the calibration were fitted to; they are drawn
         and kept in `fit`. Several models are combined as in CV+, whose coverage is near the promise too.
 
         Parameters

@@ -169,7 +169,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         classes, targets = self._targets(y, weight, rows)
         data = RegressionData(rows, targets, len(classes))
         if not data.total_weight() > 0:
-            raise DataError("Some rows count.", "All weights or targets are zero.", "Give some above zero.")
+            raise DataError(
+                "At least one row has a weight and a target above zero.", "All are zero.", "Give some above zero."
+            )
         penalty, start = self._penalty(rows.features), self._start(data, classes)
         if self.C == "auto":
             choice = choose_penalty(

@@ -62,9 +62,9 @@ def evaluate(
     y
         ``(n,)`` labels, or column numbers from 0.
     classes
-        The K labels in the order of the columns. Needed only if `probs` is no frame, labels are not numbers from 0 to
-        K - 1, and not every class occurs: where each does, columns are taken to be in sorted order, as scikit-learn has
-        them.
+        The K labels in the order of the columns. Needed only if `probs` is not a frame, labels are not numbers from 0
+        to K - 1, and not every class occurs: where each does, columns are taken to be in sorted order, as scikit-learn
+        has them.
     prior
         ``(K,)`` shares of the classes in the training rows, or a mapping from label to share: what the baseline answers
         for every row. By default the shares among `y`.
@@ -82,10 +82,10 @@ def evaluate(
     Raises
     ------
     ShapeError
-        If probabilities are none (a row that does not sum to 1, negative, NaN), shapes do not fit, or a weight is
+        If values are not probabilities (a row that does not sum to 1, negative, NaN), shapes do not fit, or a weight is
         negative or not finite.
     DataError
-        If a label is not among the classes, or it cannot be told which column is whose.
+        If a label is not among the classes, or the class of each column is unknown.
 
     Examples
     --------

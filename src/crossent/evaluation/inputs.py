@@ -47,9 +47,9 @@ def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None, sample_we
     Raises
     ------
     ShapeError
-        If the probabilities are none, do not fit the classes or labels, or a weight is negative or not finite.
+        If values are not probabilities, do not fit the classes or labels, or a weight is negative or not finite.
     DataError
-        If a label is not among the classes, or it cannot be told which column is whose.
+        If a label is not among the classes, or the class of each column is unknown.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def evaluate_sets(
     Raises
     ------
     ShapeError
-        If the sets are no bool ``(n, K)`` of one row or more, or labels or class indices do not fit.
+        If the sets are not bool ``(n, K)`` with at least one row, or labels or class indices do not fit.
 
     Notes
     -----

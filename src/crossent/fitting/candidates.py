@@ -70,5 +70,5 @@ def _check_reads(settings: Settings, recipe: Recipe, dataset: Dataset) -> None:
     raise SettingError(
         f"Model {settings.name} does not read columns of {' and '.join(kinds)}.",
         f"So it cannot read {listed(unread, 5)}.",
-        f"Take model {' or '.join([*readers, AUTO])}, or leave them out: --kind.NAME=identifier.",
+        f"Take model {' or '.join([*readers, AUTO])}, or leave them out: --kind NAME=identifier.",
     )

@@ -30,8 +30,8 @@ from crossent.value_checks import LARGEST_LOGIT, check_bounded
 LEAST_GAIN_OF_AVERAGE = 0.01
 # Fewer held-out rows cannot show whether a correction of confidence helps.
 LEAST_CALIBRATED = 30
-# A third of the held-out rows has no say in calibration, so that prediction sets can rest on them; and at most this
-# number of rows, or of logits, for they are saved with the model.
+# A third of the held-out rows is not used by calibration, so that prediction sets can be based on it, but at most this
+# number of rows, or of logits, because they are saved with the model.
 APART_DIVISOR = 3
 MOST_APART, MOST_APART_VALUES, LEAST_OF_MANY_CLASSES = 5000, 5_000_000, 500
 
@@ -48,7 +48,7 @@ class Trial:
     model
         Its name.
     log_loss
-        Mean cross entropy in nats on rows held out, before calibration.
+        Mean cross entropy in nats on held-out rows, before calibration.
     calibration
         What calibration made of it.
     folds
@@ -128,7 +128,7 @@ class Plan:
     sides
         For each fold the mask of the rows that it holds out.
     refit
-        Whether the model is then fitted to all rows, for each fold learned features of its own.
+        Whether the model is later fitted to all rows, because each fold learned its own features.
     apart_seed
         Draws the rows that calibration does not see.
     checkpoints
@@ -168,7 +168,7 @@ class FoldFit:
 def cross_fit(
     candidate: Candidate, encode: Encode, plan: Plan, rng: np.random.Generator, deadline: Deadline
 ) -> CrossFit:
-    """Train a model on the complement of each fold, and calibrate it by rows held out.
+    """Train a model on the complement of each fold, and calibrate it by held-out rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How long a training takes, told before it begins: the seconds that each model says of itself, over all fits."""
+"""Estimates how long a training takes before it begins: the sum of the seconds that each model expects for its fits."""
 
 from crossent.data.dataset import Dataset
 from crossent.fitting.fit import fold_count, folds_of, learns_by_fold, tried_on
@@ -6,14 +6,15 @@ from crossent.fitting.recipe import Recipe
 from crossent.kinds.catalogue import kind_of
 from crossent.models.costs import Size
 
-# N-grams for each character of a text: 1.5 in English news, 1.2 in posts.
+# Number of n-grams for each character of a text: 1.5 in English news, 1.2 in posts.
 NGRAMS_A_CHARACTER = 1.3
 
 
 def expected_seconds(dataset: Dataset, recipe: Recipe, rows: int) -> float:
     """Return about how many seconds of one processor all fits of `fit` take, at most its budget of time.
 
-    Reading, evaluation and the report come on top. Several processors are quicker, by no more than their number.
+    Reading, evaluation and the report take further time. With several processors it is quicker, at most by their
+    number.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def expected_seconds(dataset: Dataset, recipe: Recipe, rows: int) -> float:
     recipe
         All settings.
     rows
-        How many rows there will be to train on.
+        Number of training rows.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def fit(
     """Train, choose and calibrate on the rows of a dataset.
 
     Copies of a row with the same label count as one row of their summed weight. Every candidate model is trained on
-    each fold's complement; the rows held out choose its rounds or penalty, the model, and the temperature. The
+    each fold's complement; the held-out rows choose its rounds or penalty, the model, and the temperature. The
     predictor averages the log-probabilities of the models of all folds. With columns of text, whose n-grams are learned
     from each complement anew, one model is then fitted to all rows.
 
@@ -282,7 +282,7 @@ def _validation_sides(dataset: Dataset, recipe: Recipe, rng: np.random.Generator
     if not useful:
         raise DataError(
             "Training needs rows to learn from and rows to hold out.",
-            f"The {len(dataset)} rows form one group of the same features, or of the same group.",
+            f"The {len(dataset)} rows form one group, because they have the same features or the same group.",
             "Give more rows, or allow duplicates anywhere (--duplicates anywhere).",
         )
     return useful

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from crossent.errors import SettingError
 from crossent.models.settings import Boosting, Linear, Network, Settings, check_settings, setting
 
-# Between the name of a model and that of its setting, as in scikit-learn.
+# Between the name of a model and the name of its setting, as in scikit-learn.
 OF_MODEL = "__"
 
 
@@ -87,7 +87,7 @@ class Recipe:
             )
         if self.class_weight is not None and self.imbalance not in {"none", "class-weight"}:
             raise SettingError(
-                "Weights of classes are a remedy of imbalance of their own.",
+                "class_weight is itself a remedy of imbalance, and cannot be combined with another one.",
                 f"class_weight is given, and imbalance is {self.imbalance!r}.",
                 "Leave one of them out.",
             )

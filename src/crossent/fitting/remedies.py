@@ -86,7 +86,7 @@ def asked_of_models(recipe: Recipe, *, has_shares: bool) -> frozenset[Ask]:
 
 
 def measured_strength(rows: LabelledLogits, prior_correction: npt.NDArray[np.float64]) -> float:
-    """Return the share of a remedy's theoretical effect on the logits that rows held out show, from 0 to 1.
+    """Return the share of a remedy's theoretical effect on the logits that held-out rows show, from 0 to 1.
 
     A model with little freedom learns the class shares that its loss implies. A model that nearly interpolates its rows
     hardly reacts to their weights (Byrd and Lipton 2019, "What is the Effect of Importance Weighting in Deep

@@ -76,8 +76,8 @@ class Kind:
     encoding
         The class of what `learn` returns.
     learn
-        Takes ``(n,)`` clean values, whose name is that of the column, the ``(n,)`` class indices and the number of
-        classes; returns an encoding, and the features of these values. None for kinds that models do not see.
+        Takes ``(n,)`` clean values with the name of the column, the ``(n,)`` class indices and the number of classes;
+        returns an encoding, and the features of these values. None for kinds that models do not see.
     by_fold
         Whether it learns from the labels. Then it learns again in each fold, and at the end the model is fitted to all
         rows.

@@ -145,7 +145,7 @@ def learn_ngrams(
     Parameters
     ----------
     texts
-        ``(n,)`` texts; the name of the series is that of the column.
+        ``(n,)`` texts; the series has the name of the column.
     target
         ``(n,)`` class indices.
     num_classes

@@ -1,7 +1,7 @@
-"""What a fit costs: a sum of seconds for each piece of its work, of which the training rows say how much there is.
+"""The time of a fit: a sum of seconds over the pieces of its work, whose number follows from the training rows.
 
-``n`` rows, ``p`` numbers, ``q`` columns of codes, ``K`` classes. The seconds of each model stand with its settings, and
-are measured by ``benchmarks/costs.py``. Nothing here imports torch or LightGBM.
+``n`` rows, ``p`` numbers, ``q`` columns of codes, ``K`` classes. The seconds of each model are beside its settings, and
+``benchmarks/costs.py`` measures them. Nothing here imports torch or LightGBM.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much a model is fitted to.
+    """The size of the training rows of a fit.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Size:
 
 
 def total_seconds(costs: Sequence[float], work: Sequence[float]) -> float:
-    """Return the seconds of some pieces of work, each given by the seconds for one and how many there are.
+    """Return the seconds of some kinds of work, each given by the seconds for one piece and the number of pieces.
 
     Examples
     --------

@@ -10,7 +10,8 @@ VERY_MANY_ROWS, LARGEST_BATCH = 25_000, 512
 # The share of the epochs that may pass without a gain, but at least the second number of them. While the learning rate
 # falls to zero, the last gains are small, and held-out losses go up and down by more than that.
 PATIENCE, FEWEST_WITHOUT_GAIN = 0.15, 6
-# Multiplications of a product of hidden units that a thread should have, for it to be worth waiting for: 45 us of work.
+# A thread should have this number of multiplications of a product of hidden units, 45 us of work, to be worth waiting
+# for.
 WORK_OF_THREAD = 2_000_000
 
 

@@ -27,7 +27,7 @@ class HeadsLoss:
     Attributes
     ----------
     class_weight
-        ``(K,)`` float32 weight of each class, such that the weight of a row, its own times that of its class, is one on
+        ``(K,)`` float32 weight of each class, such that the weight of a row times the weight of its class is one on
         average over the training rows: a loss is a mean over rows, and those of the parts of a batch add up to its own.
         None for ones, where rows have no weights either.
     log_prior

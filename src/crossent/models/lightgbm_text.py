@@ -112,7 +112,7 @@ def trees_of_text(text: str) -> Trees:
     reads_code = decision & _CATEGORICAL > 0
     threshold = trees.floats("threshold")
     if np.isnan(threshold).any():
-        raise ValueError("a threshold is no number")
+        raise ValueError("a threshold is not a number")
     word_counts = np.zeros(len(threshold), np.int32)
     word_counts[reads_code] = _word_counts(trees, threshold, reads_code)
     # Where training had no missing number, LightGBM takes one for 0.

@@ -348,7 +348,7 @@ def _held_out_of(
 def _held_out(
     network: TableNetwork, inputs: tuple[Tensor, ...], valid: Examples, objective: Objective
 ) -> LabelledLogits:
-    """Return the logits of rows held out, brought to the class shares of the data."""
+    """Return the logits of held-out rows, brought to the class shares of the data."""
     logits = network_logits(network, inputs, objective.focal_gamma)
     if objective.prior_correction is not None:
         logits = (logits + objective.prior_correction).astype(np.float32)

@@ -58,7 +58,7 @@ class Objective:
         return frozenset(name for name, is_asked in asked.items() if is_asked)
 
     def row_weight(self, target: Target, weight: Array | None = None) -> npt.NDArray[np.float32] | None:
-        """Return the ``(n,)`` float32 weight of each row, its own times that of its class, or None for ones."""
+        """Return the ``(n,)`` float32 weight of each row times the weight of its class, or None for ones."""
         if self.class_weight is None:
             return None if weight is None else weight.astype(np.float32)
         of_class = target @ self.class_weight if target.ndim == 2 else self.class_weight[target]
@@ -85,6 +85,6 @@ class Objective:
     def held_out_loss(
         self, logits: npt.NDArray[np.floating], target: npt.NDArray[np.int64], weight: Array | None = None
     ) -> float:
-        """Return the weighted mean cross entropy in nats of rows held out, under the class shares of the data."""
+        """Return the weighted mean cross entropy in nats of held-out rows, under the class shares of the data."""
         corrected = logits if self.prior_correction is None else logits + self.prior_correction
         return mean_cross_entropy(corrected, target, weight)

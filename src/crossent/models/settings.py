@@ -111,7 +111,8 @@ class Linear:
 
         With n-grams these are rows and n-grams for the counting, and n-grams, also times classes, for the solver.
         """
-        # A search of the penalty costs about as much as this number of solutions, for one starts where another ends.
+        # A search of the penalty takes about as long as this number of solutions, because each starts where another
+        # ends.
         solutions = 4 if self.C is None else 1
         if size.ngrams:
             return 0, 0, 0, size.rows, size.ngrams, solutions * size.ngrams, solutions * size.ngrams * size.classes

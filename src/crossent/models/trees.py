@@ -65,7 +65,7 @@ class Trees:
 
     Examples
     --------
-    One number decides in the tree of the first class, and nothing in that of the second:
+    A number decides in the tree of the first class; the tree of the second class has no split:
 
     >>> of_split = {"feature": 0, "left": -1, "right": -2, "word_counts": 0}
     >>> trees = Trees(

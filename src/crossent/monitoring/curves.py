@@ -42,7 +42,7 @@ class Curves:
     scale
         The loss of knowing only the class shares, in nats: measured, or the highest loss of the first epoch.
     valid_rows
-        Number of rows held out, or None.
+        Number of held-out rows, or None.
     ran_out
         Whether training used all of its epochs.
     """

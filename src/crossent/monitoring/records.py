@@ -25,7 +25,7 @@ class EpochRecord:
     epochs
         Largest number of epochs.
     train_loss, valid_loss
-        Mean cross entropy in nats on the training rows and on the rows held out.
+        Mean cross entropy in nats on the training rows and on the held-out rows.
     train_accuracy, valid_accuracy
         Share of rows whose most probable class is the true one.
     refinement
@@ -50,7 +50,7 @@ class EpochRecord:
     baseline_loss
         Entropy of the class shares in nats: the loss of a model that knows nothing else.
     valid_rows
-        Number of rows held out.
+        Number of held-out rows.
     confidently_wrong
         Share of held-out rows that are predicted to be of another class than labelled, with a probability of at least
         the mean over the rows that are rightly predicted to be of that class.

@@ -70,8 +70,8 @@ def vanishing_gradients(run: Curves) -> tuple[Finding, ...]:
     if not len(ratio) or level(run.train) < 0.5 * run.scale or np.median(ratio) > 1 / _FIRST_TO_LAST:
         return ()
     seen = (
-        f"The gradient of the first layer is {float(np.median(ratio)):.1g} of that of the last, and the training loss"
-        f" is still {level(run.train):.3f}; knowing nothing gives {run.scale:.3f}."
+        f"The gradient of the first layer is {float(np.median(ratio)):.1g} times as long as in the last, and the"
+        f" training loss is still {level(run.train):.3f}; knowing nothing gives {run.scale:.3f}."
     )
     remedy = "Use ReLU or GELU in place of sigmoid or tanh, add skip connections or normalisation, or use fewer layers."
     return (Finding("vanishing gradients", seen, remedy),)

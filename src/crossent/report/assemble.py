@@ -46,7 +46,7 @@ def report_content(
     result
         The result of training.
     judgement
-        What the rows held out say about it.
+        Its results on the held-out rows.
     created
         When the run began.
     evidence

@@ -103,7 +103,7 @@ def minimise(
     data
         The rows.
     penalty
-        ``(d + 1,)`` of each feature; that of the bias, the last, is 0.
+        ``(d + 1,)`` penalty of each feature; the last one, of the bias, is 0.
     start
         ``(d + 1, K)``; a near solution makes it fast.
     tolerance

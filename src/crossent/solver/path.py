@@ -24,17 +24,17 @@ CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class PenaltyChoice:
-    """The penalty of the lowest log-loss on rows held out.
+    """The penalty of the lowest log-loss on held-out rows.
 
     Attributes
     ----------
     C
         The inverse penalty strength.
     losses
-        ``(len(path),)`` mean log-loss in nats on rows held out, of each strength of the path; NaN where the path ended
+        ``(len(path),)`` mean log-loss in nats on held-out rows, of each strength of the path; NaN where the path ended
         before.
     start
-        A solution near that of `C`, on some of the rows.
+        A solution near the one for `C`, on some of the rows.
     """
 
     C: float

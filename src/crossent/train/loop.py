@@ -64,8 +64,8 @@ def fit_network(
         At its start, or where it was interrupted. If several processes train, this one leads, and the others are in
         `follow_training` with the same training.
     held_out_logits
-        Gives the logits of rows held out by the network as it stands; None where none are: then the last epoch is the
-        best.
+        Returns the logits of the held-out rows by the network in its present state; None if there are no held-out rows:
+        then the last epoch is the best.
     stopping
         When training ends, unless `on_epoch` ends it before.
     on_epoch
@@ -129,7 +129,7 @@ def follow_training(training: Training) -> None:
 
 
 def _held_out_logits(training: Training, held_out_logits: Callable[[], LabelledLogits] | None) -> LabelledLogits | None:
-    """Return the logits of rows held out by the averaged parameters."""
+    """Return the logits of held-out rows by the averaged parameters."""
     if held_out_logits is None:
         return None
     training.network.eval()
