@@ -12,7 +12,7 @@ from crossent.data.read import read
 from crossent.fitting.recipe import Recipe
 from crossent.models.settings import Linear
 from crossent.monitoring.records import ignore_epoch
-from crossent.run import begin_run, finish_run
+from crossent.run import begin_run, finish_run, split_rows
 from crossent.run_folder import fingerprint
 from crossent.train.checkpoint import never_interrupted
 from tests.spies import spy
@@ -80,13 +80,16 @@ def test_weights_stay_with_their_rows_in_training_and_judgement(tmp_path: Path) 
     assert fingerprint(other) != fingerprint(dataset)
 
 
-def test_rows_are_hashed_once_and_copies_looked_for_once(tmp_path: Path) -> None:
+def test_rows_are_hashed_once_split_once_and_copies_looked_for_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=200), "y": rng.choice(["a", "b"], size=200)})
     dataset = read(pd.concat([frame, frame.head(20)]), "y")
     recipe = Recipe(model="linear", folds=2, linear=Linear(C=1.0))
     with pytest.MonkeyPatch.context() as patch:
         hashes, copies = (spy(patch, crossent.data.dataset, name) for name in ("hash_rows", "copy_codes"))
+        splits = spy(patch, crossent.run, "hold_out")
+        sides = split_rows(dataset, recipe, 0.25)
         folder = begin_run(dataset, recipe, held_out=0.25, request={}, runs=tmp_path, name="r")
-        finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted)
-    assert (len(hashes), len(copies)) == (1, 1)
+        run = finish_run(folder, dataset, on_epoch=ignore_epoch, interrupted=never_interrupted, sides=sides)
+    assert (len(hashes), len(copies), len(splits)) == (1, 1, 1)
+    assert run.evaluation.rows == sides.sum()

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from crossent.data.dataset import Dataset
-from crossent.data.split import hold_out
+from crossent.data.split import Sides, hold_out
 from crossent.disk import naming, write_file
 from crossent.errors import DataError
 from crossent.evaluation.evaluate import to_json
@@ -85,6 +84,8 @@ def begin_run(
 ) -> Path:
     """Make the folder of a run, with all in ``run.json`` that it takes to train.
 
+    Split the rows before, with `split_rows`: what cannot be split is then reported before there is a folder.
+
     Parameters
     ----------
     dataset
@@ -98,16 +99,21 @@ def begin_run(
     runs, name
         The run goes to ``<runs>/<name>``, or ``<name>-2`` and on where that is taken.
     """
-    # Rows that cannot be split or trained on are reported before a folder is made.
-    _sides(dataset, recipe, held_out)
+    # Rows that cannot be trained on are reported before a folder is made.
     check_trainable(dataset, recipe)
     sweep_runs(runs)
     description = describe_run(dataset, recipe, held_out, request)
     return make_run_folder(description, runs, name)
 
 
-def _sides(dataset: Dataset, recipe: Recipe, held_out: float) -> npt.NDArray[np.int64]:
-    """Return 1 for each row that is held out, and 0 for the others."""
+def split_rows(dataset: Dataset, recipe: Recipe, held_out: float) -> Sides:
+    """Return 1 for each row that is held out to evaluate the model, and 0 for those to train on.
+
+    Raises
+    ------
+    DataError
+        If one of the two sides would be empty.
+    """
     rng = np.random.default_rng(recipe.seed)
     return hold_out(dataset, held_out, duplicates=recipe.duplicates, rng=rng)
 
@@ -118,6 +124,7 @@ def finish_run(
     *,
     on_epoch: OnEpoch,
     interrupted: Callable[[], bool],
+    sides: Sides | None = None,
     on_note: Callable[[str], None] = ignore_note,
     time_budget: float | None = None,
     processes: Processes | None = None,
@@ -136,6 +143,8 @@ def finish_run(
         Called with every epoch; returns True to end training soon.
     interrupted
         Asked after each step of training; True interrupts it.
+    sides
+        What `split_rows` gave; None splits the rows, as where an interrupted run goes on.
     on_note
         Called with what a reader should know of what an interrupted call left.
     time_budget
@@ -174,7 +183,8 @@ def finish_run(
         recipe = begun.recipe
         if time_budget is not None:
             recipe = dataclasses.replace(recipe, time_budget=time_budget)
-        sides = _sides(dataset, recipe, begun.held_out)
+        if sides is None:
+            sides = split_rows(dataset, recipe, begun.held_out)
         train, test = dataset.take(sides == 0), dataset.take(sides == 1)
         result = _fit(folder, train, recipe, on_epoch, interrupted, on_note, processes)
         run = _save(folder, dataset, train, test, recipe, result, begun.created)

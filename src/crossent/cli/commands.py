@@ -23,6 +23,7 @@ from crossent.cli.terminal import Console, visible
 from crossent.data.dataset import Dataset
 from crossent.data.labels import label_positions
 from crossent.data.read import check_column, read, read_table
+from crossent.data.split import Sides
 from crossent.data.weights import read_weights
 from crossent.disk import SCREEN, naming, without_name, write_file
 from crossent.errors import CheckpointError, DataError, DiskError, ProcessError, SettingError
@@ -37,7 +38,7 @@ from crossent.names import listed
 from crossent.predictor import Predictor
 from crossent.report.assemble import next_commands
 from crossent.report.words import calibration_test_words, headline
-from crossent.run import Run, begin_run, finish_run, load_run, reopen_run
+from crossent.run import Run, begin_run, finish_run, load_run, reopen_run, split_rows
 from crossent.run_folder import DESCRIPTION, changed_versions, name_of_run, read_settings
 from crossent.train.checkpoint import TrainingInterruptedError
 from crossent.train.processes import Processes
@@ -67,9 +68,10 @@ def train(data: Path, rows: RowFlags, recipe: Recipe, *, runs: Path, name: str |
         request = {"data": str(data.resolve()), **dataclasses.asdict(rows)}
         # From here on a signal ends the run with the command that goes on with it.
         with Progress(console) as progress:
+            sides = split_rows(dataset, recipe, rows.held_out)
             folder = begin_run(dataset, recipe, held_out=rows.held_out, request=request, runs=runs, name=name)
             _show_duration(console, expected_seconds(dataset, recipe, round(len(dataset) * (1 - rows.held_out))))
-            run = _finish(console, progress, folder, dataset, None, processes)
+            run = _finish(console, progress, folder, dataset, sides, None, processes)
     _show_run(console, run)
     if as_json:
         _print_json(_run_json(run))
@@ -98,7 +100,7 @@ def resume(folder: Path, time_budget: float | None, *, as_json: bool) -> None:
         request = read_settings(folder / DESCRIPTION, _Request, begun.request, begun.environment)
         dataset = _read(Path(request.data), request.rows())
         with Progress(console) as progress:
-            run = _finish(console, progress, folder, dataset, time_budget, processes)
+            run = _finish(console, progress, folder, dataset, None, time_budget, processes)
     _show_run(console, run)
     if as_json:
         _print_json(_run_json(run))
@@ -152,6 +154,7 @@ def _finish(
     progress: Progress,
     folder: Path,
     dataset: Dataset,
+    sides: Sides | None,
     time_budget: float | None,
     processes: Processes,
 ) -> Run:
@@ -161,6 +164,7 @@ def _finish(
             dataset,
             on_epoch=progress,
             interrupted=progress.interrupted,
+            sides=sides,
             on_note=functools.partial(_note, console),
             time_budget=time_budget,
             processes=processes,
