@@ -23,7 +23,7 @@ from tests.conftest import draw_table
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("predictions")
-    result = fit(read(draw_table(900), "label"), Recipe(model="linear", folds=2))
+    result = fit(read(draw_table(1200), "label"), Recipe(model="linear", folds=2))
     result.predictor.save(path / "model")
     draw_table(200, seed=5).to_csv(path / "new.csv", index=False)
     (path / "costs.csv").write_text("true,c,b,a\nb,1,0,1\na,9,9,0\nc,0,1,1\n")
