@@ -53,7 +53,7 @@ def test_rows_needed_are_exact_and_named(coverage: float, rows: int) -> None:
     logits, target = draw(rows, 3, 0)
     new, _ = draw(5, 3, 1)
     conformal_sets(logits, target, new, coverage=coverage)
-    with pytest.raises(SettingError, match=rf"takes {rows} rows.* There are {rows - 1}\."):
+    with pytest.raises(SettingError, match=rf"needs {rows} held-out rows.* There are {rows - 1}\."):
         conformal_sets(logits[1:], target[1:], new, coverage=coverage)
 
 
@@ -61,7 +61,7 @@ def test_by_class_the_class_with_too_few_rows_is_named() -> None:
     logits, target = draw(300, 3, 0)
     few = (target != 2) | (np.cumsum(target == 2) <= 8)
     apart = LabelledLogits(logits[few], target[few], np.zeros(few.sum(), dtype=np.int64))
-    with pytest.raises(SettingError, match=r"9 rows of each class.* There are 8 of class 2\."):
+    with pytest.raises(SettingError, match=r"9 held-out rows of each class.* There are 8 of class 2\."):
         sets_of(apart, [logits], by="class")
     with pytest.raises(SettingError, match=r"There are 8 of class 'rare'\."):
         sets_of(apart, [logits], by="class", classes=("a", "b", "rare"))

@@ -284,10 +284,10 @@ def test_settings_that_do_not_go_together_are_refused(setting: dict[str, Any], m
         ({"scoring": "neg_log_loss"}, "judges labels"),
         ({"top": 4}, "It is 4"),
         ({"coverage": 1.0}, "between 0 and 1"),
-        ({"coverage": 0.9999}, "9999 rows"),
+        ({"coverage": 0.9999}, "9999 held-out rows"),
         ({"risk": 0.0}, "between 0 and 1"),
         ({"risk": 0.01}, "lowest|takes"),
-        ({"prior": [1e-6, 1e-6, 1 - 2e-6], "coverage": 0.999}, "999 rows"),
+        ({"prior": [1e-6, 1e-6, 1 - 2e-6], "coverage": 0.999}, "999 held-out rows"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_clear_error(setting: dict[str, Any], message: str) -> None:
