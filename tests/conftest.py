@@ -1,6 +1,5 @@
 """What every test needs: drawn tables and one small trained predictor."""
 
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +21,6 @@ from crossent.models.settings import Boosting, Network
 # A busy machine is no error.
 hypothesis.settings.register_profile("crossent", deadline=None)
 hypothesis.settings.load_profile("crossent")
-
-
-def pytest_collection_finish() -> None:
-    """Take what was imported and collected out of garbage collection, which would go through it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 def draw_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:

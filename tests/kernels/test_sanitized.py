@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = (
+    "kernels/test_adamw.py",
+    "kernels/test_curves.py",
     "kernels/test_dual_ascent.py",
+    "kernels/test_log_softmax.py",
     "kernels/test_ngrams.py",
     "kernels/test_products.py",
     "kernels/test_regression.py",
@@ -20,6 +23,7 @@ TESTS = (
     "test_logits.py",
     "losses/test_native.py",
     "losses/test_small.py",
+    "losses/test_linear_tiles.py",
     "losses/test_linear_cross_entropy.py",
     "losses/test_cross_entropy_and_grad.py",
 )
