@@ -182,6 +182,20 @@ def test_a_column_of_weights_in_training_and_evaluation(folder: Path) -> None:
     assert "no column 'v'" in crossent("evaluate", "runs/weighted", "weighted.csv", "--weight", "v", cwd=folder).stderr
 
 
+def test_rows_without_a_label_are_left_out_of_an_evaluation(folder: Path) -> None:
+    table = draw_table(50, seed=1)
+    table.loc[[3, 7], "label"] = None
+    table.to_csv(folder / "partly.csv", index=False)
+    done = crossent("evaluate", "runs/jobs", "partly.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Note: 2 rows have no value in 'label' and are left out." in done.stdout
+    assert "On 48 rows" in done.stdout
+    table.assign(label=None).to_csv(folder / "none.csv", index=False)
+    done = crossent("evaluate", "runs/jobs", "none.csv", cwd=folder)
+    assert done.returncode == 2
+    assert "No row of none.csv has a value in 'label'" in done.stderr
+
+
 def test_settings_come_from_a_file_and_flags_overrule_it(folder: Path) -> None:
     (folder / "recipe.toml").write_text('model = "linear"\nfolds = 1\nseed = 7\n')
     arguments = ["train", "jobs.csv", "--target", "label", "--config", "recipe.toml", "--seed", "9", "--name", "set"]

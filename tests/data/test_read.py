@@ -115,6 +115,13 @@ def test_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
         read(tmp_path / "jobs.parquet", "label")
 
 
+def test_a_frame_with_a_column_called_name_is_a_frame() -> None:
+    frame = pd.DataFrame({"name": ["Ann", "Bob"] * 5, "size": range(10), "y": ["a", "b"] * 5})
+    assert read(frame, "y").source == "a DataFrame"
+    with pytest.raises(DataError, match="a DataFrame has no column 'z'"):
+        read(frame, "z")
+
+
 def test_missing_target_suggests_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Did you mean 'label'"):
         read(write(tmp_path, "t.csv", TABLE), "lable")

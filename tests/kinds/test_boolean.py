@@ -18,7 +18,12 @@ def test_all_spellings_are_two_words_and_others_stay() -> None:
 @pytest.mark.parametrize(
     ("values", "mine"),
     [
-        (["yes", "No", "TRUE"], True),
+        (["yes", "No"], True),
+        (["yes", "No", "TRUE", "false", "T", "f"], True),
+        (["F", "N"], False),
+        (["f", "t", "n"], False),
+        (["yes", "No", "TRUE"], False),
+        (["y", "t"], False),
         (["yes", "maybe"], False),
         ([f"y{i}" for i in range(2000)], False),
         ([True, False], True),

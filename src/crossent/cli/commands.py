@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
@@ -240,6 +241,28 @@ def _read_rows(console: Console, predictor: Predictor, data: Path, encoding: str
     return frame
 
 
+def _rows_to_judge(
+    frame: pd.DataFrame, target: str, weight: str | None, data: Path
+) -> tuple[pd.DataFrame, npt.NDArray[np.float64] | None, list[str]]:
+    """Return the rows with a label and a weight above 0, their weights, and what a reader should know of the others."""
+    notes: list[str] = []
+    labelled = frame[target].notna()
+    if not labelled.any():
+        raise DataError(
+            "Evaluation needs rows with known classes.",
+            f"No row of {data} has a value in {target!r}.",
+            "Give a file of rows whose classes are known.",
+        )
+    if not labelled.all():
+        notes.append(f"{int((~labelled).sum()):,} rows have no value in {target!r} and are left out.")
+        frame = frame[labelled]
+    if weight is None:
+        return frame.reset_index(drop=True), None, notes
+    check_column(frame, weight, str(data))
+    weights, weight_notes = read_weights(frame[weight])
+    return frame[weights > 0].reset_index(drop=True), weights[weights > 0], [*notes, *weight_notes]
+
+
 def evaluate(model: Path, data: Path, encoding: str, *, weight: str | None, as_json: bool) -> None:
     """Judge a model on rows with known classes."""
     predictor = load_run(model)
@@ -250,12 +273,7 @@ def evaluate(model: Path, data: Path, encoding: str, *, weight: str | None, as_j
             f"{data} has no column {predictor.target_name!r}; it has {listed(frame.columns)}.",
             "Add it, or rename the one that holds the known classes.",
         )
-    notes: list[str] = []
-    weights = None
-    if weight is not None:
-        check_column(frame, weight, str(data))
-        weights, notes = read_weights(frame[weight])
-        frame, weights = frame[weights > 0].reset_index(drop=True), weights[weights > 0]
+    frame, weights, notes = _rows_to_judge(frame, predictor.target_name, weight, data)
     target = label_positions(frame[predictor.target_name], predictor.classes)
     converted = predictor.convert(frame)
     log_probs = log_softmax(predictor.logits_of(converted))

@@ -76,7 +76,7 @@ def read(
     (4331, ('F', 'L', 'M', 'VF'))
     """
     frame = read_table(source, encoding=encoding)
-    name = source if isinstance(source, str) else getattr(source, "name", f"a {type(source).__name__}")
+    name = str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"
     for column in (target, groups, time, weight):
         check_column(frame, column, str(name))
     notes = folder_notes(Path(source)) if isinstance(source, str | Path) and _is_folder(Path(source)) else []

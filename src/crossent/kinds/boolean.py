@@ -10,8 +10,9 @@ from crossent.kinds.kind import Claim, Kind
 from crossent.kinds.raw_column import RawColumn
 from crossent.kinds.values import texts_of, to_numbers
 
-_TRUE_TEXTS = frozenset({"true", "yes", "t", "y"})
-_FALSE_TEXTS = frozenset({"false", "no", "f", "n"})
+_PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
+_OPPOSITES = {word: other for pair in _PAIRS for word, other in (pair, pair[::-1])}
+_TRUE_TEXTS, _FALSE_TEXTS = (frozenset(words) for words in zip(*_PAIRS, strict=True))
 
 
 def _claims(raw: RawColumn) -> Claim | None:
@@ -20,7 +21,9 @@ def _claims(raw: RawColumn) -> Claim | None:
     # The sample is larger than the number of all spellings of these words, in capitals or not.
     if raw.is_long or raw.distinct > len(raw.sample):
         return None
-    return Claim() if set(raw.sample.str.lower()) <= _TRUE_TEXTS | _FALSE_TEXTS else None
+    # F and N, or Y and T, are codes: each word needs the other word of its pair beside it.
+    words = set(raw.sample.str.lower())
+    return Claim() if all(_OPPOSITES.get(word) in words for word in words) else None
 
 
 def _convert(values: "pd.Series[Any]", _column: Column) -> "pd.Series[Any]":
