@@ -162,3 +162,8 @@ def test_a_prior_needs_rows_of_every_class_in_training(rare: Predictor) -> None:
     without = dataclasses.replace(without, members=members)
     with pytest.raises(SettingError, match="It had none of 'c'"):
         without.decide(draw_table(5, seed=5), DecisionRule(prior="uniform"))
+
+
+def test_rows_that_are_converted_already_get_the_same_logits(predictor: Predictor) -> None:
+    rows = new_rows(predictor)
+    np.testing.assert_array_equal(predictor.logits_of(predictor.convert(rows)), predictor.logits(rows))

@@ -162,7 +162,7 @@ class Predictor:
         DataError
             If a column is missing or of another type than in training.
         """
-        return self.calibration.logits(self.combination.logits(self._model_logits(rows)))
+        return self._calibrated(self._model_logits(rows))
 
     def convert(self, rows: Any) -> pd.DataFrame:
         """Return rows in any form of `logits` with their columns converted, as in `Dataset.frame`.
@@ -173,7 +173,10 @@ class Predictor:
 
     def logits_of(self, frame: pd.DataFrame) -> npt.NDArray[np.float32]:
         """Return the calibrated logits of rows that `convert` gave."""
-        return self.calibration.logits(self.combination.logits(self.model_logits_of(frame)))
+        return self._calibrated(self.model_logits_of(frame))
+
+    def _calibrated(self, model_logits: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        return self.calibration.logits(self.combination.logits(model_logits))
 
     def model_logits_of(self, frame: pd.DataFrame) -> list[npt.NDArray[np.float32]]:
         """Return the ``(n, K)`` logits of each model before calibration, under the class shares of the data."""

@@ -84,3 +84,13 @@ def test_shares_of_classes_are_never_merged() -> None:
     shares = np.full((3, 2), 0.5, np.float32)
     dataset = Dataset(once.frame.iloc[rows], (), rows, ("a", "b"), "y", distribution=shares)
     assert merge_copies(dataset, "together") is dataset
+
+
+@pytest.mark.parametrize("duplicates", ["auto", "anywhere"])
+def test_rows_that_are_equal_by_chance_come_in_an_order_of_their_content(duplicates: Duplicates) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"volt": rng.choice([0.5, 1.5], 40), "room": rng.choice(["a", "b"], 40)})
+    dataset = Dataset(frame, (), rng.integers(2, size=40), ("a", "b"), "y")
+    weighted = dataset.with_weight(rng.integers(1, 3, size=40).astype(np.float64))
+    shuffled = weighted.take(rng.permutation(40))
+    assert content(merge_copies(weighted, duplicates)) == content(merge_copies(shuffled, duplicates))
