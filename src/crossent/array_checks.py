@@ -1,5 +1,6 @@
 """Checks of NumPy logits, probabilities and class indices at public boundaries, each with one clear error."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from crossent.errors import ShapeError
 Scores = npt.NDArray[np.floating[Any]]
 # Larger than the rounding error in the sum of 1,000 float32 probabilities.
 _SUM_TOLERANCE = 1e-3
+# Of the weight of a row: sums and squares of a billion of them stay far within float64.
+LEAST_WEIGHT, LARGEST_WEIGHT = 1e-9, 1e9
 
 
 def check_logits_array(name: str, logits: npt.NDArray[Any]) -> None:
@@ -87,30 +90,43 @@ def check_target_array(name: str, target: npt.NDArray[Any], rows: int, class_cou
         )
 
 
-def check_weight_array(name: str, weight: npt.NDArray[Any], rows: int) -> None:
-    """Check an array of weights of rows.
+def weight_array(name: str, values: Any, rows: int) -> npt.NDArray[np.float64]:
+    """Return the weights of rows as ``(n,)`` float64, from an array, a list or a series of numbers.
 
     Raises
     ------
     ShapeError
-        Unless it holds a finite number, 0 or above, for each row, and at least one is above 0. The error names the
-        first value that is not.
+        Unless there is one number for each row, 0 or from 1e-9 to 1e9, and one is above 0; it names the first that is
+        not. Dates, durations, texts and masked values are no numbers.
+
+    Examples
+    --------
+    >>> weight_array("sample_weight", [1, 0, 2.5], 3)
+    array([1. , 0. , 2.5])
     """
-    if weight.shape != (rows,) or weight.dtype.kind not in "fiub":
+    given = np.asarray(values)
+    if given.dtype == object:
+        with contextlib.suppress(TypeError, ValueError):
+            given = given.astype(np.float64)
+    if given.shape != (rows,) or given.dtype.kind not in "fiub" or isinstance(values, np.ma.MaskedArray):
         raise ShapeError(
             f"{name} holds a number for each of the {rows} rows.",
-            f"It is {weight.dtype} of shape {weight.shape}.",
+            f"It is {'masked' if isinstance(values, np.ma.MaskedArray) else given.dtype} of shape {given.shape}.",
             "Give one weight for each row, or leave it out.",
         )
+    weight = given.astype(np.float64)
     # Written so that NaN is bad too.
-    good = (weight >= 0) & (weight < np.inf)
+    good = (weight == 0) | ((weight >= LEAST_WEIGHT) & (weight <= LARGEST_WEIGHT))
     if not good.all():
         row = int(good.argmin())
         raise ShapeError(
-            f"{name}: a weight is a finite number, 0 or above.", f"Row {row} has {weight[row]}.", "Leave such rows out."
+            f"{name}: a weight is 0, or from {LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}.",
+            f"Row {row} has {weight[row]}.",
+            "Leave such rows out, or divide all weights by their mean.",
         )
     if not weight.any():
         raise ShapeError(f"{name}: a row with a weight above 0 is needed.", "All are 0.", "Give other weights.")
+    return weight
 
 
 def _check_matrix(name: str, values: npt.NDArray[Any]) -> None:

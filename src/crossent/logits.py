@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array, check_weight_array
+from crossent.array_checks import check_logits_array, check_target_array, weight_array
 from crossent.errors import SettingError, ShapeError
 from crossent.kernels.library import info
 from crossent.kernels.log_softmax import write_log_softmax
@@ -74,10 +74,8 @@ class LabelledLogits:
                 f"Its shape is {self.fold.shape}, that of the target {self.target.shape}.",
                 "Leave it out where there is one model.",
             )
-        if self.weight is not None:
-            check_weight_array("weight", self.weight, len(self.target))
-            if not self.weight.all():
-                raise ShapeError("A row of weight 0 is left out.", "It is here.", "Take the other rows.")
+        if self.weight is not None and not weight_array("weight", self.weight, len(self.target)).all():
+            raise ShapeError("A row of weight 0 is left out.", "It is here.", "Take the other rows.")
 
     def __len__(self) -> int:
         return len(self.target)

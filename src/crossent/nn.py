@@ -5,6 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from crossent.errors import SettingError
 from crossent.losses.cross_entropy import cross_entropy
 from crossent.losses.linear_cross_entropy import linear_cross_entropy
 from crossent.losses.terms import Empty, LossTerms, Reduction, Smoothing
@@ -163,6 +164,12 @@ class LinearCrossEntropyLoss(torch.nn.Module):
 
     def __init__(self, linear: torch.nn.Linear, loss: CrossEntropyLoss | None = None) -> None:
         super().__init__()
+        if not isinstance(linear, torch.nn.Linear):
+            raise SettingError(
+                "The first argument is the layer that gives the logits.",
+                f"It is a {type(linear).__name__}.",
+                "Give torch.nn.Linear(in_features, num_classes).",
+            )
         self.linear = linear
         self.loss = CrossEntropyLoss() if loss is None else loss
 

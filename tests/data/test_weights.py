@@ -37,10 +37,16 @@ def test_the_prior_is_by_weight() -> None:
     assert read(frame, "y", weight="w").prior == pytest.approx([0.25, 0.75])
 
 
-@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf, "many"])
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf, "many", 1e300, 1e-300])
 def test_a_weight_that_is_none_is_named(bad: object) -> None:
     with pytest.raises(DataError, match="in row 3"):
         read(table([1.0, 2.0, bad, 1.0] * 10), "label", weight="w")
+
+
+def test_the_target_is_no_column_of_weights_and_booleans_are_weights() -> None:
+    with pytest.raises(DataError, match="in two columns"):
+        read(draw_table(30).assign(label=np.arange(30) % 3), "label", weight="label")
+    assert read_weights(pd.Series([True, False, True], name="w"))[0].tolist() == [1.0, 0.0, 1.0]
 
 
 def test_weights_that_are_all_zero_are_refused() -> None:

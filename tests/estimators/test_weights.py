@@ -8,6 +8,7 @@ import polars
 import pytest
 
 import crossent as ce
+from crossent.errors import ShapeError
 from tests.conftest import draw_reviews, draw_table
 
 QUICK = {
@@ -81,6 +82,29 @@ def test_labels_shares_and_weights_come_in_any_form() -> None:
     labels = pd.Categorical(y, categories=["a", "b", "c"]).codes
     losses = [-np.log(each[rows, labels[rows]]).mean() for each in (soft.predict_proba(X), expected)]
     assert losses[0] == pytest.approx(losses[1], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.full(240, 1e100),
+        np.full(240, 1e-100),
+        pd.date_range("2020", periods=240),
+        np.ma.array(np.ones(240), mask=np.arange(240) == 3),
+    ],
+)
+def test_what_is_no_weight_is_refused_by_every_door_with_the_same_words(bad: object) -> None:
+    X, y, _ = draw()
+    logits, target = np.zeros((240, 3)), np.arange(240) % 3
+    doors = (
+        lambda: ce.Classifier(folds=2, model="linear").fit(X, y, sample_weight=bad),
+        lambda: ce.evaluate(np.full((240, 3), 1 / 3), target, sample_weight=bad),  # type: ignore[arg-type]
+        lambda: ce.calibrate(logits, target, sample_weight=bad),  # type: ignore[arg-type]
+        lambda: ce.conformal_sets(logits, target, logits, sample_weight=bad),  # type: ignore[arg-type]
+    )
+    for door in doors:
+        with pytest.raises(ShapeError, match="sample_weight"):
+            door()
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.inf])

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array, check_weight_array
+from crossent.array_checks import check_logits_array, check_target_array, weight_array
 from crossent.calibration.choose import Choice, choose_calibration
 from crossent.calibration.scaling import Calibration
 from crossent.checks import check_choice
@@ -63,7 +63,6 @@ def calibrate(
     labels = labels.astype(np.int64)
     if sample_weight is None:
         return choose_calibration(real, labels, method)
-    weight = np.asarray(sample_weight)
-    check_weight_array("sample_weight", weight, len(labels))
+    weight = weight_array("sample_weight", sample_weight, len(labels))
     counted = weight > 0
-    return choose_calibration(real[counted], labels[counted], method, weight=weight[counted].astype(np.float64))
+    return choose_calibration(real[counted], labels[counted], method, weight=weight[counted])

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_weight_array
+from crossent.array_checks import check_logits_array, weight_array
 from crossent.calibration.class_clusters import cluster_classes, clustering_share
 from crossent.calibration.conformity import (
     NO_PENALTY,
@@ -115,11 +115,8 @@ def conformal_sets(
     check_logits_array("held_out_logits", held_out)
     labelled = LabelledLogits(held_out, target)
     if sample_weight is not None:
-        weight = np.asarray(sample_weight)
-        check_weight_array("sample_weight", weight, len(labelled))
-        labelled = LabelledLogits(
-            held_out[weight > 0], target[weight > 0], weight=weight[weight > 0].astype(np.float64)
-        )
+        weight = weight_array("sample_weight", sample_weight, len(labelled))
+        labelled = LabelledLogits(held_out[weight > 0], target[weight > 0], weight=weight[weight > 0])
     new = np.asarray(logits, dtype=np.float32)
     return prediction_sets(labelled, [new], coverage=coverage, method=method, by=by, rng=np.random.default_rng(seed))
 

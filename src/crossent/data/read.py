@@ -79,6 +79,12 @@ def read(
     name = str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"
     for column in (target, groups, time, weight):
         check_column(frame, column, str(name))
+    if weight == target:
+        raise DataError(
+            "The weights of the rows and their labels are in two columns.",
+            f"Both are to be {target!r}.",
+            "Name another column of weights, or leave it out.",
+        )
     notes = folder_notes(Path(source)) if isinstance(source, str | Path) and _is_folder(Path(source)) else []
     labelled = frame[target].notna().to_numpy()
     if not labelled.all():

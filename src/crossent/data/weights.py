@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crossent.array_checks import LARGEST_WEIGHT, LEAST_WEIGHT
 from crossent.data.cells import plain_series
 from crossent.errors import DataError
 from crossent.names import shortened
@@ -38,15 +39,16 @@ def read_weights(values: "pd.Series[Any]") -> tuple[FloatArray, list[str]]:
     >>> notes
     ["1 row has weight 0 in 'w' and is left out.", "2 rows count by their weight in 'w', 3.5 in all."]
     """
-    weight = pd.to_numeric(plain_series(values), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    # Written so that NaN counts as bad, too.
-    good = (weight >= 0) & (weight < np.inf)
+    numbers = values if pd.api.types.is_bool_dtype(values.dtype) else plain_series(values)
+    weight = pd.to_numeric(numbers, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    # Written so that NaN is bad too.
+    good = (weight == 0) | ((weight >= LEAST_WEIGHT) & (weight <= LARGEST_WEIGHT))
     if not good.all():
         row = int(good.argmin())
         raise DataError(
-            "A weight is a finite number, 0 or above, in every row.",
+            f"A weight is 0, or a number from {LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}, in every row.",
             f"Column {values.name!r} holds {shortened(str(values.iloc[row]))} in row {values.index[row] + 1}.",
-            "Correct it, or give 0 to leave the row out.",
+            "Correct it, give 0 to leave the row out, or divide all weights by their mean.",
         )
     if not weight.any():
         raise DataError("A row with a weight above 0 is needed.", f"All in {values.name!r} are 0.", "Give others.")

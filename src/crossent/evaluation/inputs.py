@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crossent.array_checks import check_weight_array
+from crossent.array_checks import weight_array
 from crossent.data.labels import label_positions
 from crossent.errors import DataError, ShapeError
 from crossent.evaluation.metrics import FloatArray, IntArray
@@ -76,10 +76,9 @@ def read_labelled(probs: Any, y: Any, classes: Sequence[Label] | None, sample_we
         log_probs = np.log(np.maximum(values, 0.0))
     if sample_weight is None:
         return Labelled(log_probs, target, known)
-    weight = np.asarray(sample_weight)
-    check_weight_array("sample_weight", weight, len(target))
+    weight = weight_array("sample_weight", sample_weight, len(target))
     counted = weight > 0
-    return Labelled(log_probs[counted], target[counted], known, weight[counted].astype(np.float64))
+    return Labelled(log_probs[counted], target[counted], known, weight[counted])
 
 
 def read_prior(prior: Mapping[Label, float] | npt.ArrayLike | None, labelled: Labelled) -> FloatArray:

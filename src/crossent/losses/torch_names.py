@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from crossent.checks import check_tensor
-from crossent.errors import SettingError
+from crossent.errors import SettingError, ShapeError
 from crossent.losses.terms import Reduction
 
 # One number for each class.
@@ -59,8 +59,14 @@ def as_class_values(name: str, values: ClassValues | None, logits: Tensor | None
     """
     if values is None or isinstance(values, Tensor):
         return values
-    numbers = np.asarray(values) if isinstance(values, list | tuple | np.ndarray) else np.empty(0, object)
-    if numbers.dtype.kind not in "fiu":
+    if not isinstance(values, list | tuple | np.ndarray):
         check_tensor(name, values)
+    numbers = np.asarray(values)
+    if numbers.dtype.kind not in "fiu":
+        raise ShapeError(
+            f"{name} holds a number for each class.",
+            f"It is an array of {numbers.dtype}: {str(values)[:60]}.",
+            "Give a list, an array or a tensor of numbers.",
+        )
     dtype = torch.float32 if logits is None else torch.promote_types(logits.dtype, torch.float32)
     return torch.as_tensor(numbers, dtype=dtype, device=None if logits is None else logits.device)
