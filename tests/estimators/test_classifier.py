@@ -221,7 +221,7 @@ def test_prediction_sets_keep_their_promise(imbalanced: Fitted, by: Any) -> None
 
 def test_more_coverage_than_the_rows_can_promise_is_refused(imbalanced: Fitted) -> None:
     classifier, new, _ = imbalanced
-    with pytest.raises(SettingError, match="9999 rows"):
+    with pytest.raises(SettingError, match="9999 held-out rows"):
         classifier.predict_sets(new, coverage=0.9999)
     for coverage in (0.0, 1.0, float("nan")):
         with pytest.raises(SettingError, match="between 0 and 1"):
