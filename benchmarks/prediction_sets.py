@@ -14,7 +14,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 import crossent as ce
-from crossent.calibration.conformal import By
+from crossent.calibration.conformal_groups import By
 from crossent.calibration.conformity import Method
 from held_out import HeldOut, held_out_rows
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from crossent.array_checks import check_logits_array, check_target_array, weight_array
+from crossent.array_checks import LEAST_WEIGHT, check_logits_array, check_target_array
 from crossent.errors import SettingError, ShapeError
 from crossent.kernels.library import info
 from crossent.kernels.log_softmax import write_log_softmax
@@ -23,6 +23,8 @@ from crossent.threads import processors
 ELEMENTS_FOR_THREADS = 1 << 18
 # Of the focal exponent in a saved model: what it multiplies stays within float32.
 LARGEST_GAMMA = 1e6
+# A billion copies of the heaviest row.
+LARGEST_SUM_OF_WEIGHTS = 1e18
 # A probability of exactly one would make the logarithm of the rest infinite.
 _NEAREST_TO_ONE = -1e-15
 _SUM_TOLERANCE = 1e-3
@@ -74,8 +76,8 @@ class LabelledLogits:
                 f"Its shape is {self.fold.shape}, that of the target {self.target.shape}.",
                 "Leave it out where there is one model.",
             )
-        if self.weight is not None and not weight_array("weight", self.weight, len(self.target)).all():
-            raise ShapeError("A row of weight 0 is left out.", "It is here.", "Take the other rows.")
+        if self.weight is not None:
+            _check_weight(self.weight, len(self.target))
 
     def __len__(self) -> int:
         return len(self.target)
@@ -112,6 +114,16 @@ class LabelledLogits:
     def mean_cross_entropy(self) -> float:
         """Return the weighted mean cross entropy of the rows in nats."""
         return mean_cross_entropy(self.logits, self.target, self.weight)
+
+
+def _check_weight(weight: npt.NDArray[np.float64], rows: int) -> None:
+    # Copies of a row are one row of their summed weight, which may be larger than that of any row that is given.
+    if weight.shape != (rows,) or not (weight.min() >= LEAST_WEIGHT and weight.max() <= LARGEST_SUM_OF_WEIGHTS):
+        raise ShapeError(
+            f"weight holds a number from {LEAST_WEIGHT:g} to {LARGEST_SUM_OF_WEIGHTS:g} for each of the {rows} rows.",
+            f"Its shape is {weight.shape}, its least value {weight.min(initial=np.inf)}.",
+            "Leave out rows of weight 0, and the weight where each row counts as one.",
+        )
 
 
 def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

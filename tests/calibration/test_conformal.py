@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mapie.classification import SplitConformalClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from crossent.calibration.conformal import By, conformal_sets, prediction_sets, rows_needed
+from crossent.calibration.conformal import conformal_sets, prediction_sets
+from crossent.calibration.conformal_groups import By, rows_needed
 from crossent.calibration.conformity import Method, aps_scores, lac_scores
 from crossent.errors import SettingError, ShapeError
 from crossent.logits import LabelledLogits
@@ -318,3 +319,13 @@ def test_rows_of_which_one_weighs_too_much_promise_nothing() -> None:
     weight[7] = 30
     with pytest.raises(SettingError, match=r"weigh 2\.63 times that one"):
         conformal_sets(logits[:50], np.zeros(50, int), logits[50:], sample_weight=weight)
+
+
+def test_by_class_each_class_has_a_largest_weight_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, size=(900, 3))
+    target = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    of_rows = logits[:500], target[:500], logits[500:]
+    weight = np.array([1.0, 50.0, 1000.0])[target[:500]]
+    expected = conformal_sets(*of_rows, by="class")
+    np.testing.assert_array_equal(conformal_sets(*of_rows, by="class", sample_weight=weight), expected)

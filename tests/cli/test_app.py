@@ -190,6 +190,9 @@ def test_rows_without_a_label_are_left_out_of_an_evaluation(folder: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "Note: 2 rows have no value in 'label' and are left out." in done.stdout
     assert "On 48 rows" in done.stdout
+    table.loc[9, "label"] = "z"
+    table.to_csv(folder / "odd.csv", index=False)
+    assert "the first in row 10: 'z'" in crossent("evaluate", "runs/jobs", "odd.csv", cwd=folder).stderr
     table.assign(label=None).to_csv(folder / "none.csv", index=False)
     done = crossent("evaluate", "runs/jobs", "none.csv", cwd=folder)
     assert done.returncode == 2

@@ -20,7 +20,7 @@ def draw(count: int, seed: int = 0) -> list[torch.Tensor]:
     return [values, gradient, mean, torch.from_numpy(rng.exponential(size=count).astype(np.float32))]
 
 
-# Around the width of a vector, and so many that several threads share them.
+# Around the width of a vector, and enough for several threads.
 @pytest.mark.parametrize("count", [0, 1, 7, 15, 16, 17, 33, 200_003])
 @pytest.mark.parametrize("share_that_decays", [0.0, 0.4, 1.0])
 def test_a_step_is_that_of_the_definition(count: int, share_that_decays: float) -> None:

@@ -1,21 +1,16 @@
 """Prediction sets: the labels that new rows may have, with a promise of how often they contain the true label."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from crossent.array_checks import check_logits_array, weight_array
-from crossent.calibration.class_clusters import cluster_classes, clustering_share
+from crossent.calibration.conformal_groups import By, ScoredRows, group_rows, random_part, weight_or_ones
 from crossent.calibration.conformity import (
     NO_PENALTY,
     FloatArray,
-    IntArray,
     Logits,
     Method,
     RankPenalty,
@@ -28,7 +23,6 @@ from crossent.errors import SettingError, ShapeError
 from crossent.kinds.column import Label
 from crossent.logits import LabelledLogits
 
-By = Literal["overall", "class", "cluster"]
 BoolArray = npt.NDArray[np.bool_]
 
 # The share of the rows that RAPS chooses its penalty by.
@@ -93,7 +87,7 @@ def conformal_sets(
     Notes
     -----
     With weights, a label is in the set unless rows of at least a share `coverage` of the weight fit better than it; the
-    weight of the new row, which is not known, counts as the largest of the held-out rows.
+    weight of the new row, which is not known, counts as the largest of the held-out rows that it is compared with.
 
     Sources: Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a Random World", for the promise, overall and by
     class; Tibshirani et al. 2019, "Conformal Prediction Under Covariate Shift", for weights; Sadinle et al. 2019 (LAC),
@@ -183,34 +177,22 @@ def prediction_sets(
     uniform, new_uniform = rng.random(len(labelled.target)), rng.random(rows)
     rank_penalty = NO_PENALTY
     if method == "raps":
-        tuning = _random_part(len(labelled.target), _TUNING_SHARE, rng)
+        tuning = random_part(len(labelled.target), _TUNING_SHARE, rng)
         rank_penalty = tune_rank_penalty(labelled.logits[tuning], labelled.target[tuning], coverage, uniform[tuning])
         labelled, uniform = labelled.take(~tuning), uniform[~tuning]
     score = _Scores(method, rank_penalty)
     scores = score.of_target(labelled, uniform)
-    groups = _groups(labelled, scores, coverage, by, rng)
-    conformal = _Conformal(scores, labelled.model_index, _relative_weight(labelled))
-    masses = _masses(groups, conformal.weight, coverage, classes)
+    groups = group_rows(labelled, scores, coverage, by, rng)
+    conformal = ScoredRows(groups, scores, labelled.model_index, weight_or_ones(labelled))
+    masses = conformal.masses(coverage, classes)
     class_count = labelled.logits.shape[1]
     step = max(1, _CHUNK // class_count)
     sets = np.empty((rows, class_count), dtype=np.bool_)
     for start in range(0, rows, step):
         part = slice(start, start + step)
         new_scores = [score(logits[part], new_uniform[part]) for logits in logits_of_models]
-        sets[part] = _members(new_scores, groups, masses, conformal)
+        sets[part] = conformal.members(new_scores, masses)
     return sets
-
-
-def rows_needed(coverage: float) -> int:
-    """Return the number of conformal rows that a coverage needs, overall or for each class.
-
-    Examples
-    --------
-    >>> rows_needed(0.9), rows_needed(0.95), rows_needed(0.99)
-    (9, 19, 99)
-    """
-    exact = _exact(coverage)
-    return math.ceil(exact / (1 - exact))
 
 
 @dataclass(frozen=True)
@@ -233,120 +215,6 @@ class _Scores:
             for part in parts
         ]
         return np.concatenate(scores)
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Which conformal rows each class is compared with: ``rows[of_class[k]]`` are the indices for class k."""
-
-    of_class: IntArray
-    rows: tuple[npt.NDArray[np.intp], ...]
-
-
-def _groups(labelled: LabelledLogits, scores: FloatArray, coverage: float, by: By, rng: np.random.Generator) -> _Groups:
-    class_count = labelled.logits.shape[1]
-    if by == "overall":
-        return _Groups(np.zeros(class_count, dtype=np.int64), (np.arange(len(scores)),))
-    if by == "class":
-        return _group_rows(labelled.target, np.ones(len(scores), dtype=np.bool_), np.arange(class_count))
-    clustering = _random_part(len(scores), clustering_share(class_count), rng)
-    least_rows = max(rows_needed(coverage), rows_needed(0.9))
-    seed = int(rng.integers(2**31))
-    clusters = cluster_classes(scores[clustering], labelled.target[clustering], class_count, least_rows, coverage, seed)
-    return _group_clusters(labelled.target, ~clustering, clusters, rows_needed(coverage))
-
-
-def _group_clusters(target: IntArray, kept: BoolArray, clusters: IntArray, needed: int) -> _Groups:
-    """Group by cluster; rare classes, and those of clusters with too few rows, form one more.
-
-    If this group also has too few rows, its classes are compared with all rows.
-    """
-    size = np.bincount(clusters[target[kept]] + 1, minlength=clusters.max() + 2)[1:]
-    large = np.flatnonzero(size >= needed)
-    renumbered = np.full(clusters.max() + 2, len(large), dtype=np.int64)
-    renumbered[large] = np.arange(len(large))
-    groups = _group_rows(target, kept, renumbered[clusters])
-    if len(groups.rows) > len(large) and len(groups.rows[-1]) < needed:
-        return _Groups(groups.of_class, (*groups.rows[:-1], np.flatnonzero(kept)))
-    return groups
-
-
-def _group_rows(target: IntArray, kept: BoolArray, of_class: IntArray) -> _Groups:
-    of_row = np.where(kept, of_class[target], -1)
-    order = np.argsort(of_row, kind="stable")
-    bounds = np.searchsorted(of_row[order], np.arange(of_class.max() + 2))
-    return _Groups(of_class, tuple(order[low:high] for low, high in pairwise(bounds)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Conformal:
-    """The conformal rows: the score of the right label of each, by which model, and its share of the largest weight."""
-
-    scores: FloatArray
-    model: IntArray
-    weight: FloatArray
-
-
-def _relative_weight(labelled: LabelledLogits) -> FloatArray:
-    return np.ones(len(labelled)) if labelled.weight is None else labelled.weight / labelled.weight.max()
-
-
-def _masses(groups: _Groups, weight: FloatArray, coverage: float, classes: Sequence[Label] | None) -> FloatArray:
-    """Return coverage (m + 1) for each group of rows of weight m: a label is in the set while less weight fits better.
-
-    Without weights, less than that is fewer rows than the usual ceil(coverage (m + 1)).
-    """
-    total = np.array([weight[rows].sum() for rows in groups.rows])
-    masses = np.array([float(_exact(coverage) * (Fraction(float(m)) + 1)) for m in total])
-    impossible = np.flatnonzero(masses > total)
-    if len(impossible):
-        group = int(impossible[0])
-        raise _too_few_rows(
-            coverage, float(total[group]), len(groups.rows[group]), np.flatnonzero(groups.of_class == group), classes
-        )
-    return masses
-
-
-def _score_at(scores: FloatArray, weight: FloatArray, mass: float) -> float:
-    """Return the highest score below which there is less weight than `mass`."""
-    order = np.argsort(scores, kind="stable")
-    place = np.searchsorted(np.cumsum(weight[order]), mass, side="left")
-    # Rounding of the sum may carry it beyond the last.
-    return float(scores[order][min(int(place), len(order) - 1)])
-
-
-def _members(new_scores: Sequence[FloatArray], groups: _Groups, masses: FloatArray, conformal: _Conformal) -> BoolArray:
-    """Say for which labels less weight of their group than its mass scores lower, by the model of each row's fold."""
-    scores, weight = conformal.scores, conformal.weight
-    thresholds = [_score_at(scores[rows], weight[rows], mass) for rows, mass in zip(groups.rows, masses, strict=True)]
-    limit = np.array(thresholds)[groups.of_class]
-    sets: BoolArray = np.maximum.reduce(new_scores) <= limit
-    if len(new_scores) == 1:
-        return sets
-    # Where all models score at most the threshold, too little weight scores lower; where all score more, enough does.
-    row, label = np.nonzero(~sets & (np.minimum.reduce(new_scores) <= limit))
-    order = np.argsort(groups.of_class[label], kind="stable")
-    row, label = row[order], label[order]
-    bounds = np.searchsorted(groups.of_class[label], np.arange(len(groups.rows) + 1))
-    for group, rows in enumerate(groups.rows):
-        part = slice(bounds[group], bounds[group + 1])
-        lower = np.zeros(part.stop - part.start)
-        for model, of_model in enumerate(new_scores):
-            of_fold = rows[conformal.model[rows] == model]
-            of_fold = of_fold[np.argsort(scores[of_fold], kind="stable")]
-            sums = np.append(0.0, np.cumsum(weight[of_fold]))
-            lower += sums[np.searchsorted(scores[of_fold], of_model[row[part], label[part]], side="left")]
-        sets[row[part], label[part]] = lower < masses[group]
-    return sets
-
-
-def _random_part(rows: int, share: float, rng: np.random.Generator) -> BoolArray:
-    return np.asarray(rng.permutation(rows) < max(1, round(share * rows)))
-
-
-def _exact(coverage: float) -> Fraction:
-    # As a decimal number: then 0.55 times 20 is 11, and not a little more, which would be rounded up to 12.
-    return Fraction(repr(float(coverage)))
 
 
 def _check_settings(coverage: float, method: str, by: str) -> None:
@@ -374,29 +242,3 @@ def _check_models(labelled: LabelledLogits, logits_of_models: Sequence[Logits]) 
                 f"They are {logits.shape} beside {expected}.",
                 "Give the logits of the same classes by every model.",
             )
-
-
-def _too_few_rows(
-    coverage: float, mass: float, rows: int, class_index: IntArray, classes: Sequence[Label] | None
-) -> SettingError:
-    needed = rows_needed(coverage)
-    if rows >= needed:
-        return SettingError(
-            f"A coverage of {coverage:g} takes held-out rows that together weigh {needed} times the heaviest of them.",
-            f"The {rows} rows here weigh {mass:.3g} times that one.",
-            "Ask for less, hold out more rows, or cut the largest weights.",
-        )
-    if len(class_index) == 1:
-        name = f"class {class_index[0] if classes is None else repr(classes[class_index[0]])}"
-        return SettingError(
-            f"A coverage of {coverage:g} by class needs {needed} held-out rows of each class that are not used for"
-            " tuning.",
-            f"There are {rows} of {name}.",
-            "Ask for less, hold out more rows, or promise it for clusters of classes (by='cluster').",
-        )
-    return SettingError(
-        f"A coverage of {coverage:g} needs {needed} held-out rows that are not used for tuning, clusters or another"
-        " prior.",
-        f"There are {rows}.",
-        "Ask for less, or hold out more rows.",
-    )

@@ -257,10 +257,10 @@ def _rows_to_judge(
         notes.append(f"{int((~labelled).sum()):,} rows have no value in {target!r} and are left out.")
         frame = frame[labelled]
     if weight is None:
-        return frame.reset_index(drop=True), None, notes
+        return frame, None, notes
     check_column(frame, weight, str(data))
     weights, weight_notes = read_weights(frame[weight])
-    return frame[weights > 0].reset_index(drop=True), weights[weights > 0], [*notes, *weight_notes]
+    return frame[weights > 0], weights[weights > 0], [*notes, *weight_notes]
 
 
 def evaluate(model: Path, data: Path, encoding: str, *, weight: str | None, as_json: bool) -> None:

@@ -99,10 +99,17 @@ def label_positions(labels: "pd.Series[Any]", classes: tuple[Label, ...]) -> npt
         unknown = sorted({str(labels.iloc[i]) for i in np.flatnonzero(codes < 0)[:1000]})
         raise DataError(
             f"Labels must be among the classes of the model: {listed(classes)}.",
-            f"{int((codes < 0).sum())} are not, the first in row {row + 1}: {listed(unknown, 5)}.",
+            f"{int((codes < 0).sum())} are not, the first in row {_row_of_source(labels, row)}: {listed(unknown, 5)}.",
             "Correct or drop these rows, or train again with them.",
         )
     return codes
+
+
+def _row_of_source(labels: "pd.Series[Any]", position: int) -> int:
+    """Return the number, from 1, of a row in its file; the index also counts rows that were left out before it."""
+    index = labels.index
+    counts = pd.api.types.is_integer_dtype(index.dtype) and index.is_monotonic_increasing and index[0] >= 0
+    return int(index[position] if counts else position) + 1
 
 
 def _canonical(label: Any) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossent.calibration.combine import WeightedMean
-from crossent.calibration.conformal import By, prediction_sets
+from crossent.calibration.conformal import prediction_sets
+from crossent.calibration.conformal_groups import By
 from crossent.calibration.conformity import Method
 from crossent.calibration.label_shift import sample_of_prior
 from crossent.calibration.prior import Prior, as_prior, estimate_prior

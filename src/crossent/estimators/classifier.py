@@ -13,10 +13,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
 from crossent.array_checks import weight_array
-from crossent.calibration.conformal import By
+from crossent.calibration.conformal_groups import By
 from crossent.calibration.conformity import Method
 from crossent.calibration.prior import Prior
 from crossent.data.dataset import Dataset
@@ -360,8 +360,6 @@ def _read_weight(sample_weight: Any, rows: int) -> tuple[npt.NDArray[np.float64]
     """Return the weights of the rows that count, None where each counts as one, and which rows these are."""
     if sample_weight is None:
         return None, np.ones(rows, np.bool_)
-    # What is of another length or dimension has errors of scikit-learn's own.
-    _check_sample_weight(sample_weight, np.empty((rows, 0)))
     given = np.full(rows, sample_weight) if np.isscalar(sample_weight) else sample_weight
     weight = weight_array("sample_weight", given, rows)
     counted = weight > 0

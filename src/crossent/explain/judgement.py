@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossent.calibration.conformal import rows_needed
+from crossent.calibration.conformal_groups import rows_needed
 from crossent.data.dataset import Dataset
 from crossent.decide.abstention import risk_coverage
 from crossent.decide.decide import DecisionRule, Decisions, decide
