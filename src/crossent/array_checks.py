@@ -125,7 +125,7 @@ def weight_array(name: str, values: Any, rows: int) -> npt.NDArray[np.float64]:
             "Leave such rows out, or divide all weights by their mean.",
         )
     if not weight.any():
-        raise ShapeError(f"{name}: a row with a weight above 0 is needed.", "All are 0.", "Give other weights.")
+        raise ShapeError(f"{name}: a row with a weight above 0 is needed.", "All are zero.", "Give other weights.")
     return weight
 
 

@@ -180,10 +180,10 @@ def judge(
     confusion = confusion_matrix(target, predicted, len(classes), sample_weight=weight)
     counts = class_counts(confusion)
     if weight is None:
-        resampled_counts = resample_confusion(confusion, rng)
+        rows_of, resampled_counts = counts, resample_confusion(confusion, rng)
     else:
+        rows_of = class_counts(confusion_matrix(target, predicted, len(classes)))
         resampled_counts = resample_weighted_confusion(target, predicted, len(classes), resamples)
-    rows_of = class_counts(confusion_matrix(target, predicted, len(classes)))
     rows = len(target)
     estimates = {name: figure.estimate(rows) for name, figure in figures.items()}
     estimates |= _confusion_estimates(counts, resampled_counts, rows)
